@@ -68,7 +68,7 @@ install() {
         printf '%s' "$PWD" >"$venv/made-in"
     fi
     say "Installing RustRay with $2 (a minute or two the first time)"
-    "$venv/bin/python" -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[$2]"
+    "$venv/bin/python" -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[$2]"
     # Byte code for all that was installed, if pip left it out. Some packages ship templates named *.py that are
     # not Python, so its verdict on those does not count; ours does.
     "$venv/bin/python" -m compileall -qq -j 0 "$venv"/lib/python3*/site-packages >/dev/null 2>&1 || true
