@@ -1,0 +1,138 @@
+"""Errors as bytes, for the answer of a task, and back.
+
+Whatever the exception holds, packing succeeds, and its text and traceback arrive. As much of the exception
+itself arrives as can:
+1. the whole of it, if pickling and unpickling it here gives the same back;
+2. else its class with those arguments and attributes that can be pickled (others as their repr), set
+   without calling the class: many exceptions cannot be rebuilt from their `args`;
+3. else, if even the class cannot be pickled, nothing but text.
+
+The frame around it is marshal's plain values, as on every socket of ours.
+"""
+
+from __future__ import annotations
+
+import marshal
+import pickle
+from typing import Any
+
+from rustray.exception_state import ExceptionState, revive, state_of
+from rustray.task_error import Caller, RustRayError, TaskError, plain
+from rustray.traceback_text import frames_text, traceback_text
+
+
+def pack_error(
+    error: BaseException,
+    function_name: str,
+    *,
+    pid: int | None = None,
+    node: str = "",
+    task_id: bytes | None = None,
+) -> bytes:
+    """Pack what the user's `function_name` raised; `unpack_error` makes a TaskError of it.
+
+    Parameters
+    ----------
+    error: as caught, with its traceback. A TaskError means that the task waited for another one that
+        failed: what failed there is told, with this task among its callers.
+    pid, node, task_id: of this task.
+    """
+    if isinstance(error, TaskError):
+        inner = plain(error)
+        caller = Caller(function_name, pid, node, frames_text(error.__traceback__))
+        callers = (*inner.callers, caller)
+        cause = b"" if inner.cause is None else _pack_cause(inner.cause)
+        fields = (inner.function_name, inner.traceback_str, inner.pid, inner.node, inner.task_id)
+    else:
+        callers = ()
+        cause = _pack_cause(error)
+        fields = (function_name, traceback_text(error), pid, node, task_id)
+    return marshal.dumps((fields, tuple(map(tuple, callers)), cause))
+
+
+def pack_system_error(error: RustRayError) -> bytes:
+    """Pack an error of RustRay's own, as WorkerCrashedError, to be raised by `get` as it is."""
+    return marshal.dumps((None, (), pickle.dumps(error, 5)))
+
+
+def unpack_error(data: bytes) -> RustRayError:
+    """The exception to raise for a packed error.
+
+    A system error as it was packed, or a TaskError that is an instance of the cause's class too.
+    """
+    fields, callers, packed_cause = marshal.loads(data)
+    if fields is None:
+        system_error: RustRayError = pickle.loads(packed_cause)
+        return system_error
+    function_name, traceback_str, pid, node, task_id = fields
+    try:
+        cause = pickle.loads(packed_cause) if packed_cause else None
+    except Exception as error:
+        # It could be rebuilt where it was packed, so something is missing here; the text still tells it.
+        cause = None
+        traceback_str += f"\n(The exception itself cannot be rebuilt here: {type(error).__name__}: {error})"
+    return TaskError(
+        function_name,
+        traceback_str,
+        cause,
+        pid=pid,
+        node=node,
+        task_id=task_id,
+        callers=tuple(Caller(*caller) for caller in callers),
+    ).as_instanceof_cause()
+
+
+def _pack_cause(error: BaseException) -> bytes:
+    from rustray.serialization.pickler import dumps
+
+    try:
+        data = dumps(error)
+        if _same(pickle.loads(data), error):
+            return data
+    except Exception:
+        pass  # the next way takes what can be pickled of it
+    try:
+        data = dumps(_Bare(error))
+        pickle.loads(data)
+        return data
+    except Exception:
+        return b""  # the text tells it
+
+
+def _same(copy: Any, error: BaseException) -> bool:
+    """Whether `copy` is what `error` is. An `__init__` that formats its message often does it twice."""
+    return type(copy) is type(error) and len(copy.args) == len(error.args) and str(copy) == str(error)
+
+
+class _Bare:
+    """Pickles as an exception of the same class that holds what can be pickled of `error`."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        args, members, attributes = state_of(self.error)
+        state = ExceptionState(
+            tuple(_picklable(item) for item in args),
+            {name: _picklable(item) for name, item in members.items()},
+            {name: _picklable(item) for name, item in attributes.items()},
+        )
+        return revive, (type(self.error), state)
+
+
+def _picklable(value: Any) -> Any:
+    """`value`, or what can be told of it."""
+    from rustray.serialization.pickler import dumps
+
+    try:
+        pickle.loads(dumps(value))
+        return value
+    except Exception:  # whatever stops it, there is another way to tell it
+        if isinstance(value, BaseException):
+            return _Bare(value)
+        if type(value) in (list, tuple):  # the exceptions of an ExceptionGroup
+            return type(value)(_picklable(item) for item in value)
+        try:
+            return repr(value)
+        except Exception:  # the user's __repr__
+            return f"<{type(value).__name__}>"

@@ -1,0 +1,48 @@
+"""Object ids: 16 bytes that say whose object it is.
+
+    client (6) | task counter (8) | return index (2), big-endian
+
+A client is a driver or worker; its cluster-unique number is never used twice. So an id is never used twice
+either, ids of one client sort by age, and the owner of an object is known without asking.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+OBJECT_ID_BYTES = 16
+MAX_CLIENT = 2**48 - 1
+MAX_NUMBER = 2**64 - 1
+MAX_INDEX = 2**16 - 1
+
+_NUMBER = Struct(">6xQ2x")
+_INDEX = Struct(">14xH")
+_from_bytes = int.from_bytes
+
+
+def make_object_id(client: int, number: int, index: int) -> bytes:
+    """The id of return value `index` of the task `number` of `client`.
+
+    Raises
+    ------
+    OverflowError: `client` is negative, or all of it does not fit. Ranges within it are not checked: this
+    runs for each task.
+    """
+    return ((client << 80) | (number << 16) | index).to_bytes(16, "big")
+
+
+def owner_of(oid: bytes) -> int:
+    """The client that made the object: the submitter of its task, or the caller of `put`."""
+    return _from_bytes(oid[:6], "big")
+
+
+def number_of(oid: bytes) -> int:
+    """The task counter of the object's owner."""
+    number: int = _NUMBER.unpack(oid)[0]
+    return number
+
+
+def index_of(oid: bytes) -> int:
+    """Which of the task's return values it is, from 0."""
+    index: int = _INDEX.unpack(oid)[0]
+    return index

@@ -1,0 +1,63 @@
+"""Remote tracebacks as text: the user's frames, with their source lines, and none of RustRay's.
+
+Text is made where the exception happened, because the source of a notebook cell is known there and in the
+kernel only, and because a traceback object cannot be pickled.
+"""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from traceback import FrameSummary, StackSummary, TracebackException
+
+_OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_FIRST_FRAMES, _LAST_FRAMES = 20, 30  # kept of a longer stack, as of an endless recursion
+_LONGEST = 100_000  # characters; a message may hold a whole data set
+
+
+def traceback_text(error: BaseException) -> str:
+    """The traceback of `error` and of what led to it, as Python prints it, without RustRay's own frames."""
+    from traceback import TracebackException
+
+    told = TracebackException(type(error), error, error.__traceback__, compact=True)
+    _trim(told)
+    return _bounded("".join(told.format()))
+
+
+def frames_text(trace: TracebackType | None) -> str:
+    """The user's frames of `trace` alone: no header, no message."""
+    from traceback import StackSummary, extract_tb
+
+    return _bounded("".join(StackSummary.from_list(_users(extract_tb(trace), keep_all=False)).format()))
+
+
+def _trim(told: TracebackException) -> None:
+    waiting = [told]
+    while waiting:
+        one = waiting.pop()
+        one.stack[:] = _users(one.stack, keep_all=True)
+        waiting += [other for other in (one.__cause__, one.__context__, *(one.exceptions or ())) if other]
+
+
+def _users(stack: StackSummary, keep_all: bool) -> list[FrameSummary]:
+    """The frames to show. An error of RustRay's own has no others: then `keep_all` keeps them."""
+    from traceback import FrameSummary
+
+    users = [frame for frame in stack if not frame.filename.startswith(_OURS)]
+    if not users and keep_all:
+        users = list(stack)
+    if len(users) > _FIRST_FRAMES + _LAST_FRAMES:
+        dropped = len(users) - _FIRST_FRAMES - _LAST_FRAMES
+        gap = FrameSummary(f"<{dropped} frames are not shown>", 0, "...", lookup_line=False, line="")
+        users[_FIRST_FRAMES:-_LAST_FRAMES] = [gap]
+    return users
+
+
+def _bounded(text: str) -> str:
+    if len(text) <= _LONGEST:
+        return text
+    half = _LONGEST // 2
+    return f"{text[:half]}\n... {len(text) - 2 * half} characters are not shown ...\n{text[-half:]}"
