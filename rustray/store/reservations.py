@@ -1,0 +1,196 @@
+"""Who gets room: requests for blocks, first come first served, and what is done to make room for them.
+
+A request is met, in this order: from a free range; from a new segment; from a new segment in place of idle
+ones; after spilling. It is refused when none of these can ever help, and only then.
+
+Rule 1. A request leaves the queue with its block. If that block's segment is still being made, the block
+        waits for it (`block.request`), not the queue.
+Rule 2. While anybody is in the queue, a spill is in flight: its end serves the queue again.
+
+Pure: it appends actions to the list it is given.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+from .actions import Action, CreateSegment, DropSegment, Full, Granted
+from .allocator import MIB, Allocator, Block, Segment, pages
+from .entries import FREED, Entry, Request
+from .errors import InvalidRequest
+from .eviction import victims
+
+
+class Objects(Protocol):
+    """What the queue needs from the keeper of the objects."""
+
+    def spillable(self, block: Block) -> bool:
+        """Whether the block's object may be spilled now."""
+
+    def spill(self, block: Block, out: list[Action]) -> None:
+        """Begin to spill it."""
+
+    def restore(self, entry: Entry, block: Block, out: list[Action]) -> None:
+        """The block that the entry asked for is there."""
+
+    def no_room(self, entry: Entry, text: str, out: list[Action]) -> None:
+        """There will be no block for the entry."""
+
+
+class Reservations:
+    """The queue for room in at most `capacity` bytes of shared memory."""
+
+    def __init__(self, capacity: int, objects: Objects) -> None:
+        self.allocator = Allocator(capacity)
+        self.waiting: deque[Request] = deque()
+        self.unsealed: dict[int, dict[tuple[int, int], Block]] = {}  # client: (segment, offset): block
+        self.spilling = 0  # spills in flight
+        self.round = 0  # a failed spill is not tried again within a round
+        self._trouble = ""  # the shell's last complaint in this round
+        self._objects = objects
+
+    def connect(self, client: int) -> None:
+        self.unsealed[client] = {}
+        self.allocator.connect(client)
+
+    def disconnect(self, client: int) -> None:
+        """Its unsealed blocks are free, its requests forgotten."""
+        self.allocator.disconnect(client)
+        for block in self.unsealed.pop(client).values():
+            self.allocator.free(block)
+        self.waiting = deque(request for request in self.waiting if request.client != client)
+
+    def ask(self, request: Request, out: list[Action]) -> None:
+        """Queue a request, to be served at the end of the call."""
+        if pages(request.size) > self.allocator.capacity:
+            self._refuse(request, out)
+        else:
+            self.waiting.append(request)
+
+    def sealed(self, client: int, segment: int, offset: int) -> Block:
+        """The block is no longer its client's to write: take it out of the unsealed ones."""
+        block = self.unsealed[client].pop((segment, offset), None)
+        if block is None:
+            raise InvalidRequest(f"client {client} has no unsealed block at {offset} of segment {segment}")
+        return block
+
+    def serve(self, out: list[Action]) -> None:
+        """Give out what can be given, and start to make room for the first that waits."""
+        while self.waiting:
+            request = self.waiting[0]
+            if request.entry is not None and request.entry.state == FREED:
+                self.waiting.popleft()
+                continue
+            block = self._find(request, out)
+            if block is None:
+                if self.spilling or self._make_room(request, out):
+                    return
+                self.waiting.popleft()
+                self._refuse(request, out)
+                continue
+            self.waiting.popleft()
+            block.request = request
+            if request.client is not None:
+                self.unsealed[request.client][block.segment.number, block.offset] = block
+            if block.segment.ready:
+                self._answer(block, request, out)
+
+    def segment_ready(self, number: int, out: list[Action]) -> None:
+        segment = self.allocator.segments[number]
+        self.allocator.ready(segment)
+        for block in list(segment.blocks.values()):
+            if block.request is not None:
+                self._answer(block, block.request, out)
+
+    def segment_failed(self, number: int, text: str) -> None:
+        """The system has less shared memory than we thought: its requests make do with what there is."""
+        segment = self.allocator.segments[number]
+        again = []
+        for block in list(segment.blocks.values()):
+            assert block.request is not None
+            if block.request.client is not None:
+                del self.unsealed[block.request.client][number, block.offset]
+            again.append(block.request)
+            self.allocator.free(block)
+        self.allocator.drop(segment)
+        self.allocator.limit = self.allocator.total
+        self._trouble = text
+        self.waiting.extendleft(reversed(again))
+
+    def trim(self, target: int, out: list[Action]) -> None:
+        """Drop idle segments, the longest idle first, until at most `target` bytes of segments are left."""
+        while self.allocator.idle and self.allocator.total > target:
+            self._drop(next(iter(self.allocator.idle.values())), out)
+
+    def spill_failed(self, text: str) -> None:
+        self._trouble = text
+
+    def reserved(self) -> int:
+        """Bytes of blocks that clients may be writing."""
+        return sum(block.size for blocks in self.unsealed.values() for block in blocks.values())
+
+    def _find(self, request: Request, out: list[Action]) -> Block | None:
+        allocator = self.allocator
+        block = allocator.allocate(request.size, request.client)
+        if block is None and allocator.droppable() >= pages(request.size):
+            while (block := allocator.grow(request.size, request.client)) is None:
+                self._drop(next(iter(allocator.idle.values())), out)
+            out.append(CreateSegment(block.segment.number, block.segment.size))
+        return block
+
+    def _make_room(self, request: Request, out: list[Action]) -> bool:
+        allocator = self.allocator
+        length = pages(request.size)
+        blocks = victims(
+            allocator.segments.values(),
+            length,
+            length <= allocator.shared_limit,
+            allocator.droppable(),
+            self._objects.spillable,
+        )
+        for block in blocks:
+            self._objects.spill(block, out)
+        return bool(blocks)
+
+    def _answer(self, block: Block, request: Request, out: list[Action]) -> None:
+        block.request = None
+        if request.entry is None:
+            assert request.client is not None
+            number, offset = block.segment.number, block.offset
+            out.append(Granted(request.client, request.number, number, offset, request.size))
+        elif request.entry.state == FREED:
+            self.allocator.free(block)
+        else:
+            self._objects.restore(request.entry, block, out)
+
+    def _refuse(self, request: Request, out: list[Action]) -> None:
+        text = self._why_full(request.size)
+        # Disk or shared memory may have room again when the next request comes: let that one find out.
+        self.round += 1
+        self._trouble = ""
+        self.allocator.limit = self.allocator.capacity
+        if request.entry is not None:
+            self._objects.no_room(request.entry, text, out)
+        else:
+            assert request.client is not None
+            out.append(Full(request.client, request.number, text))
+
+    def _why_full(self, size: int) -> str:
+        allocator = self.allocator
+        text = (
+            f"no room for {size:,} bytes: the object store has {allocator.capacity / MIB:,.1f} MiB, "
+            f"{allocator.used / MIB:,.1f} MiB of it in use"
+        )
+        if pages(size) > allocator.capacity:
+            return text + ". Use smaller objects, or a larger object_store_memory"
+        if self._trouble:
+            text += f" ({self._trouble})"
+        return (
+            text + ", and what is in use is being read or written. Delete references and arrays that are no"
+            " longer needed, use smaller objects, or a larger object_store_memory"
+        )
+
+    def _drop(self, segment: Segment, out: list[Action]) -> None:
+        self.allocator.drop(segment)
+        out.append(DropSegment(segment.number))
