@@ -78,10 +78,13 @@ class Resources(dict[str, int]):
         return True
 
     def missing(self, available: Mapping[str, int]) -> Resources:
-        """What `available` lacks for this request; empty exactly when it fits."""
+        """What `available` lacks for this request; empty exactly when it fits.
+
+        Where less than nothing is available, what fills it up to nothing is part of what is lacking.
+        """
         return Resources(
             {
-                name: amount - max(0, available.get(name, 0))
+                name: amount - available.get(name, 0)
                 for name, amount in self.items()
                 if amount > available.get(name, 0)
             }

@@ -34,7 +34,7 @@ def test_fits_and_missing() -> None:
     assert want.fits(Resources.of(cpu=2, gpu=1, memory=5))
     assert not want.fits(Resources.of(cpu=4))
     assert want.missing(Resources.of(cpu=0.5)).to_floats() == {"CPU": 1.5, "GPU": 1.0}
-    assert want.missing({"CPU": -UNIT, "GPU": UNIT}).to_floats() == {"CPU": 2.0}
+    assert want.missing({"CPU": -UNIT, "GPU": UNIT}).to_floats() == {"CPU": 3.0}
     assert not want.missing(want)
     assert Resources().fits({})
 

@@ -1,0 +1,47 @@
+"""What the scheduler asks to be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Give the client a lease of the class on a worker of the node."""
+
+    lease: int
+    key: bytes
+    client: int
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """Ask the client for a lease back; it comes by `LeaseReturned` when its running task ends.
+
+    Asked once a lease.
+    """
+
+    lease: int
+    client: int
+    node: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Infeasible:
+    """No node of the cluster could ever run the class, not even an empty one.
+
+    Said once per class and client until the demand changes. The demand stands: it is served when a node
+    that fits joins.
+
+    Parameters: missing: what the closest node lacks, in ones. have: all that the closest node has.
+    """
+
+    key: bytes
+    client: int
+    missing: dict[str, float]
+    have: dict[str, float]
+
+
+Action = Grant | Revoke | Infeasible

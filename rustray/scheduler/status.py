@@ -1,0 +1,138 @@
+"""What people ask of the scheduler: what there is, who holds it, who waits, and for what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rustray.scheduler.leases import LeaseBook
+from rustray.scheduler.records import Claim, visible
+
+AHEAD_SHOWN = 10
+
+
+class Status:
+    """Read-only views of the scheduler, in plain values; amounts in ones."""
+
+    def __init__(self, book: LeaseBook) -> None:
+        self._book = book
+
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """By node: total, available (not below 0), labels, and the number of leases."""
+        return {
+            node.name: {
+                "total": visible(node.total),
+                "available": visible({name: max(0, units) for name, units in node.free.items()}),
+                "labels": dict(node.labels),
+                "leases": len(node.leases) + len(node.leaving),
+            }
+            for node in self._book.nodes.by_name.values()
+        }
+
+    def total(self) -> dict[str, float]:
+        """Resources of the whole cluster."""
+        return visible(self._book.nodes.total)
+
+    def available(self) -> dict[str, float]:
+        """What is free of `total`, over all nodes."""
+        free = dict.fromkeys(self.total(), 0.0)
+        for node in self.nodes().values():
+            for name, amount in node["available"].items():
+                free[name] += amount
+        return free
+
+    def leases(self) -> list[dict[str, Any]]:
+        """All leases, oldest first."""
+        return [
+            {
+                "lease": lease.number,
+                "job": lease.claim.cls.job.number,
+                "class": lease.claim.cls.name,
+                "client": lease.claim.client,
+                "node": lease.node.name,
+                "since": lease.granted,
+                "blocked": lease.blocked,
+                "revoked": lease.revoked,
+                "pinned": lease.claim.cls.pinned,
+            }
+            for lease in self._book.leases.values()
+        ]
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """Claims that lack leases, those who have been waiting longest first."""
+        lacking = [
+            claim
+            for cls in self._book.classes.values()
+            for claim in cls.claims.values()
+            if claim.need > 0 or claim.promises
+        ]
+        lacking.sort(key=lambda claim: claim.since)
+        return [
+            {
+                "job": claim.cls.job.number,
+                "class": claim.cls.name,
+                "client": claim.client,
+                "wanted": claim.wanted,
+                "held": len(claim.leases) + len(claim.leaving),
+                "promised": len(claim.promises),
+                "since": claim.since,
+                "infeasible": not claim.cls.shape.hosts,
+            }
+            for claim in lacking
+        ]
+
+    def explain(self, key: bytes, client: int) -> dict[str, Any]:
+        """Why the client's demand for a class waits, if it does.
+
+        Returns: ``state``: "unknown" (no such demand), "served", "promised" (revoked leases will come back
+        to it), "waiting" or "infeasible"; and with it ``wanted``, ``held``, ``promised``; ``missing``:
+        what the closest node lacks now, or if infeasible ever; ``ahead``: how many claims are served
+        before it, and the first few of them as ``first_ahead``.
+        """
+        cls = self._book.classes.get(key)
+        claim = cls.claims.get(client) if cls is not None else None
+        if claim is None:
+            return {"state": "unknown"}
+        answer: dict[str, Any] = {
+            "state": self._state(claim),
+            "class": claim.cls.name,
+            "wanted": claim.wanted,
+            "held": len(claim.leases) + len(claim.leaving),
+            "promised": len(claim.promises),
+        }
+        if answer["state"] != "served":
+            ahead = self._ahead(claim)
+            answer["missing"] = self._missing(claim)
+            answer["ahead"] = len(ahead)
+            answer["first_ahead"] = [
+                {
+                    "job": other.cls.job.number,
+                    "class": other.cls.name,
+                    "client": other.client,
+                    "held": len(other.leases) + len(other.leaving),
+                }
+                for other in ahead[:AHEAD_SHOWN]
+            ]
+        return answer
+
+    def _state(self, claim: Claim) -> str:
+        if claim.need <= 0:
+            return "promised" if claim.promises else "served"
+        return "waiting" if claim.cls.shape.hosts else "infeasible"
+
+    def _missing(self, claim: Claim) -> dict[str, float]:
+        request, nodes = claim.cls.shape.request, self._book.nodes
+        if not claim.cls.shape.hosts:
+            return visible(nodes.closest(request)[0])
+        lacks = [request.missing(node.free) for node in nodes.by_name.values() if request.fits(node.total)]
+        return visible(min(lacks, key=lambda lack: (len(lack), sum(lack.values()))))
+
+    def _ahead(self, claim: Claim) -> list[Claim]:
+        """Those of the same shape who have a promise, and those who come before it in line."""
+        shape = claim.cls.shape
+        ahead = [promise.claim for promise in shape.promises if promise.claim is not claim]
+        if claim.need <= 0:
+            return ahead
+        own = claim.cls.job.rank, claim.rank
+        waiting = [other for job in shape.jobs for other in job.lines[shape]]
+        before = [other for other in waiting if (other.cls.job.rank, other.rank) < own]
+        return ahead + sorted(before, key=lambda other: (other.cls.job.rank, other.rank))
