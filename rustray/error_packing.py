@@ -38,16 +38,18 @@ def pack_error(
     pid, node, task_id: of this task.
     """
     if isinstance(error, TaskError):
-        inner = plain(error)
-        caller = Caller(function_name, pid, node, frames_text(error.__traceback__))
-        callers = (*inner.callers, caller)
-        cause = b"" if inner.cause is None else _pack_cause(inner.cause)
-        fields = (inner.function_name, inner.traceback_str, inner.pid, inner.node, inner.task_id)
-    else:
-        callers = ()
-        cause = _pack_cause(error)
-        fields = (function_name, traceback_text(error), pid, node, task_id)
-    return marshal.dumps((fields, tuple(map(tuple, callers)), cause))
+        failed = plain(error)
+        callers = (*failed.callers, Caller(function_name, pid, node, frames_text(error.__traceback__)))
+        return pack_task_error(failed, callers)
+    text = traceback_text(error)
+    return pack_task_error(TaskError(function_name, text, error, pid=pid, node=node, task_id=task_id))
+
+
+def pack_task_error(error: TaskError, callers: tuple[Caller, ...] | None = None) -> bytes:
+    """Pack a plain TaskError, with other callers than its own if they are given."""
+    cause = b"" if error.cause is None else _pack_cause(error.cause)
+    fields = (error.function_name, error.traceback_str, error.pid, error.node, error.task_id)
+    return marshal.dumps((fields, tuple(map(tuple, error.callers if callers is None else callers)), cause))
 
 
 def pack_system_error(error: RustRayError) -> bytes:
@@ -64,6 +66,15 @@ def unpack_error(data: bytes) -> RustRayError:
     if fields is None:
         system_error: RustRayError = pickle.loads(packed_cause)
         return system_error
+    return _task_error(fields, callers, packed_cause).as_instanceof_cause()
+
+
+def unpack_task_error(data: bytes) -> TaskError:
+    """The plain TaskError that `pack_task_error` packed."""
+    return _task_error(*marshal.loads(data))
+
+
+def _task_error(fields: tuple[Any, ...], callers: tuple[Any, ...], packed_cause: bytes) -> TaskError:
     function_name, traceback_str, pid, node, task_id = fields
     try:
         cause = pickle.loads(packed_cause) if packed_cause else None
@@ -79,7 +90,7 @@ def unpack_error(data: bytes) -> RustRayError:
         node=node,
         task_id=task_id,
         callers=tuple(Caller(*caller) for caller in callers),
-    ).as_instanceof_cause()
+    )
 
 
 def _pack_cause(error: BaseException) -> bytes:

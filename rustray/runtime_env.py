@@ -1,10 +1,12 @@
 """Runtime environments: the variables, working directory and modules of a job, task or actor.
 
-    RuntimeEnv   what the user asks for, checked           merge       a task's over its job's
-    prepare      snapshots of the directories + plain dict  apply       in the worker, before any user code
+    RuntimeEnv   what the user asks for, checked
+    prepare      directories copied into the session's directory, named by their content; gives a PlainEnv
+    merge        the PlainEnv of a task over that of its job
+    key, apply   what tells workers apart; what a worker does before it runs any code of the user
 
-Directories are copied when they are asked for, into the session's directory and named by their content. So
-files edited later do not leak into a job that runs, and workers of equal content are shared.
+A job's environment is prepared by `init`, and merged as prepared: files edited later do not leak into a job
+that runs. Equal content has equal paths, so such workers are shared.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ UNSUPPORTED = frozenset(
 )
 
 PlainEnv = dict[str, Any]
-"""{"env_vars": {name: value}, "cwd": path or "", "sys_path": [path, ...]}: strings only, for any codec."""
+"""{"env_vars": {name: value}, "cwd": path or "", "sys_path": [path, ...]}, or {}: plain, for any codec."""
 
 
 class RuntimeEnv(dict[str, Any]):
@@ -63,7 +65,7 @@ class RuntimeEnv(dict[str, Any]):
             if name in UNSUPPORTED:
                 raise OptionError(
                     f"runtime_env[{name!r}] is not supported: workers run in the environment of the driver. "
-                    "Install what the tasks need there, or send modules with runtime_env={'py_modules': [...]}."
+                    "Install what the tasks need there, or send modules in runtime_env['py_modules']."
                 )
             if name not in KNOWN:
                 if name in IGNORED:
@@ -73,16 +75,7 @@ class RuntimeEnv(dict[str, Any]):
                 self[name] = _CHECKS[name](value)
 
 
-def merge(job: Mapping[str, Any] | None, task: Mapping[str, Any] | None) -> RuntimeEnv:
-    """The environment of a task of a job: the task's entries replace the job's, their env_vars are united."""
-    merged = RuntimeEnv({**(job or {}), **(task or {})})
-    env_vars = {**(job or {}).get("env_vars", {}), **(task or {}).get("env_vars", {})}
-    if env_vars:
-        merged["env_vars"] = env_vars
-    return merged
-
-
-def prepare(env: Mapping[str, Any], session_dir: str) -> PlainEnv:
+def prepare(env: RuntimeEnv, session_dir: str) -> PlainEnv:
     """Copy the directories of `env` under `session_dir`, where not done yet; the result is for `apply`.
 
     Gives {} for an empty environment.
@@ -97,12 +90,23 @@ def prepare(env: Mapping[str, Any], session_dir: str) -> PlainEnv:
 
     into = os.path.join(session_dir, "runtime_envs")
     excludes = env.get("excludes", ())
-    sys_path = [snapshot(path, excludes, into, keep_name=True) for path in env.get("py_modules", ())]
-    cwd = ""
-    if "working_dir" in env:
-        cwd = snapshot(env["working_dir"], excludes, into, keep_name=False)
-        sys_path.insert(0, cwd)
-    return {"env_vars": dict(env.get("env_vars", {})), "cwd": cwd, "sys_path": sys_path}
+    working_dir = env.get("working_dir")
+    return {
+        "env_vars": dict(env.get("env_vars", {})),
+        "cwd": snapshot(working_dir, excludes, into, keep_name=False) if working_dir else "",
+        "sys_path": [snapshot(path, excludes, into, keep_name=True) for path in env.get("py_modules", ())],
+    }
+
+
+def merge(job: PlainEnv, task: PlainEnv) -> PlainEnv:
+    """The environment of a task of a job, as in Ray: what the task gives wins, env_vars are united."""
+    if not job or not task:
+        return task or job
+    return {
+        "env_vars": {**job["env_vars"], **task["env_vars"]},
+        "cwd": task["cwd"] or job["cwd"],
+        "sys_path": task["sys_path"] or job["sys_path"],
+    }
 
 
 def key(plain: PlainEnv) -> bytes:
@@ -132,10 +136,11 @@ def apply(plain: PlainEnv) -> None:
             os.chdir(plain["cwd"])
         except OSError as error:
             raise RuntimeEnvSetupError(
-                f"The worker cannot enter its working_dir {plain['cwd']!r}: {error.strerror}. Something removed "
-                "it from the session directory; call shutdown() and init() to copy it again."
+                f"The worker cannot enter its working_dir {plain['cwd']!r}: {error.strerror}. "
+                "Something removed it from the session directory; shutdown() and init() copy it again."
             ) from error
-    sys.path[:0] = [path for path in plain["sys_path"] if path not in sys.path]
+    first = [plain["cwd"], *plain["sys_path"]] if plain["cwd"] else plain["sys_path"]
+    sys.path[:0] = [path for path in first if path not in sys.path]
 
 
 def _env_vars(value: Any) -> dict[str, str]:

@@ -11,7 +11,7 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 
 from rustray.errors import RuntimeEnvSetupError
@@ -88,14 +88,14 @@ def _of_archive(path: str, digest: str, into: str, keep_name: bool) -> str:
     return single if single and not keep_name and os.path.isdir(single) else target
 
 
-def _once(into: str, digest: str, fill: object) -> str:
+def _once(into: str, digest: str, fill: Callable[[str], object]) -> str:
     target = os.path.join(into, digest)
     if os.path.isdir(target):
         return target
     os.makedirs(into, exist_ok=True)
     making = tempfile.mkdtemp(prefix="making-", dir=into)
     try:
-        fill(making)  # type: ignore[operator]
+        fill(making)
         os.rename(making, target)
     except BaseException:
         shutil.rmtree(making, ignore_errors=True)
@@ -174,7 +174,8 @@ def _check_size(path: str, sizes: Iterator[tuple[str, int]]) -> None:
     if total > MAX_BYTES:
         biggest = ", ".join(f"{name} ({size / 2**20:.0f} MiB)" for size, name in sized[:3])
         raise RuntimeEnvSetupError(
-            f"runtime_env: {path!r} holds {total / 2**20:.0f} MiB, more than the {MAX_BYTES // 2**20} MiB that are "
-            f"copied. Biggest: {biggest}. Leave them out with runtime_env={{'excludes': [...]}}, "
+            f"runtime_env: {path!r} holds {total / 2**20:.0f} MiB, more than the "
+            f"{MAX_BYTES // 2**20} MiB that are copied. Biggest: {biggest}. "
+            "Leave them out with runtime_env={'excludes': [...]}, "
             "or have the tasks read them from where they are."
         )

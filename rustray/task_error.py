@@ -70,11 +70,10 @@ class TaskError(RustRayError):
         self.callers = tuple(callers)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return TaskError._rebuild, (self.function_name, self.traceback_str, self.cause), dict(self.__dict__)
+        # Not by the stock way: the cause may be one that cannot be pickled, or not rebuilt.
+        from rustray.error_packing import pack_task_error, unpack_task_error
 
-    @staticmethod
-    def _rebuild(function_name: str, traceback_str: str, cause: BaseException | None) -> TaskError:
-        return TaskError(function_name, traceback_str, cause)
+        return unpack_task_error, (pack_task_error(self),)
 
     def __str__(self) -> str:
         failed = f"{self.function_name}() failed in {_place(self.pid, self.node)}"

@@ -173,11 +173,6 @@ class ActorOptions(_Options):
     def _check_together(self) -> None:
         if self.get_if_exists and not self.name:
             raise OptionError("get_if_exists=True needs the actor's name: give name='...' too.")
-        if self.max_task_retries and not self.max_restarts:
-            raise OptionError(
-                f"max_task_retries={self.max_task_retries} needs an actor that is restarted: "
-                "give max_restarts (-1 for any number) too."
-            )
 
 
 @dataclass(frozen=True, slots=True)
