@@ -1,0 +1,214 @@
+"""What is measured, and how: the same work on every system.
+
+A measurement runs its work once to warm up, and then for at least a second, again and again; it gives the
+mean rate of that time. `ready` and `idle` are measured by session.py, since they need the process to be
+new.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from functions import Counter, make_megabyte, noop, small_arguments, wait_for_file
+from systems import System
+
+
+@dataclass(frozen=True)
+class Metric:
+    title: str
+    unit: str
+    less_is_better: bool = False
+    at_least: float | None = None  # the ratio to Ray that the project has set itself, and what it aims for
+    aim: float | None = None
+
+
+METRICS = {
+    "ready": Metric("ready to first result", "s", True, 6, 12),
+    "idle": Metric("idle memory, 2 workers", "MiB", True, 4, 6),
+    "sync": Metric("tasks, one at a time", "/s", False, 8, 15),
+    "async": Metric("tasks, no arguments", "/s", False, 25, 60),
+    "async_args": Metric("tasks, small arguments", "/s", False, 25, 60),
+    "nested": Metric("nested tasks, 4 x 250", "/s", False, 10, 30),
+    "actor_sync": Metric("actor calls, one at a time", "/s", False, 8, 15),
+    "actor_async": Metric("actor calls", "/s", False, 10, 25),
+    "put_small": Metric("put of a small value", "/s", False, 20, 50),
+    "get_small": Metric("get of a small value", "/s", False, 20, 50),
+    "put_first": Metric("put of the first ten 100 MB arrays", "GB/s"),
+    "put_large": Metric("put of 100 MB arrays, steady state", "GB/s", False, 2.5),
+    "results_1mb": Metric("results of 1 MB", "/s", False, 5, 15),
+}
+# Not part of a run of all systems: a million tasks would keep the slower ones busy for a quarter of an hour.
+MILLION = {
+    "million": Metric("1,000,000 queued tasks, all done", "s", True),
+    "million_bytes": Metric("driver memory for each of them", "bytes", True),
+}
+FLOOR = {
+    "floor_batches": Metric("bare processes: pickled batches", "/s"),
+    "floor_tasks": Metric("bare processes: tasks with refs", "/s"),
+    "floor_round_trips": Metric("bare processes: round trips", "/s"),
+    "floor_memcpy_warm": Metric("memcpy into warm shared memory", "GB/s"),
+    "floor_memcpy_fresh": Metric("memcpy into fresh shared memory", "GB/s"),
+}
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much work a measurement does."""
+
+    seconds: float = 1.0
+    batch: int = 4000
+    million: int = 1_000_000
+
+
+QUICK = Effort(seconds=0.3, batch=1000, million=100_000)
+
+
+def rate(work: Callable[[], object], amount: float, effort: Effort) -> float:
+    """How much of `amount` gets done a second, if one call of `work` does it once."""
+    work()
+    gc.collect()
+    started = time.perf_counter()
+    calls = 0
+    while (elapsed := time.perf_counter() - started) < effort.seconds:
+        work()
+        calls += 1
+    return calls * amount / elapsed
+
+
+def one_at_a_time(system: System, submit: Callable[[], object], effort: Effort) -> float:
+    def work() -> None:
+        for _ in range(50):
+            system.get(submit())
+
+    return rate(work, 50, effort)
+
+
+def measure_sync(system: System, effort: Effort) -> float:
+    return one_at_a_time(system, system.submitter(noop), effort)
+
+
+def measure_async(system: System, effort: Effort) -> float:
+    arguments: list[tuple[()]] = [()] * effort.batch
+    return rate(lambda: system.get_many(system.submit_many(noop, arguments)), effort.batch, effort)
+
+
+def measure_async_args(system: System, effort: Effort) -> float:
+    arguments = [(number, 1.5, "some text") for number in range(effort.batch)]
+    return rate(lambda: system.get_many(system.submit_many(small_arguments, arguments)), effort.batch, effort)
+
+
+def measure_nested(system: System, effort: Effort) -> float:
+    return rate(lambda: system.nested(4, 250), 4 * 250, effort)
+
+
+def measure_actor_sync(system: System, effort: Effort) -> float:
+    return one_at_a_time(system, system.actor_method(Counter, "increment"), effort)
+
+
+def measure_actor_async(system: System, effort: Effort) -> float:
+    call = system.actor_method(Counter, "increment")
+    return rate(lambda: system.get_many([call() for _ in range(effort.batch)]), effort.batch, effort)
+
+
+def measure_put_small(system: System, effort: Effort) -> float:
+    def work() -> None:
+        for _ in range(200):
+            system.put(0)
+
+    return rate(work, 200, effort)
+
+
+def measure_get_small(system: System, effort: Effort) -> float:
+    ref = system.put(0)
+
+    def work() -> None:
+        for _ in range(200):
+            system.get(ref)
+
+    return rate(work, 200, effort)
+
+
+def putter(system: System) -> Callable[[], None]:
+    """What puts an array of 100 MB ten times, each time letting go of the one before: 1 GB."""
+    import numpy as np
+
+    array = np.arange(12_500_000, dtype=np.float64)
+
+    def work() -> None:
+        for _ in range(10):
+            ref = system.put(array)
+        del ref
+
+    return work
+
+
+def measure_put_first(system: System, effort: Effort) -> float:
+    """Into a store that is new: no warm-up."""
+    work = putter(system)
+    started = time.perf_counter()
+    work()
+    return 1 / (time.perf_counter() - started)
+
+
+def measure_put_large(system: System, effort: Effort) -> float:
+    return rate(putter(system), 1.0, effort)
+
+
+def measure_results_1mb(system: System, effort: Effort) -> float:
+    arguments: list[tuple[()]] = [()] * 50
+    return rate(lambda: system.get_many(system.submit_many(make_megabyte, arguments)), 50, effort)
+
+
+MEASURE: dict[str, Callable[[System, Effort], float]] = {
+    "sync": measure_sync,
+    "async": measure_async,
+    "async_args": measure_async_args,
+    "nested": measure_nested,
+    "actor_sync": measure_actor_sync,
+    "actor_async": measure_actor_async,
+    "put_small": measure_put_small,
+    "get_small": measure_get_small,
+    "put_first": measure_put_first,
+    "put_large": measure_put_large,
+    "results_1mb": measure_results_1mb,
+}
+
+
+def measure_million(system: System, workers: int, effort: Effort) -> dict[str, float]:
+    """Queue the tasks behind others that hold every worker, then let them run. Memory is the driver's peak."""
+    import psutil
+
+    submit = system.submitter(noop)
+    system.get_many([submit() for _ in range(effort.batch)])
+    gc.collect()
+    with tempfile.TemporaryDirectory() as folder:
+        gate = os.path.join(folder, "open")
+        gates = system.submit_many(wait_for_file, [(gate,)] * workers)
+        before = psutil.Process().memory_info().rss
+        forget_peak_memory()
+        started = time.perf_counter()
+        refs = [submit() for _ in range(effort.million)]
+        with open(gate, "w"):
+            pass
+        system.get_many(gates)
+        for first in range(0, len(refs), 10_000):
+            system.get_many(refs[first : first + 10_000])
+        seconds = time.perf_counter() - started
+        memory = peak_memory() - before
+    return {"million": seconds, "million_bytes": memory / effort.million}
+
+
+def forget_peak_memory() -> None:
+    """Let the kernel count this process's peak memory (VmHWM) from now on: proc(5), clear_refs."""
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+
+
+def peak_memory() -> int:
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
