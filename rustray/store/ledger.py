@@ -281,6 +281,7 @@ class Ledger:
         self._table.enter(entry, BLOCK)
         self._table.touch(entry.block)
         self._table.deliver_block_to_all(entry, out)
+        self._table.doubt(entry)
         return self._table.done(out)
 
     def restore_failed(self, oid: bytes, text: str) -> list[Action]:
