@@ -13,6 +13,7 @@ Pure: segments are numbers here, the shell makes them.
 
 from __future__ import annotations
 
+import mmap
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Iterable
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .entries import Entry, Request
 
-PAGE = 4096
+PAGE = max(4096, mmap.ALLOCATIONGRANULARITY)  # what a mapping's offset must be a multiple of
 MIB = 1 << 20
 _WARM_BLOCKS = 4  # how many freed blocks a client is remembered for
 

@@ -185,10 +185,13 @@ class Reservations:
         if pages(size) > allocator.capacity:
             return text + ". Use smaller objects, or a larger object_store_memory"
         if self._trouble:
-            text += f" ({self._trouble})"
+            text += f", and more cannot be had or spilled: {self._trouble}"
+        else:
+            text += ", and what could make room is being read or written"
         return (
-            text + ", and what is in use is being read or written. Delete references and arrays that are no"
-            " longer needed, use smaller objects, or a larger object_store_memory"
+            text
+            + ". Delete references and arrays that are no longer needed, use smaller objects, or a larger"
+            " object_store_memory"
         )
 
     def _drop(self, segment: Segment, out: list[Action]) -> None:
