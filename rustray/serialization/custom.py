@@ -14,6 +14,11 @@ _FIXED = frozenset(
 )
 
 
+def is_bare_array(value: Any, kind: type) -> bool:
+    """Whether `value`, of the exact class `kind`, is an ndarray of numbers. NumPy is not imported for it."""
+    return kind.__name__ == "ndarray" and kind.__module__ == "numpy" and not value.dtype.hasobject
+
+
 def register_serializer(
     cls: type, *, serializer: Callable[[Any], Any], deserializer: Callable[[Any], Any]
 ) -> None:

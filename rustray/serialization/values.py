@@ -15,7 +15,8 @@ import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from rustray.serialization.custom import reducers
+from rustray.errors import DeserializationError, SerializationError
+from rustray.serialization.custom import is_bare_array, reducers
 from rustray.serialization.nested import collecting
 
 
@@ -66,7 +67,9 @@ def serialize(value: Any, name: str = "value") -> Packed:
     if _is_plain(value, kind, 3):
         return _new(Packed, (_dumps(value, 5), (), ()))
     buffers: list[pickle.PickleBuffer] = []
-    if _is_array(value, kind):
+    if is_bare_array(value, kind) and kind not in reducers:
+        if not value.flags.forc:
+            value = value.copy()  # NumPy puts the data of a strided array into the pickle, byte by byte
         data = _dumps(value, 5, buffer_callback=buffers.append)
         return _new(Packed, (data, [buffer.raw() for buffer in buffers], ()))
     if _by_value_dumps is None:
@@ -92,8 +95,6 @@ def serialize_call(
     function: the function called; its signature is looked at only to name a parameter in an error.
     name: what messages call it, as "f" or "Counter.add".
     """
-    from rustray.errors import SerializationError
-
     try:
         return serialize((args, kwargs))
     except SerializationError:
@@ -137,15 +138,6 @@ def _is_plain(value: Any, kind: type, depth: int) -> bool:
     return True
 
 
-def _is_array(value: Any, kind: type) -> bool:
-    return (
-        kind.__name__ == "ndarray"
-        and kind.__module__ == "numpy"
-        and not value.dtype.hasobject
-        and kind not in reducers
-    )
-
-
 def _by_parameter(
     args: tuple[Any, ...], kwargs: Mapping[str, Any], function: Callable[..., Any]
 ) -> Iterable[tuple[str, Any]]:
@@ -166,8 +158,6 @@ def _by_parameter(
 
 
 def _deserialization_error(error: Exception) -> Exception:
-    from rustray.errors import DeserializationError
-
     told = f"{type(error).__name__}: {error}"
     if isinstance(error, ModuleNotFoundError):
         advice = (
