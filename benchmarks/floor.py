@@ -5,9 +5,9 @@
 - `batches`: a driver and a worker on a Unix socket; 256 no-op tasks travel in one pickle, their results in
   another. Nothing else happens: no refs, no threads, no user values kept apart. No system comes near this.
 - `tasks`: the same with what any system with Ray's API has to do for each task: hand out a ref whose end
-  frees the result, keep the task until it is answered, let any thread submit, pickle its arguments and its result
-  by themselves (they are the user's, and the reader of the socket does not look into them), and let a reader
-  thread resolve the refs that the main thread waits for.
+  frees the result, keep the task until it is answered, let any thread submit, pickle its arguments and its
+  result by themselves (they are the user's, and the reader of the socket does not look into them), and let a
+  reader thread resolve the refs that the main thread waits for.
 - `round trips`: one task there and back, again and again.
 - `memcpy`: 100 MB into shared memory that has been written before, and into fresh pages.
 """

@@ -62,10 +62,11 @@ class Effort:
 
     seconds: float = 1.0
     batch: int = 4000
+    puts: int = 100
     million: int = 1_000_000
 
 
-QUICK = Effort(seconds=0.3, batch=1000, million=100_000)
+QUICK = Effort(seconds=0.3, batch=1000, puts=20, million=100_000)
 
 
 def rate(work: Callable[[], object], amount: float, effort: Effort) -> float:
@@ -133,30 +134,28 @@ def measure_get_small(system: System, effort: Effort) -> float:
     return rate(work, 200, effort)
 
 
-def putter(system: System) -> Callable[[], None]:
-    """What puts an array of 100 MB ten times, each time letting go of the one before: 1 GB."""
+def put_rate(system: System, puts: int) -> float:
+    """GB/s of so many puts of an array of 100 MB; each lets go of the one before."""
     import numpy as np
 
     array = np.arange(12_500_000, dtype=np.float64)
-
-    def work() -> None:
-        for _ in range(10):
-            ref = system.put(array)
-        del ref
-
-    return work
+    started = time.perf_counter()
+    for _ in range(puts):
+        ref = system.put(array)
+    seconds = time.perf_counter() - started
+    del ref
+    return puts * array.nbytes / 1e9 / seconds
 
 
 def measure_put_first(system: System, effort: Effort) -> float:
     """Into a store that is new: no warm-up."""
-    work = putter(system)
-    started = time.perf_counter()
-    work()
-    return 1 / (time.perf_counter() - started)
+    return put_rate(system, 10)
 
 
 def measure_put_large(system: System, effort: Effort) -> float:
-    return rate(putter(system), 1.0, effort)
+    """A fixed number, and many: a store may be slow now and then, where it takes fresh pages."""
+    put_rate(system, 20)
+    return put_rate(system, effort.puts)
 
 
 def measure_results_1mb(system: System, effort: Effort) -> float:
@@ -180,7 +179,7 @@ MEASURE: dict[str, Callable[[System, Effort], float]] = {
 
 
 def measure_million(system: System, workers: int, effort: Effort) -> dict[str, float]:
-    """Queue the tasks behind others that hold every worker, then let them run. Memory is the driver's peak."""
+    """Queue the tasks behind others that hold every worker, then let them run; the driver's peak memory."""
     import psutil
 
     submit = system.submitter(noop)

@@ -101,10 +101,10 @@ def as_markdown(results: Medians, names: list[str], rounds: int) -> str:
         [
             "# Benchmark results",
             "",
-            "Written by `python benchmarks/compare.py`. Each system ran the same work in a process of its own,",
+            "Written by `python benchmarks/compare.py`. Each system ran the same work in its own process,",
             f"one after another, {rounds} times; these are the medians. All have two workers. Byte code was",
-            "compiled before. Idle memory is the sum of the unique set sizes of all processes, the driver among",
-            "them. A ratio says how many times better RustRay is than Ray.",
+            "compiled before. Idle memory is the sum of the unique set sizes of all processes, the driver",
+            "among them. A ratio says how many times better RustRay is than Ray.",
             "",
             f"Machine: {machine()}.",
             f"Versions: {versions(names)}.",
