@@ -29,6 +29,7 @@ from rustray.scheduler.events import (
     Tick,
 )
 from rustray.scheduler.leases import LeaseBook
+from rustray.scheduler.queues import RankedQueue
 from rustray.scheduler.reclaim import TURN, Terms
 from rustray.scheduler.records import Claim, Job, Lease, Node, Shape, visible
 from rustray.scheduler.status import Status
@@ -138,9 +139,9 @@ class Scheduler:
 
     def _on_tick(self, _event: Tick) -> None:
         self._serve()
+        self._take_turns()  # before shares are evened out: each stage leaves less to revoke to the next
         for shape, job in self._those_who_wait():
             self._take_fair_share(shape, job)
-            self._take_turns(shape, job)
         self._relieve_overcommitted()
 
     # -- the stages of a step
@@ -199,20 +200,36 @@ class Scheduler:
                 return
             self._promise(claim, plan, Terms.FAIR)
 
-    def _take_turns(self, shape: Shape, job: Job) -> None:
-        """For claims that have nothing yet."""
-        now = self._book.now
-        while (claim := self._first_waiting(shape, job)) is not None:
-            if claim.standing or now - claim.since < TURN:
-                return
-            terms = Terms.OWN_JOB
-            plan = reclaim.find(self._book, claim, terms) if job.share else None
-            if plan is None:
-                terms = Terms.ANY_JOB
-                plan = reclaim.find(self._book, claim, terms)
-            if plan is None or not plan.in_turn(now):
-                return
-            self._promise(claim, plan, terms)
+    def _take_turns(self) -> None:
+        """For claims that have nothing yet, whoever was served longest ago first, whatever its shape: else
+        requests of one shape could take every turn before those of another are asked."""
+        lines: RankedQueue[tuple[Shape, Job]] = RankedQueue()
+        for line in self._those_who_wait():
+            self._queue_for_turn(lines, line)
+        while (line_ := lines.first()) is not None:
+            claim = self._first_waiting(*line_)
+            if claim is None or not self._take_turn(claim):
+                lines.discard(line_)
+            else:
+                self._queue_for_turn(lines, line_)
+
+    def _queue_for_turn(self, lines: RankedQueue[tuple[Shape, Job]], line: tuple[Shape, Job]) -> None:
+        claim = self._first_waiting(*line)
+        if claim is None or claim.standing or self._book.now - claim.since < TURN:
+            lines.discard(line)
+        else:
+            lines.put(line, (claim.turn,))
+
+    def _take_turn(self, claim: Claim) -> bool:
+        terms = Terms.OWN_JOB
+        plan = reclaim.find(self._book, claim, terms) if claim.cls.job.share else None
+        if plan is None:
+            terms = Terms.ANY_JOB
+            plan = reclaim.find(self._book, claim, terms)
+        if plan is None or not plan.in_turn(self._book.now):
+            return False
+        self._promise(claim, plan, terms)
+        return True
 
     def _relieve_overcommitted(self) -> None:
         """Workers that woke may leave a node with more of them than CPUs. Those that wake only to wait again
@@ -225,7 +242,9 @@ class Scheduler:
                     self._revoke(lease, "more workers awake than CPUs")
 
     def _those_who_wait(self) -> list[tuple[Shape, Job]]:
-        return [(shape, job) for shape in self._book.waiting if shape.hosts for job in shape.jobs.ranked()]
+        """Every line of claims that some node could serve, those of the job with the least share first."""
+        lines = [(shape, job) for shape in self._book.waiting if shape.hosts for job in shape.jobs]
+        return sorted(lines, key=lambda line: line[1].rank)
 
     def _first_waiting(self, shape: Shape, job: Job) -> Claim | None:
         line = job.lines.get(shape) if shape.hosts else None

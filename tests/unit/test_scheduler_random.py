@@ -65,7 +65,9 @@ class World:
             if isinstance(action, Grant):
                 assert action.lease not in self.leases and action.node in self.nodes
                 self.leases[action.lease] = action.key, action.client, action.node
-                of_claim = [lease for lease in self.leases.values() if lease[:2] == (action.key, action.client)]
+                of_claim = [
+                    lease for lease in self.leases.values() if lease[:2] == (action.key, action.client)
+                ]
                 assert len(of_claim) <= self.demands[action.key, action.client], "more than was wanted"
             elif isinstance(action, Revoke):
                 key, client, node = self.leases[action.lease]
@@ -82,7 +84,9 @@ class World:
             self.revoked.discard(lease)
             self.blocked.discard(lease)
 
-    def forget_where(self, key: bytes | None = None, client: int | None = None, node: str | None = None) -> None:
+    def forget_where(
+        self, key: bytes | None = None, client: int | None = None, node: str | None = None
+    ) -> None:
         asked = (key, client, node)
         self.forget(
             *[
