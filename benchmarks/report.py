@@ -32,7 +32,7 @@ def comparison(results: Medians, names: list[str]) -> list[list[str]]:
     with_ratio = {"rustray", "ray"} <= {*names}
     rows = [["", "unit", *(TITLES[name] for name in names)]]
     rows[0] += ["RustRay to Ray", "at least", "aim"] * with_ratio
-    for key, metric in METRICS.items():
+    for key, metric in (METRICS | MILLION).items():
         values = {name: results.get(name, {}).get(key) for name in names}
         if not any(values.values()):
             continue
@@ -55,9 +55,6 @@ def limits(results: Medians) -> list[str]:
     ):
         if key in ours and limit in floor:
             lines.append(f"{what}: RustRay reaches {ours[key] / floor[limit]:.0%} of {FLOOR[limit].title}")
-    for key, metric in MILLION.items():
-        if key in ours:
-            lines.append(f"{metric.title}: {number(ours[key])} {metric.unit}")
     return lines
 
 
