@@ -18,7 +18,7 @@ from enum import Enum
 from rustray.model.resources import Resources
 from rustray.scheduler.leases import LeaseBook
 from rustray.scheduler.placement import dominant_share
-from rustray.scheduler.records import Claim, Job, Lease, Node
+from rustray.scheduler.records import Claim, Job, Lease, Node, Shape
 
 TURN = 0.1
 """Seconds that a lease is kept at least while others have none. Changing hands costs about a millisecond
@@ -174,26 +174,52 @@ def _probable(book: LeaseBook, claim: Claim, terms: Terms) -> Iterator[Node]:
             del book.unclaimed[node]
     for idle in book.surplus:
         yield from _nodes_of(idle.leases.values())
-    scales = _Scales(book, claim, terms)
-    for job in _losers(book.jobs.values(), claim.cls.job, terms, scales.job_after):
-        for holder in job.holders.ranked():
-            if terms is Terms.FAIR and job is claim.cls.job:
-                if (holder.kept - 1) * holder.cls.shape.cost < scales.claim_after - _EPSILON:
-                    break
-            yield from _nodes_of(holder.leases.values())
+    for job in _losers(book, claim, terms):
+        yield from _nodes_of_losers(book, job, claim, terms)
     if terms is Terms.OWN_JOB:
         for promise in claim.cls.shape.promises:
             if promise.claim.cls.job is claim.cls.job:
                 yield promise.node
 
 
-def _losers(jobs: Iterable[Job], winner: Job, terms: Terms, winner_after: float) -> list[Job]:
+def _losers(book: LeaseBook, claim: Claim, terms: Terms) -> list[Job]:
+    """Jobs that might lose a lease to the claim, the one with the largest share first."""
+    winner = claim.cls.job
     if terms is Terms.OWN_JOB:
         return [winner]
-    able = [
-        job for job in jobs if terms is Terms.ANY_JOB or job is winner or job.share >= winner_after - _EPSILON
-    ]
-    return sorted(able, key=lambda job: (-job.share, job.turn))
+    jobs: Iterable[Job] = book.jobs.values()
+    if terms is Terms.FAIR:
+        least = _Scales(book, claim, terms).job_after - _EPSILON
+        jobs = [
+            job
+            for job in jobs
+            if job is winner
+            or (job.share >= least and any(_left(book, job, s) >= least for s in book.shapes.values()))
+        ]
+    return sorted(jobs, key=lambda job: (-job.share, job.turn))
+
+
+def _nodes_of_losers(book: LeaseBook, job: Job, claim: Claim, terms: Terms) -> Iterator[Node]:
+    """Nodes of the job's leases, of whoever can spare most first. What shares forbid anyway is left out here:
+    there may be thousands of leases, and of shapes but a few."""
+    scales = _Scales(book, claim, terms)
+    spares: dict[Shape, bool] = {}
+    for holder in job.holders.ranked():
+        shape = holder.cls.shape
+        if terms is Terms.FAIR and job is claim.cls.job:
+            if (holder.kept - 1) * shape.cost < scales.claim_after - _EPSILON:
+                return
+        elif terms is Terms.FAIR:
+            if shape not in spares:
+                spares[shape] = _left(book, job, shape) >= scales.job_after - _EPSILON
+            if not spares[shape]:
+                continue
+        yield from _nodes_of(holder.leases.values())
+
+
+def _left(book: LeaseBook, job: Job, shape: Shape) -> float:
+    """The share of the job after the loss of a lease of that shape."""
+    return dominant_share(Resources(job.usage) - shape.request, book.nodes.total)
 
 
 def _nodes_of(leases: Collection[Lease]) -> Iterator[Node]:
