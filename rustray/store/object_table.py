@@ -213,8 +213,7 @@ class ObjectTable:
 
     def _settle(self, out: list[Action]) -> None:
         """Free the doubtful entries that nothing keeps."""
-        while self._doubtful:
-            entry = self._doubtful.pop()
+        for entry in self._doubtful:  # which grows meanwhile: what an entry contained comes after it
             if entry.holds or entry.inside or entry.state in (SPILLING, FREED):
                 continue
             if entry.wants:
@@ -225,6 +224,7 @@ class ObjectTable:
             if entry.state == RESTORING and entry.block is not None:
                 continue  # the shell is filling the block
             self._free(entry, out)
+        self._doubtful.clear()
 
     def _free(self, entry: Entry, out: list[Action]) -> None:
         del self.entries[entry.oid]

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from rustray.store import actions as act
-from rustray.store.actions import IN_BLOCK, OWNER_DIED, Action, CreateSegment, Deliver, Freed, Granted, Recover
+from rustray.store.actions import (
+    IN_BLOCK,
+    OWNER_DIED,
+    Action,
+    CreateSegment,
+    Deliver,
+    Freed,
+    Granted,
+    Recover,
+)
 from rustray.store.allocator import MIB, PAGE
 from rustray.store.errors import InvalidRequest
 from rustray.store.ledger import Ledger

@@ -145,7 +145,9 @@ class Process:
 
     def put(self, oid: bytes, holder: int) -> None:
         random = self.node.random
-        size = random.choice([random.randrange(1, 30), random.randrange(30, 80)]) * PAGE - random.randrange(99)
+        size = random.choice([random.randrange(1, 30), random.randrange(30, 80)]) * PAGE - random.randrange(
+            99
+        )
         self.node.numbers += 1
         number = self.node.numbers
         self.requests[number] = (oid, self.older_refs(oid), holder)
