@@ -46,3 +46,8 @@ def index_of(oid: bytes) -> int:
     """Which of the task's return values it is, from 0."""
     index: int = _INDEX.unpack(oid)[0]
     return index
+
+
+def task_of(oid: bytes) -> bytes:
+    """The task that makes the object: the 14 bytes without the index."""
+    return oid[:14]

@@ -1,0 +1,69 @@
+"""RustRay: distributed computing that lives in the notebook.
+
+    import rustray
+
+    rustray.init()
+
+    @rustray.remote
+    def square(x):
+        return x * x
+
+    rustray.get([square.remote(i) for i in range(4)])
+"""
+
+from rustray import exceptions
+from rustray.driver.actor_class import ActorClass, ActorHandle, method
+from rustray.driver.api import (
+    available_resources,
+    cancel,
+    cluster_resources,
+    get,
+    get_actor,
+    get_gpu_ids,
+    init,
+    is_initialized,
+    kill,
+    nodes,
+    put,
+    remote,
+    shutdown,
+    wait,
+)
+from rustray.driver.generator import ObjectRefGenerator
+from rustray.driver.refs import ObjectRef
+from rustray.driver.remote_function import RemoteFunction
+from rustray.runtime_context import get_runtime_context
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ActorClass",
+    "ActorHandle",
+    "ObjectRef",
+    "ObjectRefGenerator",
+    "RemoteFunction",
+    "available_resources",
+    "cancel",
+    "cluster_resources",
+    "exceptions",
+    "get",
+    "get_actor",
+    "get_gpu_ids",
+    "get_runtime_context",
+    "init",
+    "is_initialized",
+    "kill",
+    "method",
+    "nodes",
+    "put",
+    "remote",
+    "shutdown",
+    "wait",
+]
+
+
+def load_ipython_extension(ipython):  # type: ignore[no-untyped-def]
+    """`%load_ext rustray`."""
+    from rustray.magics import load
+
+    load(ipython)

@@ -1,0 +1,27 @@
+"""What workers are given of the driver: its environment, folder and modules."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from rustray import runtime_env as runtime_envs
+from rustray.driver.session import Session
+
+
+def driver_place() -> dict[str, Any]:
+    """The environment, working directory and module path of this process, for its workers."""
+    folder = os.getcwd()
+    path = [folder if entry == "" else entry for entry in sys.path]
+    return {"env": dict(os.environ), "cwd": folder, "sys_path": path}
+
+
+def class_environment(session: Session, env: Mapping[str, Any] | None) -> tuple[dict[str, Any] | None, bytes]:
+    """(prepared runtime environment, its key) for workers of a task or actor; (None, b"") for the job's own."""
+    if not env:
+        return None, b""
+    prepared = runtime_envs.prepare(env, session.info["folder"])
+    merged = runtime_envs.merge(session.info.get("runtime_env"), prepared)
+    return dict(merged), runtime_envs.key(merged)

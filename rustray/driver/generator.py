@@ -1,0 +1,140 @@
+"""Streams of refs: the results of a generator task, taken while it still runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rustray.driver.entry import ERROR, Entry
+from rustray.driver.refs import ObjectRef
+
+if TYPE_CHECKING:
+    from rustray.driver.session import Session
+    from rustray.driver.task import Task
+
+
+class Stream:
+    """What a generator task has yielded so far, in order. Changed under the table's lock."""
+
+    def __init__(self, session: Session, task: Task) -> None:
+        self._session = session
+        self.task = task
+        self._refs: dict[int, ObjectRef] = {}
+        self._taken = 0
+        self._length: int | None = None
+        self._waiters: list[Callable[[], object]] = []
+
+    @property
+    def ready(self) -> bool:
+        """Whether the next ref, or the end, is there."""
+        return self._taken in self._refs or self._length is not None and self._taken >= self._length
+
+    def add_waiter(self, wake: Callable[[], object]) -> None:
+        self._waiters.append(wake)
+
+    def remove_waiter(self, wake: Callable[[], object]) -> None:
+        if wake in self._waiters:
+            self._waiters.remove(wake)
+
+    def add(self, index: int, oid: bytes, state: int, payload: Any, contains: Sequence[bytes]) -> None:
+        """The object number `index` is there; one seen already (the task was retried) is not published twice."""
+        if index < self._taken or index in self._refs:
+            if state != ERROR and contains:
+                self._session.tell(("release", list(contains)))
+            return
+        entry = Entry(oid, owned=True)
+        self._refs[index] = self._session.objects.new_ref(entry)
+        self._session.objects.settle(entry, state, payload, contains)
+        self._wake()
+
+    def end(self, length: int) -> None:
+        """The generator has returned after `length` objects."""
+        self._length = length
+        self._wake()
+
+    def fail(self, error: bytes) -> None:
+        """The task failed: the next ref raises, and it is the last."""
+        index = self._taken
+        while index in self._refs:
+            index += 1
+        entry = Entry(self._session.new_object_id(), owned=True)
+        self._refs[index] = self._session.objects.new_ref(entry)
+        self._session.objects.settle(entry, ERROR, error)
+        self.end(index + 1)
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for wake in waiters:
+            wake()
+
+    def take(self) -> ObjectRef | None:
+        """The next ref, None at the end. `ready` must be true."""
+        with self._session.objects.lock:
+            ref = self._refs.pop(self._taken, None)
+            if ref is not None:
+                self._taken += 1
+            return ref
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until the next ref or the end is there."""
+        self._session.check_open()
+        settled = self._session.wait(self, timeout)
+        if not settled:
+            self._session.check_open()
+        return settled
+
+    def when_ready(self, call: Callable[[], object]) -> None:
+        """Have `call()` run once when `ready` turns true."""
+        with self._session.objects.lock:
+            if not self.ready:
+                self._waiters.append(call)
+                return
+        call()
+
+
+class ObjectRefGenerator(Iterator[ObjectRef], AsyncIterator[ObjectRef]):
+    """Iterates, also asynchronously, over the refs of a task with ``num_returns="streaming"``.
+
+    Each ref is given as soon as the task has yielded its object. An exception in the task is raised by the
+    `get` of the ref after the last good one.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> ObjectRefGenerator:
+        return self
+
+    def __next__(self) -> ObjectRef:
+        self._stream.wait()
+        ref = self._stream.take()
+        if ref is None:
+            raise StopIteration
+        return ref
+
+    def __aiter__(self) -> ObjectRefGenerator:
+        return self
+
+    async def __anext__(self) -> ObjectRef:
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+
+        def settled() -> None:
+            loop.call_soon_threadsafe(lambda: future.done() or future.set_result(None))
+
+        self._stream.when_ready(settled)
+        await future
+        ref = self._stream.take()
+        if ref is None:
+            raise StopAsyncIteration
+        return ref
+
+    @property
+    def task(self) -> Task:
+        """The task behind the stream."""
+        return self._stream.task
+
+    def __repr__(self) -> str:
+        return f"ObjectRefGenerator({self._stream.task.target.name})"

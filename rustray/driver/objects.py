@@ -1,0 +1,551 @@
+"""The objects that a client process owns or refers to, and their exact counting.
+
+ARCHITECTURE.md, "Objects and their references", has the rules; the numbers here name them. `lock` guards
+counts and states. References die at any moment in any thread, so `ObjectRef.__del__` only appends
+to `dropped`; :meth:`ObjectTable.settle_drops` takes the consequences at the next call.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rustray import serialization
+from rustray.driver import failures
+from rustray.driver.entry import BLOCK, ERROR, PENDING, VALUE, Entry
+from rustray.driver.reactor import Awaited
+from rustray.driver.refs import ObjectRef
+from rustray.errors import GetTimeoutError
+from rustray.model import ids
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from rustray.driver.session import Session
+
+INLINE_LIMIT = 100 * 1024
+"""Bytes; a value from this size on lies in shared memory (Ray's limit too)."""
+
+_PRIMITIVES = frozenset({int, float, str, bytes, bool, type(None)})
+
+Packed = bytes | tuple[bytes, tuple[bytes, ...]]
+
+
+class ObjectTable:
+    """Entries by id, for one session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._entries: dict[bytes, Entry] = {}
+        self.lock = threading.RLock()
+        self.dropped: deque[Entry] = deque()
+        self.view_dropped: deque[Entry] = deque()
+        self._release: list[bytes] = []
+        self._lineage: dict[bytes, Any] = {}
+        self._lending = threading.local()
+        self._callbacks: concurrent.futures.ThreadPoolExecutor | None = None
+
+    # -- references ------------------------------------------------------------------------------------
+
+    def new_ref(self, entry: Entry) -> ObjectRef:
+        """A reference to `entry`, counted."""
+        with self.lock:
+            entry.count += 1
+        return ObjectRef(self, entry)
+
+    def ref_of(self, oid: bytes) -> ObjectRef:
+        """The reference that a pickle names: made while a value is being read (Rules 2 to 4)."""
+        with self.lock:
+            return self.new_ref(self.entry_of(oid))
+
+    def entry_of(self, oid: bytes) -> Entry:
+        """The entry of `oid`, made when this process sees the id for the first time. Caller has `lock`."""
+        entry = self._entries.get(oid)
+        if entry is None:
+            entry = self._entries[oid] = Entry(oid, owned=False)
+            entry.known = True
+            lent = getattr(self._lending, "entries", None)
+            if lent is None:
+                # Read from an object that we hold: our hold reaches the node before that one's release.
+                entry.held = 1
+                self._session.tell(("hold", [oid]))
+            else:
+                lent.append(entry)
+        elif not entry.held:
+            lent = getattr(self._lending, "entries", None)
+            if lent is not None and not entry.owned:
+                lent.append(entry)
+        return entry
+
+    @contextmanager
+    def lending(self, lent: list[Entry]) -> Iterator[None]:
+        """While arguments are read: refs in them are pinned by their sender until the task answers."""
+        self._lending.entries = lent
+        try:
+            yield
+        finally:
+            self._lending.entries = None
+
+    def borrowed(self, lent: list[Entry]) -> list[bytes]:
+        """The ids of `lent` still referred to here: the sender makes a hold for each (Rule 3)."""
+        self.settle_drops()
+        kept = []
+        with self.lock:
+            for entry in lent:
+                if entry.count > 0 and not entry.held:
+                    entry.held = 1
+                    kept.append(entry.id)
+                elif entry.count == 0 and not entry.held:
+                    self._entries.pop(entry.id, None)
+        return kept
+
+    def pin(self, entries: Iterable[Entry]) -> None:
+        """Count one more local reference on each."""
+        with self.lock:
+            for entry in entries:
+                entry.count += 1
+
+    def unpin(self, entries: Iterable[Entry]) -> None:
+        """Take back what `pin` counted."""
+        with self.lock:
+            for entry in entries:
+                entry.count -= 1
+                if entry.count == 0:
+                    self._forget(entry)
+
+    def unpin_lent(self, entry: Entry) -> None:
+        """Count down without forgetting: `borrowed` decides when the task has ended."""
+        with self.lock:
+            entry.count -= 1
+
+    def settle_drops(self) -> None:
+        """Count down the references that have died since the last call."""
+        dropped = self.dropped
+        if not dropped:
+            return
+        with self.lock:
+            while dropped:
+                try:
+                    entry = dropped.popleft()
+                except IndexError:
+                    break
+                entry.count -= 1
+                if entry.count == 0:
+                    self._forget(entry)
+        if self._release:
+            self.flush_releases()
+
+    def flush_releases(self) -> None:
+        """Tell the node which holds have ended."""
+        with self.lock:
+            release, self._release = self._release, []
+            if release:
+                self._session.tell(("release", release))
+
+    def _forget(self, entry: Entry) -> None:
+        # No local reference is left. A pending entry goes when it settles: its task still names it.
+        if entry.state == PENDING and entry.owned:
+            return
+        if entry.reading:
+            entry.reading = False
+            self._session.tell(("unread", entry.id))
+        while entry.held:
+            self._release.append(entry.id)
+            entry.held -= 1
+        if entry.known or not entry.owned:
+            self._entries.pop(entry.id, None)
+        contains, entry.contains = entry.contains, ()
+        entry.payload = None
+        for inner in contains:
+            inner.count -= 1
+            if inner.count == 0:
+                self._forget(inner)
+
+    def escape(self, refs: Sequence[ObjectRef]) -> tuple[Entry, ...]:
+        """The entries of `refs`, made known to the node, because they are about to leave this process."""
+        entries = tuple(ref._entry for ref in refs)
+        with self.lock:
+            for entry in entries:
+                if not entry.known:
+                    entry.known = True
+                    entry.held += 1
+                    self._entries[entry.id] = entry
+                    self._session.tell(("declare", entry.id), ("hold", [entry.id]))
+                    if entry.state != PENDING:
+                        self._publish(entry)
+        return entries
+
+    def publish_new(self, entry: Entry, contains: tuple[Entry, ...]) -> None:
+        """Make an owned, settled entry known to the node at once; it keeps `contains` alive."""
+        with self.lock:
+            self.pin(contains)
+            entry.contains = contains
+            entry.known = True
+            entry.held += 1
+            self._entries[entry.id] = entry
+            self._session.tell(("declare", entry.id), ("hold", [entry.id]))
+            self._publish(entry)
+
+    def keep_for_ever(self, ref: ObjectRef) -> None:
+        """`ref` was pickled by the user himself: nobody can tell when that copy dies."""
+        self.pin(self.escape([ref]))
+
+    def _publish(self, entry: Entry) -> None:
+        contains = [inner.id for inner in entry.contains]
+        payload = bytes(entry.payload) if isinstance(entry.payload, memoryview) else entry.payload
+        self._session.tell(("publish", entry.id, entry.state, payload, contains))
+
+    # -- values that arrive ----------------------------------------------------------------------------
+
+    def settle(self, entry: Entry, state: int, payload: Any, contains: Sequence[bytes] = ()) -> None:
+        """The value of an owned object is here. The sender has made a hold for us on each of `contains`,
+        and for a BLOCK one on the object itself."""
+        with self.lock:
+            if contains:
+                inner = []
+                for oid in contains:
+                    found = self._entries.get(oid)
+                    if found is None:
+                        found = self._entries[oid] = Entry(oid, owned=False)
+                        found.known = True
+                    found.held += 1
+                    found.count += 1
+                    inner.append(found)
+                entry.contains = tuple(inner)
+            if state == BLOCK:
+                # The sealer makes our hold once, also when the object is made again.
+                if entry.id not in self._lineage:
+                    entry.held += 1
+                entry.known = True
+                self._entries[entry.id] = entry
+                if entry.task is not None:
+                    self._lineage[entry.id] = entry.task
+            entry.task = None
+            if entry.known and state != BLOCK:
+                entry.state, entry.payload = state, payload
+                self._publish(entry)
+            entry.settle(state, payload)
+            if entry.count == 0:
+                self._forget(entry)
+
+    def on_object(self, oid: bytes, state: int, payload: Any) -> None:
+        """The node's answer to a `want`."""
+        with self.lock:
+            entry = self._entries.get(oid)
+            if entry is not None and entry.state in (PENDING, BLOCK):
+                entry.asked = False
+                entry.reading = state == BLOCK
+                entry.settle(state, payload)
+            elif state == BLOCK:
+                self._session.tell(("unread", oid))  # forgotten meanwhile
+
+    def on_freed(self, oids: Sequence[bytes]) -> None:
+        """Nobody refers to these any more: they need not be made again."""
+        for oid in oids:
+            if self._session.actors.on_freed(oid):
+                continue
+            task = self._lineage.pop(oid, None)
+            if task is not None:
+                self._session.tasks.end_lineage(task, oid)
+
+    def on_recover(self, oid: bytes) -> None:
+        """The store lost the value of an object that we own: make it again."""
+        task = self._lineage.get(oid)
+        if task is None or not self._session.tasks.run_again(task, oid):
+            error = failures.object_lost(oid)
+            with self.lock:
+                self._session.tell(("publish", oid, ERROR, error, []))
+                entry = self._entries.get(oid)
+                if entry is not None:
+                    entry.settle(ERROR, error)
+
+    # -- put -------------------------------------------------------------------------------------------
+
+    def put(self, value: Any) -> ObjectRef:
+        """Store `value`; small ones stay in this process until they leave it."""
+        self.settle_drops()
+        entry = Entry(self._session.new_object_id(), owned=True)
+        if type(value) in _PRIMITIVES and (type(value) not in (str, bytes) or len(value) < INLINE_LIMIT // 4):
+            entry.state = VALUE
+            entry.payload = serialization.serialize(value).pickle
+        else:
+            packed = serialization.serialize(value, "the value given to put()")
+            contained = self.escape(packed.refs) if packed.refs else ()
+            if packed_size(packed) >= INLINE_LIMIT:
+                entry = self.put_packed(packed, contained)
+            else:
+                entry.state, entry.payload = VALUE, inline(packed)
+                self.pin(contained)
+                entry.contains = contained
+        entry.count = 1
+        return ObjectRef(self, entry)
+
+    def put_packed(self, packed: serialization.Packed, contained: tuple[Entry, ...]) -> Entry:
+        """Store a big packed value in shared memory. The entry is not counted yet."""
+        entry = Entry(self._session.new_object_id(), owned=True)
+        entry.payload = self._session.blocks.store(
+            entry.id, packed, [inner.id for inner in contained], self._session.client
+        )
+        entry.known = True
+        entry.held = 1
+        entry.state = BLOCK
+        with self.lock:
+            self.pin(contained)
+            entry.contains = contained
+            self._entries[entry.id] = entry
+        return entry
+
+    def has_lineage(self, oid: bytes) -> bool:
+        """Whether the task of `oid` is kept, to make it again if it is lost."""
+        return oid in self._lineage
+
+    # -- get -------------------------------------------------------------------------------------------
+
+    def want(self, entries: Iterable[Entry]) -> None:
+        """Ask the node for the pending ones that somebody else owns."""
+        asked: list[tuple[Any, ...]] = []
+        with self.lock:
+            for entry in entries:
+                if entry.asked:
+                    continue
+                if entry.state == BLOCK and not entry.reading or entry.state == PENDING and not entry.owned:
+                    entry.asked = True
+                    asked.append(("want", entry.id))
+        if asked:
+            self._session.tell(*asked)
+
+    def get(self, refs: Sequence[ObjectRef], timeout: float | None) -> list[Any]:
+        """The values of `refs` in order, read-only views of shared memory where they are big."""
+        self.settle_drops()
+        entries = [ref._entry for ref in refs]
+        self.wait_for(entries, timeout)
+        return [self.value_of(entry) for entry in entries]
+
+    def wait_for(self, entries: Sequence[Entry], timeout: float | None) -> None:
+        """Block until every entry may be read; GetTimeoutError when `timeout` seconds run out first."""
+        session = self._session
+        deadline = None if timeout is None else time.monotonic() + timeout
+        pending: list[Any] = [entry for entry in entries if entry.state == PENDING]
+        if pending:
+            self.want(pending)
+            self._wait_all(pending, entries, timeout, deadline)
+        in_store = [entry for entry in entries if entry.state == BLOCK and not entry.reading]
+        if in_store:
+            self.want(in_store)
+            self._wait_all([_Readable(entry) for entry in in_store], entries, timeout, deadline)
+
+    def _wait_all(
+        self, awaited: Sequence[Awaited], entries: Sequence[Entry], timeout: float | None, deadline: float | None
+    ) -> None:
+        session = self._session
+        session.check_open()
+        for one in awaited:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if not session.wait(one, left):
+                session.check_open()
+                missing = [entry for entry in entries if entry.state == PENDING]
+                raise GetTimeoutError(
+                    f"get() waited {timeout} s and {len(missing)} of {len(entries)} objects are not ready"
+                    + (f", the first is {missing[0].id.hex()}" if missing else "")
+                    + ". Wait longer with timeout=, or use wait() to take what is ready."
+                )
+
+    def value_of(self, entry: Entry) -> Any:
+        """Read a settled object; raises what its task raised."""
+        while True:
+            state, payload = entry.state, entry.payload
+            if state == VALUE:
+                if type(payload) is tuple:
+                    return serialization.deserialize(payload[0], payload[1])
+                return serialization.deserialize(payload)
+            if state == ERROR:
+                raise failures.unpack(payload)
+            with self.lock:
+                if entry.state == BLOCK and entry.reading:
+                    entry.views += 1
+                    entry.count += 1
+                    location = entry.payload
+                    break
+            self.wait_for([entry], None)
+        pickle, buffers = self._session.blocks.read(location, lambda: self.view_dropped.append(entry))
+        return serialization.deserialize(pickle, buffers)
+
+    def end_views(self) -> None:
+        """Count down the views that have been collected; what nobody reads any more may be spilled."""
+        dropped, unread = self.view_dropped, []
+        with self.lock:
+            while dropped:
+                entry = dropped.popleft()
+                entry.views -= 1
+                if entry.views == 0:
+                    unread.append(entry)
+                self.dropped.append(entry)
+            for entry in unread:
+                if entry.views == 0 and entry.reading and entry.count > 1:
+                    entry.reading = False
+                    self._session.tell(("unread", entry.id))
+
+    def wait(
+        self, refs: Sequence[ObjectRef], num_returns: int, timeout: float | None
+    ) -> tuple[list[ObjectRef], list[ObjectRef]]:
+        """The first `num_returns` ready refs in their order, and all others."""
+        self.settle_drops()
+        entries = [ref._entry for ref in refs]
+        self.want(entries)
+        session = self._session
+        session.check_open()
+        with self.lock:
+            enough = _Enough(entries, num_returns)
+        if not enough.ready and timeout != 0:
+            session.wait(enough, timeout)
+        elif not enough.ready:
+            session.reactor.poll_now()
+        with self.lock:
+            enough.leave()
+        session.check_open()
+        ready, rest = [], []
+        for ref in refs:
+            if ref._entry.state != PENDING and len(ready) < num_returns:
+                ready.append(ref)
+            else:
+                rest.append(ref)
+        return ready, rest
+
+    # -- futures ---------------------------------------------------------------------------------------
+
+    def when_ready(self, entry: Entry, call: Callable[[], object]) -> None:
+        """Have `call()` run once, in whatever thread, when `entry` is settled."""
+        self.want([entry])
+        with self.lock:
+            if entry.state == PENDING:
+                entry.add_waiter(call)
+                return
+        call()
+
+    def future_of(self, ref: ObjectRef) -> concurrent.futures.Future[Any]:
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        future.set_running_or_notify_cancel()
+        with self.lock:
+            if self._callbacks is None:
+                self._callbacks = concurrent.futures.ThreadPoolExecutor(1, "rustray-futures")
+        callbacks = self._callbacks
+
+        def resolve() -> None:
+            try:
+                value = self.value_of(ref._entry)
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(value)
+
+        # The user's callbacks may wait for other objects; the thread that settles this one must not.
+        self.when_ready(ref._entry, lambda: callbacks.submit(resolve))
+        return future
+
+    def asyncio_future_of(self, ref: ObjectRef, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = loop.create_future()
+
+        def resolve() -> None:
+            if future.done():
+                return
+            try:
+                value = self.value_of(ref._entry)
+            except StopIteration as error:
+                future.set_exception(RuntimeError(f"the task raised {error!r}"))
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(value)
+
+        def settled() -> None:
+            try:
+                loop.call_soon_threadsafe(resolve)
+            except RuntimeError:
+                pass  # the loop is closed: nobody awaits any more
+
+        self.when_ready(ref._entry, settled)
+        return future
+
+    # -- the end ---------------------------------------------------------------------------------------
+
+    def fail_all(self, error: bytes) -> None:
+        """The session has ended: whatever is pending fails with `error`."""
+        with self.lock:
+            for entry in list(self._entries.values()):
+                if entry.state == PENDING:
+                    entry.settle(ERROR, error)
+        if self._callbacks is not None:
+            self._callbacks.shutdown(wait=False)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+class _Enough:
+    """Ready when `wanted` of `entries` are settled. Made and left under the table's lock, as they settle."""
+
+    def __init__(self, entries: Sequence[Entry], wanted: int) -> None:
+        self._wanted = wanted
+        self._settled = 0
+        self._waiters: list[Callable[[], object]] = []
+        self._pending = []
+        for entry in entries:
+            if entry.state == PENDING:
+                entry.add_waiter(self._one_more)
+                self._pending.append(entry)
+            else:
+                self._settled += 1
+
+    def _one_more(self) -> None:
+        self._settled += 1
+        if self._settled == self._wanted:
+            for wake in list(self._waiters):
+                wake()
+
+    @property
+    def ready(self) -> bool:
+        return self._settled >= self._wanted
+
+    def add_waiter(self, wake: Callable[[], object]) -> None:
+        self._waiters.append(wake)
+
+    def remove_waiter(self, wake: Callable[[], object]) -> None:
+        if wake in self._waiters:
+            self._waiters.remove(wake)
+
+    def leave(self) -> None:
+        for entry in self._pending:
+            entry.remove_waiter(self._one_more)
+
+
+class _Readable:
+    """Ready when an object in shared memory may be mapped: the node will not move it meanwhile."""
+
+    def __init__(self, entry: Entry) -> None:
+        self._entry = entry
+        self.add_waiter = entry.add_waiter
+        self.remove_waiter = entry.remove_waiter
+
+    @property
+    def ready(self) -> bool:
+        return self._entry.state != BLOCK or self._entry.reading
+
+
+def inline(packed: serialization.Packed) -> Packed:
+    """A packed value as a message carries it."""
+    if packed.buffers:
+        return packed.pickle, tuple(bytes(buffer) for buffer in packed.buffers)
+    return packed.pickle
+
+
+def packed_size(packed: serialization.Packed) -> int:
+    """Bytes that a packed value takes."""
+    size = len(packed.pickle)
+    for buffer in packed.buffers:
+        size += buffer.nbytes
+    return size

@@ -1,0 +1,265 @@
+"""The event loop of a client process, lent to whoever waits.
+
+A background thread that reads every reply and then wakes the thread which asked costs two context
+switches a call. So the *turn* to poll the sockets belongs to the thread that waits in :meth:`Reactor.wait`;
+the background thread polls only while nobody waits.
+
+Rule 1. Only the holder of the turn polls, and handlers run in its thread, one at a time.
+Rule 2. A waiter that cannot have the turn registers itself first and looks again afterwards; a holder gives
+        the turn back first and looks for registered waiters afterwards. So no wake-up is lost.
+Rule 3. A signal that arrives while the main thread has the turn is handled after the handlers have run, never
+        in the middle of one: a KeyboardInterrupt there would leave half-done book-keeping.
+Rule 4. A waiter that leaves does not wake the background thread: that one looks every few milliseconds
+        whether the turn has been left alone, so a loop of short waits never pays for it.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from rustray.wire.frames import Connection, ConnectionClosed, Message
+
+_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+_LOOK_AGAIN_S = 0.003
+_LOOK_AGAIN_IDLE_S = 0.025
+_IDLE_AFTER_LOOKS = 300
+_TICK_S = 0.1
+
+
+class Awaited(Protocol):
+    """What can be waited for: `ready` turns true once, and then every waiter's event is set."""
+
+    @property
+    def ready(self) -> bool: ...
+    def add_waiter(self, wake: Callable[[], object]) -> None: ...
+    def remove_waiter(self, wake: Callable[[], object]) -> None: ...
+
+
+class Reactor:
+    """Polls the connections of one client process.
+
+    Parameters
+    ----------
+    on_tick: called about ten times a second by the background thread while it has the turn, and by
+        waiters as often; housekeeping that nobody waits for.
+    """
+
+    def __init__(self, on_tick: Callable[[], None]) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._turn = threading.Lock()
+        self._mutex = threading.Lock()
+        self._claims = 0
+        self._visits = 0
+        self._sleepers: list[threading.Event] = []
+        self._on_tick = on_tick
+        self.on_takeover: Callable[[], None] | None = None
+        """Called by the background thread each time it takes the turn over."""
+        self._signals: list[tuple[int, Any]] = []
+        self._next_tick = 0.0
+        self._closed = False
+        self._parked = threading.Lock()
+        self._parked.acquire()
+        self._wake_reader, self._wake_writer = os.pipe()
+        os.set_blocking(self._wake_reader, False)
+        os.set_blocking(self._wake_writer, False)
+        self._selector.register(self._wake_reader, _READ, self._drain_wake)
+        self._thread = threading.Thread(target=self._run, name="rustray-io", daemon=True)
+        self._has_thread_turn = False
+
+    def start(self) -> None:
+        """Start the background thread."""
+        self._thread.start()
+
+    def add(
+        self,
+        connection: Connection,
+        on_messages: Callable[[list[Message]], None],
+        on_closed: Callable[[], None],
+    ) -> None:
+        """Poll `connection`; handlers run in the thread that has the turn."""
+
+        def on_ready(events: int) -> None:
+            if events & _WRITE and connection.flush():
+                self._watch(connection, _READ)
+            if events & _READ:
+                try:
+                    messages = connection.receive()
+                except ConnectionClosed:
+                    self.remove(connection)
+                    on_closed()
+                    return
+                if messages:
+                    on_messages(messages)
+
+        connection.on_backlog = lambda c: self._watch(c, _READ | _WRITE)
+        self._selector.register(connection.fd, _READ, on_ready)
+        if connection.backlog:
+            self._watch(connection, _READ | _WRITE)
+
+    def _watch(self, connection: Connection, events: int) -> None:
+        with self._mutex:
+            try:
+                key = self._selector.get_key(connection.fd)
+            except (KeyError, RuntimeError):
+                return  # removed meanwhile: there is nobody left to write to
+            self._selector.modify(connection.fd, events, key.data)
+
+    def remove(self, connection: Connection) -> None:
+        """Stop polling `connection` and close it."""
+        with self._mutex:
+            if not connection.closed:
+                try:
+                    self._selector.unregister(connection.fd)
+                except (KeyError, ValueError):
+                    pass  # never added, or the reactor is closed
+        connection.close()
+
+    def wake(self) -> None:
+        """Make whoever polls look around now."""
+        try:
+            os.write(self._wake_writer, b"w")
+        except (BlockingIOError, OSError):
+            pass  # already awake, or closed
+
+    def _drain_wake(self, _events: int) -> None:
+        try:
+            while os.read(self._wake_reader, 512):
+                pass
+        except BlockingIOError:
+            pass
+
+    def wait(self, awaited: Awaited, timeout: float | None = None) -> bool:
+        """Block until `awaited.ready`, polling meanwhile; False when `timeout` (seconds) ran out first."""
+        if awaited.ready:
+            return True
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._mutex:
+            self._claims += 1
+        try:
+            while not awaited.ready:
+                if deadline is not None and time.monotonic() >= deadline:
+                    return False
+                if self._closed:
+                    return awaited.ready
+                if self._turn.acquire(False):
+                    try:
+                        self._poll_for(awaited, deadline)
+                    finally:
+                        self._turn.release()
+                        sleepers = self._sleepers
+                        if sleepers:
+                            try:
+                                sleepers[0].set()
+                            except IndexError:
+                                pass  # it left between the two looks
+                else:
+                    self._sleep_for(awaited, deadline)
+            return True
+        finally:
+            with self._mutex:
+                self._claims -= 1
+                self._visits += 1
+
+    def _poll_for(self, awaited: Awaited, deadline: float | None) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            self._poll_loop(awaited, deadline)
+            return
+        handler = signal.getsignal(signal.SIGINT)
+        if not callable(handler):
+            self._poll_loop(awaited, deadline)
+            return
+        signal.signal(signal.SIGINT, self._on_signal)
+        try:
+            self._poll_loop(awaited, deadline)
+        finally:
+            signal.signal(signal.SIGINT, handler)
+            while self._signals:
+                handler(*self._signals.pop())
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        self._signals.append((number, frame))
+        self.wake()
+
+    def _poll_loop(self, awaited: Awaited, deadline: float | None) -> None:
+        poll = self.poll
+        while not awaited.ready and not self._closed and not self._signals:
+            if deadline is None:
+                poll(_TICK_S)
+            else:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return
+                poll(min(left, _TICK_S))
+
+    def _sleep_for(self, awaited: Awaited, deadline: float | None) -> None:
+        event = threading.Event()
+        awaited.add_waiter(event.set)
+        self._sleepers.append(event)
+        try:
+            if self._has_thread_turn:
+                self.wake()
+            if not awaited.ready and self._turn.locked():
+                event.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        finally:
+            self._sleepers.remove(event)
+            awaited.remove_waiter(event.set)
+
+    def poll(self, timeout: float) -> None:
+        """Handle what is ready, waiting up to `timeout` seconds for it. The caller has the turn."""
+        for key, events in self._selector.select(timeout):
+            key.data(events)
+        now = time.monotonic()
+        if now >= self._next_tick:
+            self._next_tick = now + _TICK_S
+            self._on_tick()
+
+    def poll_now(self) -> None:
+        """Handle what is ready without waiting; does nothing when another thread has the turn."""
+        if self._turn.acquire(False):
+            try:
+                self.poll(0.0)
+            finally:
+                self._turn.release()
+
+    def _run(self) -> None:
+        while not self._closed:
+            if self._claims == 0 and self._turn.acquire(False):
+                self._has_thread_turn = True
+                try:
+                    if self.on_takeover is not None:
+                        self.on_takeover()
+                    while self._claims == 0 and not self._closed:
+                        self.poll(_TICK_S)
+                finally:
+                    self._has_thread_turn = False
+                    self._turn.release()
+                    for event in list(self._sleepers):
+                        event.set()
+            looks = 0
+            visits = -1
+            while not self._closed and (self._claims > 0 or self._visits != visits):
+                looks = looks + 1 if self._visits == visits else 0
+                visits = self._visits
+                pause = _LOOK_AGAIN_S if looks < _IDLE_AFTER_LOOKS else _LOOK_AGAIN_IDLE_S
+                self._parked.acquire(timeout=pause)
+
+    def close(self) -> None:
+        """Stop the background thread and wake every waiter; the connections are closed by their owners."""
+        self._closed = True
+        self.wake()
+        for event in list(self._sleepers):
+            event.set()
+        if self._parked.locked():
+            self._parked.release()
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join(timeout=2.0)
+        if self._turn.acquire(timeout=2.0):
+            self._selector.close()
+            os.close(self._wake_reader)
+            os.close(self._wake_writer)

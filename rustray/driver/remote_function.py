@@ -1,0 +1,93 @@
+"""`@rustray.remote` on a function."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from rustray import serialization
+from rustray.driver import session as session_module
+from rustray.driver.environment import class_environment
+from rustray.driver.session import Session
+from rustray.driver.submitter import SchedulingClass
+from rustray.model.options import TaskOptions
+
+KEY_BYTES = 16
+
+
+class RemoteFunction:
+    """A function whose calls run on the cluster: ``f.remote(...)`` gives a ref at once.
+
+    ``f.options(num_cpus=2).remote(...)`` changes options for one use; ``f._function`` is the function.
+    """
+
+    def __init__(self, function: Callable[..., Any], options: TaskOptions) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._options = options
+        self._name = options.name or getattr(function, "__qualname__", repr(function))
+        self._returns = _returns(function, options)
+        self._session: Session | None = None
+        self._target: SchedulingClass | None = None
+        self._key = b""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(
+            f"Remote function {self._name}() is called with .remote(): {self._name}.remote(...) gives a ref, get(ref) "
+            f"its value. To run it here, call {self._name}._function(...)."
+        )
+
+    def options(self, **changes: Any) -> RemoteFunction:
+        """The same function with other options."""
+        return RemoteFunction(self._function, self._options.updated(changes))
+
+    def remote(self, *args: Any, **kwargs: Any) -> Any:
+        """Submit a task: gives its `ObjectRef` (a list of them, or a generator, as `num_returns` says)."""
+        session = session_module._current
+        if session is None or session is not self._session:
+            session = self._prepare()
+        options = self._options
+        return session.tasks.submit(
+            self._target,  # type: ignore[arg-type]
+            self._key,
+            args,
+            kwargs,
+            self._returns,
+            options.max_retries,
+            options,
+            self._function,
+        )
+
+    def bind(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError("rustray has no DAG API: call .remote() with the refs of other tasks instead.")
+
+    def _prepare(self) -> Session:
+        """Send the function's code and class to the session, once a session."""
+        session = session_module.auto_init()
+        session.check_open()
+        code = b"".join(serialization.serialize(self._function, f"function {self._name}")[:1])
+        self._key = hashlib.sha1(code, usedforsecurity=False).digest()[:KEY_BYTES]
+        session.leases.add_function(self._key, code, self._name)
+        resources = self._options.resource_request()
+        env, env_key = class_environment(session, self._options.runtime_env)
+        named = repr((session.info["job"], sorted(resources.items()), self._options.scheduling_strategy)).encode()
+        class_key = hashlib.sha1(self._key + env_key + named, usedforsecurity=False).digest()[:KEY_BYTES]
+        spec = {"name": self._name, "resources": resources, "runtime_env": env, "env_key": env_key}
+        self._target = session.leases.scheduling_class(class_key, self._name, spec)
+        self._session = session
+        return session
+
+    def __reduce__(self) -> Any:
+        return RemoteFunction, (self._function, self._options)
+
+    def __repr__(self) -> str:
+        return f"RemoteFunction({self._name})"
+
+
+def _returns(function: Callable[..., Any], options: TaskOptions) -> int:
+    if options.num_returns is None:
+        return -1 if inspect.isgeneratorfunction(function) else 1
+    return -1 if isinstance(options.num_returns, str) else options.num_returns

@@ -1,0 +1,87 @@
+"""One task as its owner keeps it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rustray.driver.entry import BLOCK, Entry
+
+if TYPE_CHECKING:
+    from rustray.driver.generator import Stream
+
+NO_RESULT: tuple[Entry, ...] = ()
+
+
+class Task:
+    """A submitted call, from `remote()` until its results are known (longer while they can be lost).
+
+    Attributes
+    ----------
+    number: names the task on leases and inside its results' ids.
+    target: the queue it belongs to: a scheduling class or an actor.
+    function: key of the function's code, or an actor method's name.
+    args: the packed (args, kwargs), b"" for none, or (BLOCK, id) of the object that has them.
+    deps: (position or keyword, entry) of arguments that are refs, sent as values.
+    returns: the number of results, -1 for a stream of them.
+    entries: the results.
+    pins: entries counted until the task has answered (Rule 3).
+    weight: about how many bytes its message has.
+    where: the lease or channel it was sent on, None while it waits here.
+    retries: how often it may be run again, -1 without end.
+    """
+
+    __slots__ = (
+        "args",
+        "cancelled",
+        "deps",
+        "entries",
+        "function",
+        "missing",
+        "number",
+        "options",
+        "parent",
+        "pins",
+        "retries",
+        "returns",
+        "stream",
+        "target",
+        "weight",
+        "where",
+    )
+
+    def __init__(
+        self,
+        number: int,
+        target: Any,
+        function: Any,
+        args: Any,
+        returns: int,
+        retries: int,
+        options: Any,
+    ) -> None:
+        self.number = number
+        self.target = target
+        self.function = function
+        self.args = args
+        self.returns = returns
+        self.retries = retries
+        self.options = options
+        self.deps: tuple[tuple[int | str, Entry], ...] = ()
+        self.pins: tuple[Entry, ...] = ()
+        self.entries: tuple[Entry, ...] = NO_RESULT
+        self.missing = 0
+        self.weight = 256
+        self.where: Any = None
+        self.parent: int = 0
+        self.cancelled = False
+        self.stream: Stream | None = None
+
+    def message(self) -> tuple[Any, ...]:
+        """The task as the worker gets it."""
+        deps = [(at, entry.state, _dep(entry)) for at, entry in self.deps] if self.deps else None
+        return self.number, self.function, self.args, deps, self.returns
+
+
+def _dep(entry: Entry) -> Any:
+    # A block may be moved to disk at any time: its reader asks the node where it is.
+    return entry.id if entry.state == BLOCK else entry.payload

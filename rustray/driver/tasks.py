@@ -1,0 +1,309 @@
+"""Submitting tasks and taking their results: what functions and actors have in common.
+
+The owner keeps its tasks: it packs the arguments, waits for those that are refs, hands the task to its
+target (a scheduling class or an actor), and publishes each result once, whatever is retried below.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rustray import serialization
+from rustray.driver import failures
+from rustray.driver.entry import BLOCK, ERROR, PENDING, VALUE, Entry
+from rustray.driver.generator import ObjectRefGenerator, Stream
+from rustray.driver.objects import INLINE_LIMIT, inline, packed_size
+from rustray.driver.refs import ObjectRef
+from rustray.driver.task import Task
+from rustray.errors import TaskCancelledError
+from rustray.model import ids
+
+if TYPE_CHECKING:
+    from rustray.driver.session import Session
+
+_SETTLE_DROPS_EVERY = 256
+MULTIPLE, FINISHED = 4, 5
+"""Result kinds beyond VALUE, BLOCK and ERROR: one of several results, and the end of a stream."""
+
+
+class Target(Protocol):
+    """Where tasks of one kind go."""
+
+    name: str
+
+    def enqueue(self, task: Task) -> None: ...
+    def interrupt(self, task: Task, force: bool, recursive: bool) -> None: ...
+
+
+class KeepsOrder:
+    """Marks a target that runs tasks in the order of their submission (an actor)."""
+
+    def enqueue(self, task: Task) -> None:
+        raise NotImplementedError
+
+    def pump(self) -> None:
+        raise NotImplementedError
+
+
+class Tasks:
+    """The tasks of one session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._objects = session.objects
+        self._numbers = itertools.count(1)
+        self.children: dict[int, set[Task]] = {}
+        """Unfinished tasks by the number of the task, run by this worker, that submitted them."""
+
+    def next_number(self) -> int:
+        """A number that no task or put of this process has had."""
+        return next(self._numbers)
+
+    def submit(
+        self,
+        target: Target,
+        function: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        returns: int,
+        retries: int,
+        options: Any,
+        signature: Callable[..., Any],
+    ) -> Any:
+        """Make a task and hand it on; gives a ref, a list of refs, None, or a generator of refs."""
+        objects = self._objects
+        if len(objects.dropped) > _SETTLE_DROPS_EVERY:
+            objects.settle_drops()
+        number = next(self._numbers)
+        task = Task(number, target, function, b"", returns, retries, options)
+        if args or kwargs:
+            self.pack(task, args, kwargs, signature)
+        prefix = self._session.id_prefix
+        if returns == 1:
+            entry = Entry(prefix + (number << 16).to_bytes(10, "big"), True, task)
+            entry.count = 1
+            task.entries = (entry,)
+            result: Any = ObjectRef(objects, entry)
+        elif returns >= 0:
+            entries = []
+            for index in range(returns):
+                entry = Entry(prefix + (number << 16 | index).to_bytes(10, "big"), True, task)
+                entry.count = 1
+                entries.append(entry)
+            task.entries = tuple(entries)
+            result = [ObjectRef(objects, entry) for entry in entries] or None
+        else:
+            task.stream = Stream(self._session, task)
+            result = ObjectRefGenerator(task.stream)
+        parent = self._session.running()
+        if parent is not None and parent.number:
+            task.parent = parent.number
+            with objects.lock:
+                self.children.setdefault(parent.number, set()).add(task)
+        if task.deps:
+            self._enqueue_when_known(task)
+        else:
+            target.enqueue(task)
+        return result
+
+    def pack(
+        self, task: Task, args: tuple[Any, ...], kwargs: dict[str, Any], signature: Callable[..., Any]
+    ) -> None:
+        deps: list[tuple[int | str, Entry]] = []
+        for at, value in enumerate(args):
+            if type(value) is ObjectRef:
+                deps.append((at, value._entry))
+        if deps:
+            args = tuple(None if type(value) is ObjectRef else value for value in args)
+        if kwargs:
+            in_kwargs = [(name, value._entry) for name, value in kwargs.items() if type(value) is ObjectRef]
+            if in_kwargs:
+                deps += in_kwargs
+                kwargs = {name: None if type(value) is ObjectRef else value for name, value in kwargs.items()}
+        packed = serialization.serialize_call(args, kwargs, signature, task.target.name)
+        size = packed_size(packed)
+        pins: tuple[Entry, ...] = ()
+        if packed.refs:
+            pins = self._objects.escape(packed.refs)
+        if size >= INLINE_LIMIT:
+            big = self._objects.put_packed(packed, pins)
+            task.args = (BLOCK, big.id)
+            pins = (*pins, big)
+        else:
+            task.args = inline(packed)
+        if deps:
+            task.deps = tuple(deps)
+            pins = (*pins, *(entry for _at, entry in deps))
+        if pins:
+            self._objects.pin(pins)
+            task.pins = pins
+        task.weight += size + len(deps) * 1024
+
+    def _enqueue_when_known(self, task: Task) -> None:
+        objects = self._objects
+        entries = [entry for _at, entry in task.deps]
+        objects.want(entry for entry in entries if entry.state == PENDING)
+
+        def one_more() -> None:
+            # Called under the lock by whoever settles an argument.
+            task.missing -= 1
+            if task.missing == 0:
+                self._deps_known(task)
+
+        with objects.lock:
+            for entry in entries:
+                if entry.state == PENDING:
+                    task.missing += 1
+                    entry.add_waiter(one_more)
+            if isinstance(task.target, KeepsOrder):
+                # An actor runs the calls of one caller in order: the call takes its place now.
+                task.target.enqueue(task)
+                return
+            if task.missing == 0:
+                self._deps_known(task)
+
+    def _deps_known(self, task: Task) -> None:
+        for _at, entry in task.deps:
+            if entry.state == ERROR:
+                task.cancelled = True  # an actor's queue passes over it
+                self.fail(task, entry.payload)
+                return
+        if isinstance(task.target, KeepsOrder):
+            task.target.pump()
+        elif not task.cancelled:
+            task.target.enqueue(task)
+
+    # -- results ---------------------------------------------------------------------------------------
+
+    def take_result(self, task: Task, result: Sequence[Any]) -> None:
+        """Publish what a worker answered: (number, kind, payload[, contains]). Caller has the lock."""
+        kind = result[1]
+        if kind == ERROR:
+            if not self._retry_on(task, result[2]):
+                self.fail(task, result[2])
+            return
+        objects = self._objects
+        keep = kind == BLOCK
+        if kind == MULTIPLE:
+            for entry, (state, payload, contains) in zip(task.entries, result[2], strict=True):
+                keep = keep or state == BLOCK
+                objects.settle(entry, state, payload, contains)
+        elif kind == FINISHED:
+            assert task.stream is not None
+            task.stream.end(result[2])
+        else:
+            objects.settle(task.entries[0], kind, result[2], result[3] if len(result) > 3 else ())
+        self._finish(task, keep)
+
+    def take_value(self, task: Task, payload: Any) -> None:
+        """Publish the one small result of `task`: the commonest case. Caller has the lock."""
+        entry = task.entries[0]
+        entry.task = None
+        if entry.known:
+            self._objects.settle(entry, VALUE, payload)
+        else:
+            entry.payload = payload
+            entry.state = VALUE
+            waiters = entry.waiters
+            if waiters:
+                entry.waiters = None
+                for wake in waiters:
+                    wake()
+        if task.pins or task.parent:
+            self._finish(task, False)
+
+    def take_yield(self, task: Task, index: int, state: int, payload: Any, contains: Sequence[bytes]) -> None:
+        """One more object of a stream."""
+        assert task.stream is not None
+        oid = ids.make_object_id(self._session.client, task.number, index)
+        task.stream.add(index, oid, state, payload, contains)
+
+    def fail(self, task: Task, error: bytes) -> None:
+        """The task ends without a result: every one of its objects raises `error`."""
+        with self._objects.lock:
+            for entry in task.entries:
+                if entry.state == PENDING:
+                    self._objects.settle(entry, ERROR, error)
+            if task.stream is not None:
+                task.stream.fail(error)
+            self._finish(task, False)
+
+    def _finish(self, task: Task, keep: bool) -> None:
+        if task.parent:
+            siblings = self.children.get(task.parent)
+            if siblings is not None:
+                siblings.discard(task)
+                if not siblings:
+                    del self.children[task.parent]
+            task.parent = 0
+        if task.pins and not (keep and task.retries != 0):
+            # What lies in the store may be lost: its task keeps its arguments, to be run again.
+            pins, task.pins = task.pins, ()
+            self._objects.unpin(pins)
+
+    def _retry_on(self, task: Task, error: bytes) -> bool:
+        wanted = task.options.retry_exceptions if task.options is not None else False
+        if not wanted or task.retries == 0 or task.cancelled or task.stream is not None:
+            return False
+        cause = failures.cause_of(error)
+        if cause is None or not (wanted is True or isinstance(cause, tuple(wanted))):
+            return False
+        if task.retries > 0:
+            task.retries -= 1
+        task.target.enqueue(task)
+        return True
+
+    # -- running again ---------------------------------------------------------------------------------
+
+    def run_again(self, task: Task, oid: bytes) -> bool:
+        """Make a lost object again; False when its task may not be repeated."""
+        if task.retries == 0 or task.stream is not None or isinstance(task.target, KeepsOrder):
+            return False
+        with self._objects.lock:
+            if any(entry.task is task for entry in task.entries):
+                return True  # it is running already
+            for entry in task.entries:
+                if entry.id == oid or entry.state == BLOCK:
+                    entry.state, entry.payload, entry.task = PENDING, None, task
+                    entry.reading = entry.asked = False
+            task.where = None
+            if task.deps:
+                self._enqueue_when_known(task)
+            else:
+                task.target.enqueue(task)
+        return True
+
+    def end_lineage(self, task: Task, oid: bytes) -> None:
+        """`oid` is gone for good; with the last of its results the task lets its arguments go."""
+        with self._objects.lock:
+            if not any(e.id != oid and self._objects.has_lineage(e.id) for e in task.entries):
+                pins, task.pins = task.pins, ()
+                self._objects.unpin(pins)
+
+    # -- cancelling ------------------------------------------------------------------------------------
+
+    def cancel(self, task: Task, force: bool, recursive: bool) -> None:
+        """Stop `task`: dropped where it has not started, interrupted (or with `force` killed) where it has."""
+        with self._objects.lock:
+            if task.cancelled and not force:
+                return
+            task.cancelled = True
+            task.retries = 0
+            if task.where is None:
+                self.fail(task, cancelled(task))
+            else:
+                task.target.interrupt(task, force, recursive)
+
+    def cancel_children(self, parent: int) -> None:
+        """Stop what the task numbered `parent`, run by this worker, has submitted."""
+        for task in list(self.children.get(parent, ())):
+            self.cancel(task, False, True)
+
+
+def cancelled(task: Task) -> bytes:
+    """The payload of a cancelled task's objects."""
+    return failures.typed(
+        TaskCancelledError(f"Task {task.target.name}() was cancelled before it finished; nothing to get.")
+    )

@@ -1,0 +1,365 @@
+"""The head: applies what nodes report to the cluster's facts and to the scheduler, and passes on the answers.
+
+`on_<event>` handlers change the pure `ClusterState` and `Scheduler`; what those decide goes to the nodes as plain
+messages on their links. No I/O and no clock here: `now` and `wall` are given.
+"""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Callable
+from typing import Any
+
+from rustray.cluster import commands, facts
+from rustray.cluster.state import ClusterState
+from rustray.driver import failures
+from rustray.errors import ActorAlreadyExistsError, ActorNotFoundError, OptionError, RustRayError, SessionError
+from rustray.model.resources import Resources
+from rustray.scheduler import events
+from rustray.scheduler.actions import Grant, Infeasible, Revoke
+from rustray.scheduler.core import Scheduler
+
+Send = Callable[[tuple[Any, ...]], None]
+
+NO_CLIENT = 0
+"""Stands for the head itself where it holds a lease: that of an actor."""
+
+
+class Head:
+    """The control plane of one cluster.
+
+    Parameters
+    ----------
+    now: monotonic seconds. wall: seconds since the epoch.
+    """
+
+    def __init__(self, now: Callable[[], float], wall: Callable[[], float]) -> None:
+        self._now = now
+        self._wall = wall
+        self.state = ClusterState()
+        self.scheduler = Scheduler()
+        self.status = self.scheduler.status
+        self._links: dict[str, Send] = {}
+        self._node_info: dict[str, dict[str, Any]] = {}
+        self._clients: dict[int, str] = {}
+        self._specs: dict[bytes, dict[str, Any]] = {}
+        self._names: dict[bytes, str] = {}
+        self._waiting: dict[bytes, set[int]] = {}
+        self._callers: dict[bytes, set[int]] = {}
+        self._starting: dict[bytes, int] = {}
+        self._errors: dict[bytes, bytes] = {}
+        self._last_job = 0
+        self.metrics: Callable[[], list[dict[str, Any]]] = list
+
+    # -- nodes -----------------------------------------------------------------------------------------
+
+    def on_node_up(
+        self, node: str, resources: dict[str, float], labels: dict[str, str], info: dict[str, Any], link: Send
+    ) -> None:
+        """A node joins with what it offers."""
+        total = resources_of(resources)
+        self._apply(commands.add_node(node, info.get("address", ""), total, labels, self._wall()))
+        self._links[node] = link
+        self._node_info[node] = info
+        self._step(events.NodeAdded(node, total, labels))
+
+    def from_node(self, node: str, message: tuple[Any, ...]) -> None:
+        """A message of a node's agent: see `node.agent`."""
+        op, *fields = message
+        getattr(self, f"_on_{op}")(node, *fields)
+
+    def tick(self) -> None:
+        """Time has passed."""
+        self._step(events.Tick())
+
+    def _apply(self, command: commands.Command) -> dict[str, Any]:
+        return self.state.apply(command.op, command.payload)
+
+    def _step(self, event: events.Event) -> None:
+        for action in self.scheduler.step(event, self._now()):
+            if isinstance(action, Grant):
+                if action.key in self._specs and action.client == NO_CLIENT:
+                    self._start_actor(action)
+                else:
+                    self._links[action.node](("grant", action.lease, action.key, action.client))
+            elif isinstance(action, Revoke):
+                self._links[action.node](("revoke", action.lease, action.client))
+            elif isinstance(action, Infeasible):
+                self._infeasible(action)
+
+    def _to(self, client: int, message: tuple[Any, ...]) -> None:
+        node = self._clients.get(client)
+        if node is not None:
+            self._links[node](message)
+
+    # -- jobs and classes ------------------------------------------------------------------------------
+
+    def _on_job_start(self, node: str, client: int, info: dict[str, Any]) -> None:
+        self._last_job += 1
+        job = self._last_job
+        namespace = info.get("namespace") or f"job-{job}"
+        self._clients[client] = node
+        self._apply(commands.start_job(job, info.get("name", ""), namespace, self._wall()))
+        self._links[node](("job_started", client, job, {"namespace": namespace}))
+
+    def _on_job_end(self, _node: str, job: int) -> None:
+        ended = self._apply(commands.end_job(job, self._wall(), "its driver has ended"))
+        for actor in ended.get("killed", ()):
+            self._tell_dead(actor)
+        self._step(events.JobEnded(job))
+
+    def _on_class(self, _node: str, key: bytes, job: int, spec: dict[str, Any]) -> None:
+        self._names[key] = spec["name"]
+        self._step(events.ClassAdded(key, job, spec["name"], resources_of(spec["resources"])))
+
+    def _on_demand(self, node: str, key: bytes, client: int, count: int) -> None:
+        self._clients[client] = node
+        self._step(events.Demand(key, client, count))
+
+    def _on_returned(self, _node: str, lease: int) -> None:
+        self._step(events.LeaseReturned(lease))
+
+    def _on_worker_blocked(self, _node: str, lease: int) -> None:
+        self._step(events.LeaseBlocked(lease))
+
+    def _on_worker_unblocked(self, _node: str, lease: int) -> None:
+        self._step(events.LeaseUnblocked(lease))
+
+    def _on_client_gone(self, _node: str, client: int) -> None:
+        self._step(events.ClientGone(client))
+        self._clients.pop(client, None)
+        for callers in (*self._waiting.values(), *self._callers.values()):
+            callers.discard(client)
+
+    def _infeasible(self, action: Infeasible) -> None:
+        missing = ", ".join(f"{amount:g} {name}" for name, amount in action.missing.items())
+        have = ", ".join(f"{amount:g} {name}" for name, amount in action.have.items()) or "nothing"
+        text = (
+            f"no node can ever have what it asks for. Missing: {missing}; the closest node has {have}. "
+            "Ask for less, or add a node that has it."
+        )
+        if action.client == NO_CLIENT:
+            actor = action.key
+            self._fail_actor(actor, f"it cannot be placed: {text}", restart=False)
+        else:
+            self._to(action.client, ("infeasible", action.key, text))
+
+    # -- actors ----------------------------------------------------------------------------------------
+
+    def _on_create_actor(
+        self, node: str, client: int, request: int, actor: bytes, job: int, spec: dict[str, Any]
+    ) -> None:
+        self._clients[client] = node
+        result = self._apply(
+            commands.register_actor(
+                actor,
+                job,
+                spec["name"],
+                marshal.dumps(spec),
+                self._wall(),
+                name=spec["registered"],
+                namespace=spec["namespace"],
+                detached=spec["detached"],
+                max_restarts=spec["max_restarts"],
+            )
+        )
+        if "error" in result:
+            self._refuse_actor(client, request, actor, spec, result)
+            return
+        self._specs[actor] = spec
+        self._waiting[actor] = set()
+        self._callers[actor] = set()
+        if request:
+            self._to(client, ("answer", client, request, True, (actor, spec["handle"])))
+        total = resources_of(spec["resources"])
+        self._step(events.ClassAdded(actor, 0 if spec["detached"] else job, spec["name"], total, pinned=True))
+        self._step(events.Demand(actor, NO_CLIENT, 1))
+
+    def _refuse_actor(
+        self, client: int, request: int, actor: bytes, spec: dict[str, Any], result: dict[str, Any]
+    ) -> None:
+        if result["error"] == "name_taken" and spec["get_if_exists"]:
+            other = result["actor"]
+            self._to(client, ("answer", client, request, True, (other, self._specs[other]["handle"])))
+            return
+        error: RustRayError
+        if result["error"] == "name_taken":
+            error = ActorAlreadyExistsError(
+                f"The name {spec['registered']!r} is taken in namespace {spec['namespace']!r}. Choose another, kill "
+                "the actor that has it, or give get_if_exists=True to use that one."
+            )
+        else:
+            error = SessionError(f"Actor {spec['name']} cannot be created: {result['message']}.")
+        if request:
+            self._to(client, ("answer", client, request, False, failures.typed(error)))
+        else:
+            self._errors[actor] = failures.typed(error)
+
+    def _start_actor(self, grant: Grant) -> None:
+        actor = grant.key
+        record = self.state.actors[actor]
+        self._starting[actor] = grant.lease
+        spec = self._specs[actor]
+        self._links[grant.node](("start_actor", grant.lease, actor, record.job, spec))
+
+    def _on_actor_ready(self, node: str, actor: bytes, worker: int) -> None:
+        record = self.state.actors.get(actor)
+        if record is None:
+            return
+        result = self._apply(commands.actor_alive(actor, record.incarnation, node, worker, 0, self._wall()))
+        if "error" in result:
+            self._links[node](("stop_actor", actor, False, result["message"]))
+            return
+        waiting, self._waiting[actor] = self._waiting[actor], set()
+        for client in waiting:
+            self._connect(client, record)
+
+    def _connect(self, client: int, record: facts.Actor) -> None:
+        self._callers[record.id].add(client)
+        self._links[record.node](("actor_place", client, record.id))
+
+    def _on_connect_actor(self, node: str, client: int, actor: bytes) -> None:
+        self._clients[client] = node
+        record = self.state.actors.get(actor)
+        if record is None or record.state == facts.DEAD:
+            self._tell_dead(actor, [client])
+        elif record.state == facts.ALIVE:
+            self._connect(client, record)
+        else:
+            self._waiting[actor].add(client)
+            if record.state == facts.RESTARTING:
+                self._to(client, ("actor_restarting", client, actor, record.cause))
+
+    def _on_actor_failed(self, _node: str, actor: bytes, packed: bytes) -> None:
+        """Its constructor raised: another try would raise again."""
+        self._errors[actor] = packed
+        self._fail_actor(actor, "its constructor raised an exception", restart=False)
+
+    def _on_actor_ended(self, _node: str, actor: bytes, text: str) -> None:
+        self._fail_actor(actor, text, restart=False)
+
+    def _on_actor_exited(self, _node: str, actor: bytes, _worker: int, kind: str, text: str) -> None:
+        self._fail_actor(actor, f"its worker {text}", restart=kind != "killed")
+
+    def _fail_actor(self, actor: bytes, cause: str, restart: bool) -> None:
+        record = self.state.actors.get(actor)
+        if record is None or record.state == facts.DEAD:
+            return
+        result = self._apply(commands.actor_failed(actor, record.incarnation, cause, self._wall(), restart))
+        self._after_failure(actor, result)
+
+    def _after_failure(self, actor: bytes, result: dict[str, Any]) -> None:
+        callers, self._callers[actor] = self._callers.get(actor, set()), set()
+        if result.get("state") == facts.RESTARTING:
+            record = self.state.actors[actor]
+            self._waiting[actor] |= callers
+            for client in callers:
+                self._to(client, ("actor_restarting", client, actor, record.cause))
+            self._step(events.Demand(actor, NO_CLIENT, 0))
+            self._step(events.Demand(actor, NO_CLIENT, 1))
+        else:
+            self._tell_dead(actor, [*callers, *self._waiting.pop(actor, ())])
+
+    def _tell_dead(self, actor: bytes, clients: list[int] | None = None) -> None:
+        record = self.state.actors.get(actor)
+        if clients is None:
+            clients = [*self._callers.pop(actor, ()), *self._waiting.pop(actor, ())]
+        cause = record.cause if record is not None else "it is not known here, or died long ago"
+        packed = self._errors.get(actor)
+        for client in clients:
+            if packed is not None:
+                self._to(client, ("actor_dead", client, actor, "error", packed))
+            else:
+                self._to(client, ("actor_dead", client, actor, "text", cause))
+        self._step(events.Demand(actor, NO_CLIENT, 0))
+        if self._specs.pop(actor, None) is not None:
+            for link in self._links.values():
+                link(("stop_actor", actor, False, cause))
+                link(("actor_over", actor))
+
+    def _on_kill_actor(self, _node: str, actor: bytes, no_restart: bool) -> None:
+        record = self.state.actors.get(actor)
+        if record is None or record.state == facts.DEAD:
+            return
+        cause = "it was killed by rustray.kill()"
+        if record.state == facts.ALIVE and not no_restart:
+            self._links[record.node](("stop_actor", actor, False, cause))
+            return  # its end will be reported, and it restarts if it may
+        result = self._apply(commands.kill_actor(actor, cause, self._wall()))
+        self._after_failure(actor, result)
+
+    def _on_actor_unreferenced(self, _node: str, actor: bytes) -> None:
+        record = self.state.actors.get(actor)
+        if record is None or record.state == facts.DEAD or record.detached:
+            return
+        if record.state == facts.ALIVE:
+            self._links[record.node](("stop_actor", actor, True, "no handle of it is left"))
+        else:
+            self._fail_actor(actor, "no handle of it is left", restart=False)
+
+    # -- questions -------------------------------------------------------------------------------------
+
+    def _on_query(self, node: str, client: int, request: int, what: str, args: tuple[Any, ...]) -> None:
+        self._clients[client] = node
+        answer = getattr(self, f"_query_{what}", None)
+        try:
+            if answer is None:
+                raise OptionError(f"The cluster cannot be asked for {what!r}.")
+            value = answer(*args)
+        except RustRayError as error:
+            self._to(client, ("answer", client, request, False, failures.typed(error)))
+            return
+        self._to(client, ("answer", client, request, True, value))
+
+    def _query_resources(self) -> tuple[dict[str, float], dict[str, float]]:
+        return self.status.total(), self.status.available()
+
+    def _query_nodes(self) -> list[dict[str, Any]]:
+        rows = self.status.nodes()
+        return [
+            {"name": node, **self._node_info.get(node, {}), "resources": row["total"], "available": row["available"]}
+            for node, row in rows.items()
+        ]
+
+    def _query_actors(self) -> list[dict[str, Any]]:
+        rows = []
+        for record in self.state.actors.values():
+            row = facts.plain(record)
+            del row["spec"]
+            row["id"] = record.id.hex()
+            rows.append(row)
+        return rows
+
+    def _query_jobs(self) -> list[dict[str, Any]]:
+        return [facts.plain(job) for job in self.state.jobs.values()]
+
+    def _query_waiting(self) -> list[dict[str, Any]]:
+        return self.status.waiting()
+
+    def _query_explain(self, key: bytes, client: int) -> dict[str, Any]:
+        return self.status.explain(key, client)
+
+    def _query_metrics(self) -> list[dict[str, Any]]:
+        return self.metrics()
+
+    def _query_actor_named(self, name: str, namespace: str) -> tuple[bytes, Any]:
+        record = self.state.actor_named(namespace, name)
+        if record is None:
+            living = sorted(n for (space, n) in self.state.names if space == namespace)
+            raise ActorNotFoundError(
+                f"No actor named {name!r} lives in namespace {namespace!r}"
+                + (f"; there are {', '.join(map(repr, living[:10]))}." if living else ", which has no named actors.")
+                + " Actors are found under the namespace given to init() or to options(namespace=...)."
+            )
+        return record.id, self._specs[record.id]["handle"]
+
+    def _query_actor_names(self, namespace: str | None) -> list[tuple[str, str]]:
+        return [(space, name) for space, name in self.state.names if namespace is None or space == namespace]
+
+
+def resources_of(amounts: dict[str, float]) -> Resources:
+    """Resources from {"CPU": 1.0, ..., custom names}."""
+    custom = {name: amount for name, amount in amounts.items() if name not in ("CPU", "GPU", "memory")}
+    return Resources.of(
+        cpu=amounts.get("CPU", 0.0), gpu=amounts.get("GPU", 0.0), memory=amounts.get("memory", 0.0), custom=custom
+    )

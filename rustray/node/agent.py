@@ -1,0 +1,433 @@
+"""The node: owns this machine's workers and store, and passes between its clients and the head.
+
+Everything here runs in one event loop. What crosses to the head are plain tuples on a *link* (`send(message)`):
+inside one process now, a gRPC stream between machines, with the same messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rustray.node.gpus import GpuSlots
+from rustray.node.peers import Peer
+from rustray.node.pool import Setting, WorkerPool, WorkerProcess
+from rustray.node.store import StoreService, page_fd
+from rustray.wire.frames import Connection, Message, peer_is_me
+
+log = logging.getLogger(__name__)
+
+MAX_PRESTART = 8
+"""Workers forked before the first task asks; the rest on demand."""
+
+
+class Client:
+    """A process connected to the node."""
+
+    __slots__ = ("client", "info", "job", "leases", "peer", "worker")
+
+    def __init__(self, client: int, peer: Peer | None, job: int, worker: WorkerProcess | None) -> None:
+        self.client = client
+        self.peer = peer
+        self.job = job
+        self.worker = worker
+        self.leases: set[int] = set()
+        self.info: dict[str, Any] = {}
+
+
+class Job:
+    """What all workers of a job share."""
+
+    __slots__ = ("driver", "number", "place")
+
+    def __init__(self, number: int, driver: int, place: dict[str, Any]) -> None:
+        self.number = number
+        self.driver = driver
+        self.place = place
+
+
+class NodeAgent:
+    """See the module.
+
+    Parameters
+    ----------
+    name: the node's name in the cluster.
+    first_client: client numbers count up from here; no two nodes share one.
+    resources: what the node offers, {"CPU": 2.0, ...}.
+    folder: the session directory.
+    fork: asks the zygote for a worker process.
+    object_store_memory: bytes, None for what suits the machine.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        name: str,
+        first_client: int,
+        resources: dict[str, float],
+        folder: str,
+        fork: Callable[[int, dict[str, Any], int], None],
+        object_store_memory: int | None,
+    ) -> None:
+        self._loop = loop
+        self.name = name
+        self.resources = resources
+        self.folder = folder
+        self._next_client = first_client
+        self.clients: dict[int, Client] = {}
+        self.jobs: dict[int, Job] = {}
+        self.classes: dict[bytes, dict[str, Any]] = {}
+        self.leases: dict[int, tuple[WorkerProcess, int, bytes]] = {}
+        self.actors: dict[bytes, WorkerProcess] = {}
+        self._gpus = GpuSlots(int(resources.get("GPU", 0)))
+        self.store = StoreService(loop, object_store_memory, os.path.join(folder, "spill"), self.send)
+        self.pool = WorkerPool(fork, self._adopt, os.path.join(folder, "logs"))
+        self.head: Callable[[Message], None] = lambda _message: None
+        self.on_last_driver_gone: Callable[[int], None] = lambda _client: None
+        self.finished = self.failed = 0
+        self._channel_numbers = -1
+        self._from_client: dict[str, Callable[..., None]] = {
+            **self.store.handlers,
+            "class": self._on_class,
+            "demand": lambda c, key, count: self.head(("demand", key, c, count)),
+            "return": self._on_return,
+            "blocked": lambda c: self._lent(c, "worker_blocked"),
+            "unblocked": lambda c: self._lent(c, "worker_unblocked"),
+            "kill_worker": self._on_kill_worker,
+            "counts": self._on_counts,
+            "create_actor": self._on_create_actor,
+            "connect_actor": lambda c, actor: self.head(("connect_actor", c, actor)),
+            "kill_actor": lambda c, actor, no_restart: self.head(("kill_actor", actor, no_restart)),
+            "actor_unreferenced": lambda c, actor: self.head(("actor_unreferenced", actor)),
+            "actor_ready": self._on_actor_ready,
+            "actor_failed": lambda c, actor, packed: self.head(("actor_failed", actor, packed)),
+            "actor_ended": lambda c, actor, text: self.head(("actor_ended", actor, text)),
+            "query": self._on_query,
+        }
+        self._from_head: dict[str, Callable[..., None]] = {
+            "job_started": self._on_job_started,
+            "grant": self._on_grant,
+            "revoke": self._on_revoke,
+            "infeasible": lambda key, client, text: self.send(client, ("infeasible", key, text)),
+            "start_actor": self._on_start_actor,
+            "stop_actor": self._on_stop_actor,
+            "actor_place": self._on_actor_place,
+            "actor_restarting": lambda c, actor, text: self.send(c, ("actor_restarting", actor, text)),
+            "actor_dead": lambda c, actor, kind, cause: self.send(c, ("actor_dead", actor, kind, cause)),
+            "actor_over": self._on_actor_over,
+            "answer": lambda client, request, ok, value: self.send(client, ("answer", request, ok, value)),
+        }
+
+    # -- clients ---------------------------------------------------------------------------------------
+
+    def new_client(self) -> int:
+        """A client number never used before."""
+        self._next_client += 1
+        return self._next_client
+
+    def send(self, client: int, *messages: Message, fds: Sequence[int] = ()) -> None:
+        """Send to a client; one that is gone needs nothing any more."""
+        at = self.clients.get(client)
+        if at is not None and at.peer is not None:
+            at.peer.send(*messages, fds=fds)
+
+    def accept(self, listener: socket.socket) -> None:
+        """A process has connected to the node's socket: it must be this user's, and say hello."""
+        try:
+            sock, _address = listener.accept()
+        except OSError:
+            return  # it has gone again
+        if not peer_is_me(sock):
+            log.warning("refused a connection to the node socket by another user")
+            sock.close()
+            return
+        holder: list[Peer] = []
+
+        def on_messages(messages: list[Message]) -> None:
+            op, *fields = messages[0]
+            if op != "hello" or len(fields) != 2:
+                log.warning("refused a client whose first message is %r", op)
+                holder[0].close()
+                return
+            self._on_hello(holder[0], *fields)
+
+        holder.append(Peer(self._loop, Connection(sock), on_messages, lambda: None))
+
+    def _on_hello(self, peer: Peer, _kind: str, info: dict[str, Any]) -> None:
+        number = self.new_client()
+        client = Client(number, peer, 0, None)
+        client.info = info
+        self.clients[number] = client
+        self._serve(client, peer)
+        self.store.connect(number)
+        self.head(("job_start", number, info))
+
+    def _serve(self, client: Client, peer: Peer) -> None:
+        handlers, number = self._from_client, client.client
+
+        def on_messages(messages: list[Message]) -> None:
+            for message in messages:
+                handlers[message[0]](number, *message[1:])
+
+        peer._on_messages = on_messages
+        peer._on_closed = lambda: self._on_client_closed(client)
+
+    def _adopt(self, worker: WorkerProcess, sock: socket.socket) -> None:
+        client = Client(worker.client, None, worker.setting.job, worker)
+        client.peer = Peer(self._loop, Connection(sock), lambda _m: None, lambda: None)
+        self._serve(client, client.peer)
+        self.clients[worker.client] = client
+        self.store.connect(worker.client)
+        client.peer.send(("welcome", worker.client, self._welcome(worker.setting.job)))
+
+    def _welcome(self, job: int) -> dict[str, Any]:
+        at = self.jobs[job]
+        return {"job": job, "node": self.name, "folder": self.folder, **at.place["session"]}
+
+    def _on_client_closed(self, client: Client) -> None:
+        if client.worker is not None:
+            # How it ended is the zygote's to say; one that only closed its socket is of no use any more.
+            self.pool.kill(client.worker, "exit", "closed its connection to the node")
+            return
+        self._forget_client(client)
+        if client.job:
+            self._end_job(client.job)
+        self.on_last_driver_gone(client.client)
+
+    def _forget_client(self, client: Client) -> None:
+        self.clients.pop(client.client, None)
+        self.head(("client_gone", client.client))
+        for lease in list(client.leases):
+            worker, _client, _key = self.leases[lease]
+            # It may be in the middle of a task whose result nobody wants.
+            self.pool.kill(worker, "owner", "was stopped because the owner of its task has ended")
+        self.store.disconnect(client.client)
+
+    # -- jobs ------------------------------------------------------------------------------------------
+
+    def _on_job_started(self, client: int, job: int, session: dict[str, Any]) -> None:
+        at = self.clients.get(client)
+        if at is None:
+            self.head(("job_end", job))
+            return
+        at.job = job
+        info = at.info
+        place = {
+            "env": info["env"],
+            "cwd": info["cwd"],
+            "sys_path": info["sys_path"],
+            "runtime_env": info.get("runtime_env"),
+            "session": session,
+        }
+        self.jobs[job] = Job(job, client, place)
+        self.send(client, ("welcome", client, self._welcome(job)))
+        if info.get("prestart", True):
+            for _worker in range(min(int(self.resources.get("CPU", 0)), MAX_PRESTART)):
+                setting = Setting(job, b"", 1, ())
+                self.pool.put_idle(self.pool.start(self.new_client(), setting, place))
+
+    def _end_job(self, job: int) -> None:
+        self.head(("job_end", job))
+        for worker in list(self.pool.workers.values()):
+            if worker.setting.job == job and not self._is_detached(worker):
+                self.pool.kill(worker, "job", "was stopped because its job has ended")
+
+    def _is_detached(self, worker: WorkerProcess) -> bool:
+        return worker.actor is not None and bool(self.classes.get(worker.actor, {}).get("detached"))
+
+    # -- leases ----------------------------------------------------------------------------------------
+
+    def _on_class(self, client: int, key: bytes, spec: dict[str, Any]) -> None:
+        self.classes[key] = spec
+        self.head(("class", key, self.clients[client].job, spec))
+
+    def _setting(self, job: int, spec: dict[str, Any], gpus: tuple[int, ...]) -> Setting:
+        return Setting(job, spec["env_key"], max(1, int(spec["resources"].get("CPU", 1))), gpus)
+
+    def _worker_for(self, job: int, spec: dict[str, Any], lease: int) -> WorkerProcess:
+        gpus = self._gpus.take(lease, spec["resources"].get("GPU", 0.0))
+        setting = self._setting(job, spec, gpus)
+        worker = self.pool.take_idle(setting)
+        if worker is None:
+            place = self.jobs[job].place
+            if spec.get("runtime_env") is not None:
+                place = {**place, "runtime_env": spec["runtime_env"]}
+            worker = self.pool.start(self.new_client(), setting, place)
+        return worker
+
+    def _on_grant(self, lease: int, key: bytes, client: int) -> None:
+        at = self.clients.get(client)
+        if at is None or at.job not in self.jobs:
+            self.head(("returned", lease))
+            return
+        worker = self._worker_for(at.job, self.classes[key], lease)
+        worker.leases[lease] = client
+        self.leases[lease] = (worker, client, key)
+        at.leases.add(lease)
+        self._introduce(worker, client, lease, ("lease", key, lease, worker.client))
+
+    def _introduce(self, worker: WorkerProcess, client: int, number: int, message: Message) -> None:
+        """Give `client` and `worker` the two ends of a socket and a page to share."""
+        ours, theirs = socket.socketpair()
+        page = page_fd()
+        self.send(worker.client, ("serve", number, client), fds=[theirs.fileno(), page])
+        self.send(client, message, fds=[ours.fileno(), page])
+        os.close(page)
+        ours.close()
+        theirs.close()
+
+    def _on_revoke(self, lease: int, client: int) -> None:
+        self.send(client, ("revoke", lease))
+
+    def _on_return(self, client: int, lease: int) -> None:
+        at = self.leases.get(lease)
+        if at is not None:
+            worker = at[0]
+            self._end_lease(lease)
+            if not worker.leases and not worker.exited and worker.doom is None:
+                self.pool.put_idle(worker)
+
+    def _end_lease(self, lease: int) -> None:
+        worker, client, _key = self.leases.pop(lease)
+        worker.leases.pop(lease, None)
+        at = self.clients.get(client)
+        if at is not None:
+            at.leases.discard(lease)
+        self._gpus.give_back(lease)
+        self.head(("returned", lease))
+
+    def _lent(self, client: int, event: str) -> None:
+        worker = self.clients[client].worker
+        if worker is not None:
+            for lease in worker.leases:
+                self.head((event, lease))
+
+    def _on_kill_worker(self, client: int, worker: int, why: str) -> None:
+        at = self.pool.workers.get(worker)
+        if at is not None and at.setting.job == self.clients[client].job:
+            self.pool.kill(at, "cancelled", why)
+
+    def _on_counts(self, _client: int, finished: int, failed: int) -> None:
+        self.finished += finished
+        self.failed += failed
+
+    # -- workers that end ------------------------------------------------------------------------------
+
+    def on_forked(self, client: int, pid: int) -> None:
+        """The zygote has made a worker."""
+        self.pool.on_forked(client, pid)
+
+    def on_exited(self, client: int, _pid: int, exit_code: int) -> None:
+        """A worker has ended: tell those whose tasks it ran."""
+        worker = self.pool.on_exited(client)
+        if worker is None:
+            return
+        kind, text = worker.how_it_ended(exit_code)
+        for lease, holder in list(worker.leases.items()):
+            if lease in self.leases:
+                self._end_lease(lease)
+                self.send(holder, ("lease_lost", lease, kind, text))
+        at = self.clients.get(client)
+        if at is not None:
+            if at.peer is not None:
+                # What it wrote before it died still counts.
+                if not at.peer.closed:
+                    at.peer._on_readable()
+                at.peer.close()
+            self._forget_client(at)
+        if worker.actor is not None:
+            self.actors.pop(worker.actor, None)
+            self.head(("actor_exited", worker.actor, client, kind, text))
+        self._sweep_job(worker.setting.job)
+
+    def _sweep_job(self, job: int) -> None:
+        at = self.jobs.get(job)
+        if at is not None and at.driver not in self.clients:
+            if not any(worker.setting.job == job for worker in self.pool.workers.values()):
+                del self.jobs[job]
+
+    # -- actors ----------------------------------------------------------------------------------------
+
+    def _on_create_actor(self, client: int, request: int, actor: bytes, spec: dict[str, Any]) -> None:
+        self.head(("create_actor", client, request, actor, self.clients[client].job, spec))
+
+    def _on_start_actor(self, lease: int, actor: bytes, job: int, spec: dict[str, Any]) -> None:
+        if job not in self.jobs:
+            self.head(("actor_exited", actor, 0, "job", "was not started because its job has ended"))
+            return
+        self.classes[actor] = spec
+        worker = self._worker_for(job, spec, lease)
+        worker.actor = actor
+        worker.leases[lease] = 0
+        self.leases[lease] = (worker, 0, actor)
+        self.actors[actor] = worker
+        self.send(worker.client, ("host", actor, spec))
+
+    def _on_actor_ready(self, client: int, actor: bytes, borrowed: list[bytes]) -> None:
+        self.store.do(self.store.ledger.hold_for(client, client, borrowed))
+        self.head(("actor_ready", actor, client))
+
+    def _on_actor_place(self, client: int, actor: bytes) -> None:
+        worker = self.actors.get(actor)
+        if worker is None or worker.exited or worker.doom is not None:
+            return  # the head hears of its end and tells the client
+        self._channel_numbers -= 1
+        self._introduce(worker, client, self._channel_numbers, ("actor_channel", actor, worker.client))
+
+    def _on_stop_actor(self, actor: bytes, graceful: bool, text: str) -> None:
+        worker = self.actors.get(actor)
+        if worker is None:
+            return
+        if graceful:
+            self.send(worker.client, ("exit_when_idle",))
+        else:
+            self.pool.kill(worker, "killed", text)
+
+    def _on_actor_over(self, actor: bytes) -> None:
+        self.classes.pop(actor, None)
+
+    # -- questions -------------------------------------------------------------------------------------
+
+    def _on_query(self, client: int, request: int, what: str, args: tuple[Any, ...]) -> None:
+        answer = getattr(self, f"_query_{what}", None)
+        if answer is None:
+            self.head(("query", client, request, what, args))
+        else:
+            self.send(client, ("answer", request, True, answer(*args)))
+
+    def _query_store(self) -> dict[str, int]:
+        return self.store.ledger.stats()
+
+    def _query_workers(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "worker": worker.client,
+                "pid": worker.pid,
+                "job": worker.setting.job,
+                "leases": len(worker.leases),
+                "actor": worker.actor.hex() if worker.actor else None,
+            }
+            for worker in self.pool.workers.values()
+        ]
+
+    def _query_lose(self, oid: bytes) -> bool:
+        # For tests of recovery: as if the machine's memory had failed.
+        self.store.do(self.store.ledger.lose(oid))
+        return True
+
+    def from_head(self, message: Message) -> None:
+        """A message of the head."""
+        self._from_head[message[0]](*message[1:])
+
+    def close(self) -> None:
+        """Kill every worker and let the store go."""
+        for worker in list(self.pool.workers.values()):
+            self.pool.kill(worker, "node", "was stopped because its node is shutting down")
+        for client in list(self.clients.values()):
+            if client.peer is not None:
+                client.peer.close()
+        self.store.close()

@@ -1,0 +1,62 @@
+"""Connections of the node in its event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from rustray.wire.frames import Connection, ConnectionClosed, Message
+
+
+class Peer:
+    """A frame connection served by asyncio."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        connection: Connection,
+        on_messages: Callable[[list[Message]], None],
+        on_closed: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._connection = connection
+        self._on_messages = on_messages
+        self._on_closed = on_closed
+        connection.on_backlog = self._on_backlog
+        loop.add_reader(connection.fd, self._on_readable)
+
+    def send(self, *messages: Message, fds: Sequence[int] = ()) -> None:
+        """Send one frame."""
+        self._connection.send(messages, fds)
+
+    def _on_backlog(self, connection: Connection) -> None:
+        self._loop.add_writer(connection.fd, self._on_writable)
+
+    def _on_writable(self) -> None:
+        if self._connection.flush():
+            self._loop.remove_writer(self._connection.fd)
+
+    def _on_readable(self) -> None:
+        try:
+            messages = self._connection.receive()
+        except ConnectionClosed:
+            self.close()
+            self._on_closed()
+            return
+        if messages:
+            self._on_messages(messages)
+
+    def take_fd(self) -> int:
+        """The next descriptor that came with the messages being handled."""
+        return self._connection.fds.popleft()
+
+    @property
+    def closed(self) -> bool:
+        return self._connection.closed
+
+    def close(self) -> None:
+        """End the connection without telling `on_closed`."""
+        if not self._connection.closed:
+            self._loop.remove_reader(self._connection.fd)
+            self._loop.remove_writer(self._connection.fd)
+            self._connection.close()

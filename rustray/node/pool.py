@@ -1,0 +1,149 @@
+"""The worker processes of a node: which exist, what each is for, and how each ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from rustray.errors import exit_text
+
+
+class Setting(NamedTuple):
+    """What a worker is made for: it is shared only between tasks that want the same.
+
+    Parameters
+    ----------
+    job: the job whose modules and classes it has loaded.
+    env_key: content hash of the runtime environment, b"" for the job's own.
+    threads: threads for BLAS and OpenMP, fixed when NumPy is imported.
+    gpus: the devices it sees, fixed when CUDA starts.
+    """
+
+    job: int
+    env_key: bytes
+    threads: int
+    gpus: tuple[int, ...]
+
+
+class WorkerProcess:
+    """One worker of the node.
+
+    `leases` are those it serves (lease -> client), `actor` the actor it hosts. `doom` says why it is being
+    killed, as (kind, text), when it is we who kill it.
+    """
+
+    __slots__ = ("actor", "client", "doom", "exited", "idle_since", "leases", "log", "pid", "setting")
+
+    def __init__(self, client: int, setting: Setting, log: str) -> None:
+        self.client = client
+        self.setting = setting
+        self.log = log
+        self.pid = 0
+        self.leases: dict[int, int] = {}
+        self.actor: bytes | None = None
+        self.doom: tuple[str, str] | None = None
+        self.exited = False
+        self.idle_since = 0.0
+
+    def how_it_ended(self, exit_code: int) -> tuple[str, str]:
+        """(kind, text) of its end, the text to follow "the worker ..."."""
+        if self.doom is not None:
+            return self.doom
+        kind = "exit" if exit_code >= 0 else "signal"
+        return kind, f"ended unexpectedly: {exit_text(exit_code)} (pid {self.pid}). Its log: {self.log}"
+
+
+Fork = Callable[[int, dict[str, Any], int], None]
+"""fork(worker, place, fd): ask the zygote."""
+
+
+class WorkerPool:
+    """Workers by client number and, while idle, by what they are made for.
+
+    Parameters
+    ----------
+    fork: asks the zygote for a process.
+    adopt: called with (worker, socket): its node socket's other end, to be served from now on.
+    log_folder: gets one file a worker for what it prints outside of tasks.
+    """
+
+    def __init__(self, fork: Fork, adopt: Callable[[WorkerProcess, socket.socket], None], log_folder: str) -> None:
+        self._fork = fork
+        self._adopt = adopt
+        self._log_folder = log_folder
+        self._idle: dict[Setting, list[WorkerProcess]] = {}
+        self.workers: dict[int, WorkerProcess] = {}
+
+    def start(self, client: int, setting: Setting, place: dict[str, Any]) -> WorkerProcess:
+        """Have a worker forked. It can be sent tasks at once: its sockets hold them until it is up."""
+        worker = WorkerProcess(client, setting, os.path.join(self._log_folder, f"worker-{client}.log"))
+        ours, theirs = socket.socketpair()
+        env = dict(place["env"])
+        threads = str(setting.threads)
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
+            env.setdefault(name, threads)
+        env["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, setting.gpus))
+        self.workers[client] = worker
+        self._adopt(worker, ours)
+        self._fork(client, {**place, "env": env, "log": worker.log}, theirs.fileno())
+        theirs.close()
+        return worker
+
+    def take_idle(self, setting: Setting) -> WorkerProcess | None:
+        """A worker for `setting` that has nothing to do, the one that had something last."""
+        idle = self._idle.get(setting)
+        while idle:
+            worker = idle.pop()
+            if not worker.exited and worker.doom is None:
+                return worker
+        return None
+
+    def put_idle(self, worker: WorkerProcess) -> None:
+        """`worker` serves no lease any more."""
+        worker.idle_since = time.monotonic()
+        self._idle.setdefault(worker.setting, []).append(worker)
+
+    def idle_workers(self) -> list[WorkerProcess]:
+        """All idle workers, the longest idle first."""
+        return sorted((w for idle in self._idle.values() for w in idle), key=lambda w: w.idle_since)
+
+    def kill(self, worker: WorkerProcess, kind: str, text: str) -> None:
+        """Kill `worker` and what it has started; `kind` and `text` tell its clients why."""
+        if worker.doom is None:
+            worker.doom = (kind, text)
+        if worker.pid and not worker.exited:
+            try:
+                os.killpg(worker.pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                # It has not made its process group yet, or is gone already.
+                try:
+                    os.kill(worker.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass  # the zygote's word that it has ended is on its way
+
+    def on_forked(self, client: int, pid: int) -> None:
+        """The zygote has made the process."""
+        worker = self.workers.get(client)
+        if worker is not None:
+            worker.pid = pid
+            if worker.doom is not None:
+                self.kill(worker, *worker.doom)
+
+    def on_exited(self, client: int) -> WorkerProcess | None:
+        """The process has ended: forget it."""
+        worker = self.workers.pop(client, None)
+        if worker is not None:
+            worker.exited = True
+            idle = self._idle.get(worker.setting)
+            if idle and worker in idle:
+                idle.remove(worker)
+            try:
+                # What a task of it has started must not outlive it.
+                os.killpg(worker.pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                pass  # it had started nothing
+        return worker

@@ -1,0 +1,134 @@
+"""The process that forks workers.
+
+It has imported what a worker needs, has one thread, and holds no lock, so that a fork is safe, takes a few
+milliseconds and shares its pages. Workers are its children: it alone learns how they end.
+
+Messages: ("fork", worker, place) with the worker's node socket; answers ("forked", worker, pid) and
+("exited", worker, pid, exit code), negative for a signal.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+from typing import Any, NoReturn
+
+from rustray.wire.frames import Connection, ConnectionClosed
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies (Linux; elsewhere a closed socket tells it)."""
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def run(sock: socket.socket) -> NoReturn:
+    """Fork workers until the server is gone."""
+    parent = os.getppid()
+    die_with_parent()
+    if os.getppid() != parent:
+        os._exit(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()
+    os.set_blocking(wake_writer, False)
+    os.set_blocking(wake_reader, False)
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    signal.set_wakeup_fd(wake_writer)
+    connection = Connection(sock, takes_fds=True)
+    workers: dict[int, int] = {}
+    gc.collect()
+    gc.freeze()
+    while True:
+        if connection.backlog:
+            select.select([connection.fd, wake_reader], [connection.fd], [])
+            connection.flush()
+        else:
+            select.select([connection.fd, wake_reader], [], [])
+        try:
+            messages = connection.receive()
+        except ConnectionClosed:
+            os._exit(0)
+        for _op, worker, place in messages:
+            fd = connection.fds.popleft()
+            pid = os.fork()
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                os.close(wake_reader)
+                os.close(wake_writer)
+                connection.sock.detach()
+                os.close(connection.fd)
+                _become_worker(fd, place)
+            os.close(fd)
+            workers[pid] = worker
+            connection.send([("forked", worker, pid)])
+        _reap(connection, workers, wake_reader)
+
+
+def _reap(connection: Connection, workers: dict[int, int], wake_reader: int) -> None:
+    try:
+        while os.read(wake_reader, 512):
+            pass
+    except BlockingIOError:
+        pass
+    while workers:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        worker = workers.pop(pid, None)
+        if worker is not None:
+            connection.send([("exited", worker, pid, os.waitstatus_to_exitcode(status))])
+
+
+def _become_worker(fd: int, place: dict[str, Any]) -> NoReturn:
+    """`place`: "env" (all of the environment), "cwd", "sys_path", "log" (file), "runtime_env" (prepared)."""
+    code = 1
+    try:
+        die_with_parent()
+        os.setpgid(0, 0)  # what a task starts dies with its worker
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+        log = os.open(place["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.close(log)
+        import faulthandler
+
+        faulthandler.enable()
+        os.environ.clear()
+        os.environ.update(place["env"])
+        sys.path[:] = place["sys_path"]
+        try:
+            os.chdir(place["cwd"])
+        except OSError:
+            pass  # the driver's folder is gone: as with any process whose folder was removed
+        if place["runtime_env"]:
+            from rustray import runtime_env
+
+            runtime_env.apply(place["runtime_env"])
+        sys.argv = ["rustray-worker"]
+        from rustray.worker import process
+
+        gc.enable()
+        process.main(fd)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)

@@ -1,0 +1,213 @@
+"""Frames on a local stream socket: the one codec between the processes of a machine.
+
+A frame is a 4-byte little-endian length and a ``marshal`` (version 4) list of messages; a message is a
+tuple ``(op, *fields)`` of plain values. marshal makes plain values only, so reading a frame runs nobody's
+code, and it is as quick as pickle. File descriptors travel in the ``sendmsg`` of the frame whose
+messages speak of them, and are taken from :attr:`Connection.fds` in the same order.
+"""
+
+from __future__ import annotations
+
+import array
+import marshal
+import os
+import socket
+import struct
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+Message = tuple[Any, ...]
+
+_LENGTH = struct.Struct("<I")
+_MARSHAL_VERSION = 4
+_READ_SIZE = 1 << 18
+_MAX_FRAME = 1 << 30
+_MAX_FDS = 64
+_FD_SPACE = socket.CMSG_SPACE(_MAX_FDS * array.array("i").itemsize)
+
+
+class ConnectionClosed(Exception):
+    """The peer closed its end, died, or sent what is not a frame."""
+
+
+def encode(messages: Sequence[Message]) -> bytes:
+    """The frame that carries `messages`."""
+    body = marshal.dumps(messages, _MARSHAL_VERSION)
+    return _LENGTH.pack(len(body)) + body
+
+
+class Connection:
+    """A non-blocking stream socket that speaks frames.
+
+    Any thread may send; one thread at a time receives. What the socket does not take at once is kept and
+    sent by :meth:`flush`, which the event loop calls when the socket is writable: `on_backlog(connection)`
+    tells the loop that there is such a rest. A peer that is suspended therefore blocks nobody.
+
+    Parameters
+    ----------
+    sock: a connected stream socket; the connection owns it from here on.
+    takes_fds: whether frames from the peer may bring file descriptors.
+    """
+
+    __slots__ = ("_backlog", "_input", "_lock", "_receive", "closed", "fd", "fds", "on_backlog", "sock")
+
+    def __init__(self, sock: socket.socket, takes_fds: bool = False) -> None:
+        sock.setblocking(False)
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.fds: deque[int] = deque()
+        self.closed = False
+        self.on_backlog: Callable[[Connection], None] | None = None
+        self._input = b""
+        self._backlog: deque[tuple[memoryview, Sequence[int]]] = deque()
+        self._lock = threading.Lock()
+        self._receive = self._receive_with_fds if takes_fds else self._receive_bytes
+
+    def send(self, messages: Sequence[Message], fds: Sequence[int] = ()) -> None:
+        """Send one frame; the descriptors in `fds` are duplicated into the peer and stay the caller's.
+
+        A closed connection swallows the frame: its owner learns of the end through :meth:`receive`.
+        """
+        body = marshal.dumps(messages, _MARSHAL_VERSION)
+        data = _LENGTH.pack(len(body)) + body
+        with self._lock:
+            if self.closed:
+                return
+            if self._backlog:
+                self._keep(memoryview(data), fds)
+                return
+            sent = self._write(data, fds)
+            if sent == len(data):
+                return
+            self._keep(memoryview(data)[sent:], fds if sent == 0 else ())
+        if self.on_backlog is not None:
+            self.on_backlog(self)
+
+    def _keep(self, data: memoryview, fds: Sequence[int]) -> None:
+        # The caller may close its descriptors as soon as send() returns, so the backlog has copies.
+        self._backlog.append((data, [os.dup(fd) for fd in fds]))
+
+    def _write(self, data: bytes | memoryview, fds: Sequence[int]) -> int:
+        try:
+            if fds:
+                rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
+                return self.sock.sendmsg([data], rights)
+            return self.sock.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            # The reading side reports the end once; what is written after it has nowhere to go.
+            return len(data)
+
+    @property
+    def backlog(self) -> bool:
+        """Whether something waits for the socket to become writable."""
+        return bool(self._backlog)
+
+    def flush(self) -> bool:
+        """Send what is kept; True when nothing is left."""
+        with self._lock:
+            while self._backlog:
+                data, fds = self._backlog[0]
+                sent = self._write(data, fds)
+                if sent == 0:
+                    return False
+                for fd in fds:
+                    os.close(fd)
+                if sent < len(data):
+                    self._backlog[0] = (data[sent:], ())
+                    return False
+                self._backlog.popleft()
+        return True
+
+    def receive(self) -> list[Message]:
+        """The messages that have arrived (perhaps none); raises ConnectionClosed at the end."""
+        try:
+            data = self._receive()
+        except BlockingIOError:
+            return []
+        except OSError as error:
+            raise ConnectionClosed(str(error)) from error
+        if not data:
+            raise ConnectionClosed("the peer closed the connection")
+        if self._input:
+            data = self._input + data
+        messages: list[Message] = []
+        at, end = 0, len(data)
+        while end - at >= 4:
+            (size,) = _LENGTH.unpack_from(data, at)
+            if size > _MAX_FRAME:
+                raise ConnectionClosed(f"a frame of {size} bytes is over the limit of {_MAX_FRAME}")
+            if end - at - 4 < size:
+                # A long frame comes in many reads: ask for the rest at once instead of joining each piece.
+                if size > _READ_SIZE:
+                    data = self._read_rest(data[at:], size + 4)
+                    if len(data) < size + 4:
+                        self._input = data
+                        return messages
+                    at, end = 0, len(data)
+                    continue
+                break
+            try:
+                messages += marshal.loads(memoryview(data)[at + 4 : at + 4 + size])
+            except (ValueError, EOFError, TypeError) as error:
+                raise ConnectionClosed(f"not a frame: {error}") from error
+            at += 4 + size
+        self._input = data[at:] if at < end else b""
+        return messages
+
+    def _read_rest(self, head: bytes, size: int) -> bytes:
+        parts = [head]
+        have = len(head)
+        while have < size:
+            try:
+                part = self._receive()
+            except BlockingIOError:
+                break
+            except OSError as error:
+                raise ConnectionClosed(str(error)) from error
+            if not part:
+                raise ConnectionClosed("the peer closed the connection inside a frame")
+            parts.append(part)
+            have += len(part)
+        return b"".join(parts)
+
+    def _receive_bytes(self) -> bytes:
+        return self.sock.recv(_READ_SIZE)
+
+    def _receive_with_fds(self) -> bytes:
+        data, ancillary, _flags, _address = self.sock.recvmsg(_READ_SIZE, _FD_SPACE)
+        for level, kind, payload in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds = array.array("i")
+                fds.frombytes(payload[: len(payload) - len(payload) % fds.itemsize])
+                for fd in fds:
+                    os.set_inheritable(fd, False)
+                self.fds.extend(fds)
+        return data
+
+    def close(self) -> None:
+        """Close the socket and every descriptor still kept; harmless when closed already."""
+        with self._lock:
+            if self.closed:
+                return
+            self.closed = True
+            for _data, fds in self._backlog:
+                for fd in fds:
+                    os.close(fd)
+            self._backlog.clear()
+        while self.fds:
+            os.close(self.fds.popleft())
+        self.sock.close()
+
+
+def peer_is_me(sock: socket.socket) -> bool:
+    """Whether the process at the other end of a Unix socket runs as this user (or as root)."""
+    if hasattr(socket, "SO_PEERCRED"):
+        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        _pid, uid, _gid = struct.unpack("3i", credentials)
+    else:  # macOS: struct xucred {u_int version; uid_t uid; ...}, LOCAL_PEERCRED = 1 at level 0
+        uid = struct.unpack_from("Ii", sock.getsockopt(0, 1, 76))[1]
+    return uid in (os.getuid(), 0)

@@ -1,0 +1,92 @@
+"""The worker's end of a lease, or of a caller's channel to the actor that it hosts."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import threading
+import time
+from typing import Any
+
+from rustray.wire.frames import Connection, Message
+
+FLUSH_S = 0.001
+"""Answers of short tasks are gathered for this long."""
+_STARTED = struct.Struct("<Q")
+
+
+class Channel:
+    """Tasks come in, answers and printed text go out, gathered while tasks are short.
+
+    Parameters
+    ----------
+    client: the submitter; it owns the results.
+    page: shared with the submitter: the number of the task that was started last.
+    """
+
+    __slots__ = (
+        "_log",
+        "_lock",
+        "_results",
+        "_since",
+        "_spent",
+        "client",
+        "connection",
+        "lease",
+        "page",
+    )
+
+    def __init__(self, lease: int, client: int, connection: Connection, page: mmap.mmap) -> None:
+        self.lease = lease
+        self.client = client
+        self.connection = connection
+        self.page = page
+        self._lock = threading.Lock()
+        self._results: list[Any] = []
+        self._spent = 0.0
+        self._since = 0.0
+        self._log: list[Message] = []
+
+    def start(self, number: int) -> None:
+        """Note in the shared page that `number` begins."""
+        _STARTED.pack_into(self.page, 0, number)
+
+    def answer(self, result: tuple[Any, ...], spent: float) -> None:
+        """Queue the result of a task that took `spent` seconds; sent soon, by `flush` at the latest."""
+        now = time.monotonic()
+        with self._lock:
+            if not self._results:
+                self._since = now
+            self._results.append(result)
+            self._spent += spent
+            if now - self._since < FLUSH_S and spent < FLUSH_S:
+                return
+        self.flush()
+
+    def log(self, stream: str, text: str, number: int) -> None:
+        """Queue printed text."""
+        with self._lock:
+            self._log.append(("log", stream, text, number, os.getpid()))
+
+    def flush(self) -> None:
+        """Send what is gathered: text first, so that it is seen before the result it led to."""
+        with self._lock:
+            if not self._results and not self._log:
+                return
+            messages = self._log
+            if self._results:
+                messages.append(("done", self._results, self._spent))
+            self._results, self._log, self._spent = [], [], 0.0
+            # Sent under the lock: a later answer must not overtake this one.
+            self.connection.send(messages)
+
+    def send(self, *messages: Message) -> None:
+        """Send at once, behind what is gathered."""
+        self.flush()
+        self.connection.send(messages)
+
+    def close(self) -> None:
+        """The submitter has given the lease back, or is gone."""
+        self.connection.close()
+        self.page.close()

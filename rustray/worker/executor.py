@@ -1,0 +1,201 @@
+"""Running one task: its function and arguments in, its packed answer out."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rustray import serialization
+from rustray.driver import failures
+from rustray.driver.entry import BLOCK, ERROR, VALUE, Entry
+from rustray.driver.objects import INLINE_LIMIT, inline, packed_size
+from rustray.driver.session import Session
+from rustray.driver.tasks import FINISHED, MULTIPLE
+from rustray.error_packing import pack_error
+from rustray.errors import ActorDiedError, RustRayError, TaskCancelledError, WorkerExitedError
+from rustray.model import ids
+from rustray.worker.channel import Channel
+
+Answer = tuple[Any, ...]
+
+
+class ActorExit(BaseException):
+    """Raised by `rustray.actor.exit_actor()` in a method: the actor ends and is not restarted."""
+
+
+class Exit(BaseException):
+    """The task has asked for the end of this process; `answer` is its result."""
+
+    def __init__(self, answer: Answer, code: int) -> None:
+        self.answer = answer
+        self.code = code
+
+
+class Executor:
+    """Runs tasks for one worker process.
+
+    The answer of a task is ``(number, kind, payload[, contains[, borrowed]])``: see `driver.tasks`.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._objects = session.objects
+        self._code: dict[bytes, tuple[bytes, str]] = {}
+        self._functions: dict[bytes, Callable[..., Any]] = {}
+
+    def add_function(self, key: bytes, code: bytes, name: str) -> None:
+        """Code that tasks will name by `key`; loaded when the first of them runs."""
+        self._code.setdefault(key, (code, name))
+
+    def name_of(self, function: Any) -> str:
+        """What messages call a function."""
+        return self._code[function][1] if function in self._code else str(function)
+
+    def function(self, key: bytes) -> Callable[..., Any]:
+        """The loaded function."""
+        found = self._functions.get(key)
+        if found is None:
+            found = self._functions[key] = serialization.deserialize(self._code[key][0])
+        return found
+
+    # -- arguments -------------------------------------------------------------------------------------
+
+    def arguments(self, args: Any, deps: Any, lent: list[Entry]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Read (args, kwargs). The entries of the refs met, pinned by the submitter, are added to `lent`."""
+        if not args and not deps:
+            return (), {}
+        with self._objects.lending(lent):
+            positional, kwargs = self._read(args, lent) if args else ((), {})
+            if deps:
+                values = list(positional)
+                for at, state, payload in deps:
+                    value = self._read(payload if state != BLOCK else (BLOCK, payload), lent)
+                    if isinstance(at, int):
+                        values[at] = value
+                    else:
+                        kwargs[at] = value
+                positional = tuple(values)
+        return positional, kwargs
+
+    def _read(self, packed: Any, lent: list[Entry]) -> Any:
+        if type(packed) is bytes:
+            return serialization.deserialize(packed)
+        if packed[0] == BLOCK:
+            with self._objects.lock:
+                entry = self._objects.entry_of(packed[1])
+                entry.count += 1
+            try:
+                self._objects.wait_for([entry], None)
+                return self._objects.value_of(entry)
+            finally:
+                self._objects.unpin_lent(entry)
+        return serialization.deserialize(packed[0], packed[1])
+
+    # -- results ---------------------------------------------------------------------------------------
+
+    def pack(self, value: Any, client: int, number: int, index: int, name: str) -> tuple[int, Any, list[bytes]]:
+        """(state, payload, contains) of one result; a big one is stored for its owner `client`."""
+        packed = serialization.serialize(value, f"the result of {name}()")
+        contains: list[bytes] = []
+        if packed.refs:
+            contains = [entry.id for entry in self._objects.escape(packed.refs)]
+        if packed_size(packed) >= INLINE_LIMIT:
+            oid = ids.make_object_id(client, number, index)
+            return BLOCK, self._session.blocks.store(oid, packed, contains, client), []
+        if contains:
+            # Rule 2: the owner's holds are made before ours can go.
+            self._session.tell(("hold_for", client, contains))
+        return VALUE, inline(packed), contains
+
+    def results(self, value: Any, channel: Channel, number: int, returns: int, name: str) -> Answer:
+        """The answer of a task that returned `value`."""
+        if returns == 1:
+            state, payload, contains = self.pack(value, channel.client, number, 0, name)
+            return (number, state, payload, contains) if contains else (number, state, payload)
+        if returns == 0:
+            return number, MULTIPLE, []
+        if returns < 0:
+            count = 0
+            for count, item in enumerate(_iterate(value, name), 1):
+                self.send_item(channel, number, count - 1, item, name)
+            return number, FINISHED, count
+        values = list(value) if _is_sized(value) else None
+        if values is None or len(values) != returns:
+            got = f"{len(values)} values" if values is not None else f"a {type(value).__name__}"
+            raise ValueError(f"{name}() has num_returns={returns} but returned {got}: return exactly {returns} values.")
+        return number, MULTIPLE, [self.pack(v, channel.client, number, i, name) for i, v in enumerate(values)]
+
+    def send_item(self, channel: Channel, number: int, index: int, item: Any, name: str) -> None:
+        """One object of a stream, sent at once: somebody may be waiting for it."""
+        channel.send(("yield", number, index, *self.pack(item, channel.client, number, index, name)))
+
+    def failure(self, error: BaseException, channel: Channel, number: int, name: str) -> Answer:
+        """The answer of a task that raised `error`."""
+        if isinstance(error, ActorExit):
+            raise Exit((number, ERROR, _ended(name)), 0)
+        if isinstance(error, SystemExit):
+            code = error.code if isinstance(error.code, int) else 1 if error.code else 0
+            packed = failures.typed(
+                WorkerExitedError(
+                    f"Task {name}() called sys.exit({error.code!r}), which ends its worker process. Return from "
+                    "the function, or raise an exception.",
+                    exit_code=code,
+                )
+            )
+            raise Exit((number, ERROR, packed), code)
+        if isinstance(error, TaskCancelledError | KeyboardInterrupt) and getattr(error, "of_task", None) == number:
+            return number, ERROR, failures.typed(TaskCancelledError.of(name))
+        if isinstance(error, RustRayError) and not error.__traceback__:
+            return number, ERROR, failures.typed(error)
+        task_id = ids.make_object_id(channel.client, number, 0)
+        return number, ERROR, pack_error(error, name, pid=self._session.pid, task_id=task_id)
+
+    def with_borrowed(self, answer: Answer, lent: list[Entry]) -> Answer:
+        """Add to an answer which of the lent refs are still in use here (Rule 3)."""
+        borrowed = self._objects.borrowed(lent)
+        if not borrowed:
+            return answer
+        number, kind, payload, *contains = answer
+        return number, kind, payload, contains[0] if contains else [], borrowed
+
+    def run(self, channel: Channel, message: tuple[Any, ...], call: Callable[..., Any], name: str) -> tuple[Answer, float]:
+        """Run a task from start to end in this thread: its answer, and the seconds it took."""
+        number, _function, args, deps, returns = message
+        lent: list[Entry] = []
+        start = time.perf_counter()
+        try:
+            positional, kwargs = self.arguments(args, deps, lent)
+            value = call(*positional, **kwargs)
+            del positional, kwargs
+            answer = self.results(value, channel, number, returns, name)
+            del value
+        except BaseException as error:
+            positional = kwargs = value = None
+            answer = self.failure(error, channel, number, name)
+        spent = time.perf_counter() - start
+        if lent:
+            answer = self.with_borrowed(answer, lent)
+        return answer, spent
+
+
+def _ended(name: str) -> bytes:
+    return failures.typed(ActorDiedError(f"The actor is dead: {name}() ended it, as it was meant to."))
+
+
+def _is_sized(value: Any) -> bool:
+    with contextlib.suppress(TypeError):
+        len(value)
+        return True
+    return False
+
+
+def _iterate(value: Any, name: str) -> Iterator[Any]:
+    try:
+        return iter(value)
+    except TypeError:
+        raise TypeError(
+            f'{name}() has num_returns="streaming" but returned a {type(value).__name__}: make it a generator.'
+        ) from None
+
