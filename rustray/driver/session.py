@@ -132,6 +132,10 @@ class Session:
             self.check_open()
         self.reactor.start()
 
+    def new_object_id(self) -> bytes:
+        """The id of an object that no task makes."""
+        return self.id_prefix + (self.tasks.next_number() << 16).to_bytes(10, "big")
+
     # -- to the node -----------------------------------------------------------------------------------
 
     def _tell(self, *messages: Message) -> None:

@@ -206,7 +206,7 @@ class Head:
         record = self.state.actors.get(actor)
         if record is None:
             return
-        result = self._apply(commands.actor_alive(actor, record.incarnation, node, worker, 0, self._wall()))
+        result = self._apply(commands.actor_alive(actor, record.incarnation, node, worker, 0))
         if "error" in result:
             self._links[node](("stop_actor", actor, False, result["message"]))
             return

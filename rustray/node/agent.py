@@ -191,7 +191,7 @@ class NodeAgent:
     def _on_client_closed(self, client: Client) -> None:
         if client.worker is not None:
             # How it ended is the zygote's to say; one that only closed its socket is of no use any more.
-            self.pool.kill(client.worker, "exit", "closed its connection to the node")
+            self.pool.end(client.worker)
             return
         self._forget_client(client)
         if client.job:

@@ -115,6 +115,10 @@ class WorkerPool:
         """Kill `worker` and what it has started; `kind` and `text` tell its clients why."""
         if worker.doom is None:
             worker.doom = (kind, text)
+        self.end(worker)
+
+    def end(self, worker: WorkerProcess) -> None:
+        """Kill `worker` and what it has started, without giving a reason."""
         if worker.pid and not worker.exited:
             try:
                 os.killpg(worker.pid, signal.SIGKILL)
@@ -131,7 +135,7 @@ class WorkerPool:
         if worker is not None:
             worker.pid = pid
             if worker.doom is not None:
-                self.kill(worker, *worker.doom)
+                self.end(worker)
 
     def on_exited(self, client: int) -> WorkerProcess | None:
         """The process has ended: forget it."""
