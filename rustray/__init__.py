@@ -1,14 +1,14 @@
 """RustRay: distributed computing that lives in the notebook.
 
-    import rustray
+import rustray
 
-    rustray.init()
+rustray.init()
 
-    @rustray.remote
-    def square(x):
-        return x * x
+@rustray.remote
+def square(x):
+    return x * x
 
-    rustray.get([square.remote(i) for i in range(4)])
+rustray.get([square.remote(i) for i in range(4)])
 """
 
 from rustray import exceptions

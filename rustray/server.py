@@ -81,8 +81,15 @@ class Server:
         self.node.on_last_driver_gone = self._on_driver_gone
         self._drivers_seen = False
         self._stopping = False
-        info = {"hostname": socket.gethostname(), "pid": os.getpid(), "alive": True, "socket": settings["socket"]}
-        self.head.on_node_up(name, settings["resources"], settings.get("labels", {}), info, self.node.from_head)
+        info = {
+            "hostname": socket.gethostname(),
+            "pid": os.getpid(),
+            "alive": True,
+            "socket": settings["socket"],
+        }
+        self.head.on_node_up(
+            name, settings["resources"], settings.get("labels", {}), info, self.node.from_head
+        )
 
     # -- the zygote ------------------------------------------------------------------------------------
 

@@ -293,5 +293,3 @@ def check_actor_class(cls: type) -> None:
     """OptionError when `cls` cannot be an actor class."""
     if issubclass(cls, ActorClass):
         raise OptionError("An actor class cannot be made of an actor class: decorate the plain class once.")
-
-

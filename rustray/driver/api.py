@@ -137,7 +137,9 @@ def _connect(
         sock.connect(path)
     except OSError as error:
         sock.close()
-        raise ClusterStartError(f"Cannot connect to the node at {path}: {error}. Is the cluster still running?") from error
+        raise ClusterStartError(
+            f"Cannot connect to the node at {path}: {error}. Is the cluster still running?"
+        ) from error
     hello: dict[str, Any] = {"pid": os.getpid(), "namespace": namespace, "name": name, **driver_place()}
     if runtime_env:
         prepared = runtime_envs.prepare(runtime_env, os.path.dirname(path))
@@ -244,7 +246,9 @@ def get(refs: Any, *, timeout: float | None = None) -> Any:
     if isinstance(refs, ObjectRefGenerator):
         return session.objects.get(list(refs), timeout)
     if not isinstance(refs, list | tuple):
-        raise TypeError(f"get() takes an ObjectRef or a list of them, not a {type(refs).__name__}: {_short(refs)}.")
+        raise TypeError(
+            f"get() takes an ObjectRef or a list of them, not a {type(refs).__name__}: {_short(refs)}."
+        )
     _check_refs(refs, session, "get")
     return session.objects.get(refs, timeout)
 
@@ -252,7 +256,9 @@ def get(refs: Any, *, timeout: float | None = None) -> Any:
 def _check_refs(refs: Sequence[Any], session: Session, call: str) -> None:
     for ref in refs:
         if type(ref) is not ObjectRef:
-            raise TypeError(f"{call}() takes ObjectRefs; one of them is a {type(ref).__name__}: {_short(ref)}.")
+            raise TypeError(
+                f"{call}() takes ObjectRefs; one of them is a {type(ref).__name__}: {_short(ref)}."
+            )
         if ref._table._session is not session:
             raise SessionError.shut_down(f"{call}()")
 
@@ -313,7 +319,9 @@ def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
         _check_refs((ref,), session, "cancel")
         task = ref._entry.task
         if not ref._entry.owned:
-            raise ValueError("cancel() is for the process that submitted the task; this ref came from another one.")
+            raise ValueError(
+                "cancel() is for the process that submitted the task; this ref came from another one."
+            )
     if task is not None and not isinstance(task, str):
         if force and hasattr(task.target, "on_channel"):
             raise ValueError("cancel(force=True) is not for methods of an actor: use kill(actor).")
@@ -323,7 +331,9 @@ def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
 def kill(actor: ActorHandle, *, no_restart: bool = True) -> None:
     """End an actor at once; its running calls fail. With ``no_restart=False`` it restarts if it may."""
     if not isinstance(actor, ActorHandle):
-        raise ValueError(f"kill() takes an actor's handle, not a {type(actor).__name__}; cancel() is for tasks.")
+        raise ValueError(
+            f"kill() takes an actor's handle, not a {type(actor).__name__}; cancel() is for tasks."
+        )
     current().tell(("kill_actor", actor._entry.id, no_restart))
 
 
@@ -374,5 +384,3 @@ def in_worker() -> bool:
     """Whether this process is a worker."""
     session = current_or_none()
     return session is not None and session.lend is not None
-
-

@@ -144,7 +144,9 @@ def start_server(settings: ServerSettings) -> ServerProcess:
         with open(errors, encoding="utf-8", errors="replace") as log_file:
             told = log_file.read().strip()[-4000:] or "it printed nothing"
         server.stop()
-        raise ClusterStartError(f"The server process ended before it was ready (code {process.returncode}): {told}")
+        raise ClusterStartError(
+            f"The server process ended before it was ready (code {process.returncode}): {told}"
+        )
     return server
 
 

@@ -21,7 +21,6 @@ from rustray.driver.entry import BLOCK, ERROR, PENDING, VALUE, Entry
 from rustray.driver.reactor import Awaited
 from rustray.driver.refs import ObjectRef
 from rustray.errors import GetTimeoutError
-from rustray.model import ids
 
 if TYPE_CHECKING:
     import asyncio
@@ -340,7 +339,11 @@ class ObjectTable:
             self._wait_all([_Readable(entry) for entry in in_store], entries, timeout, deadline)
 
     def _wait_all(
-        self, awaited: Sequence[Awaited], entries: Sequence[Entry], timeout: float | None, deadline: float | None
+        self,
+        awaited: Sequence[Awaited],
+        entries: Sequence[Entry],
+        timeout: float | None,
+        deadline: float | None,
     ) -> None:
         session = self._session
         session.check_open()

@@ -62,7 +62,9 @@ class RemoteFunction:
         )
 
     def bind(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError("rustray has no DAG API: call .remote() with the refs of other tasks instead.")
+        raise NotImplementedError(
+            "rustray has no DAG API: call .remote() with the refs of other tasks instead."
+        )
 
     def _prepare(self) -> Session:
         """Send the function's code and class to the session, once a session."""
@@ -73,7 +75,9 @@ class RemoteFunction:
         session.leases.add_function(self._key, code, self._name)
         resources = self._options.resource_request()
         env, env_key = class_environment(session, self._options.runtime_env)
-        named = repr((session.info["job"], sorted(resources.items()), self._options.scheduling_strategy)).encode()
+        named = repr(
+            (session.info["job"], sorted(resources.items()), self._options.scheduling_strategy)
+        ).encode()
         class_key = hashlib.sha1(self._key + env_key + named, usedforsecurity=False).digest()[:KEY_BYTES]
         spec = {"name": self._name, "resources": resources, "runtime_env": env, "env_key": env_key}
         self._target = session.leases.scheduling_class(class_key, self._name, spec)

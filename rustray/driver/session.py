@@ -271,7 +271,11 @@ class Session:
     def close(self) -> None:
         """Leave the cluster; what is pending fails with SessionError."""
         if self.ended is None:
-            self._end(SessionError("rustray.shutdown() was called: this reference belongs to a session that has ended."))
+            self._end(
+                SessionError(
+                    "rustray.shutdown() was called: this reference belongs to a session that has ended."
+                )
+            )
         self.reactor.close()
         self._node.close()
         self.blocks.close()
@@ -300,8 +304,6 @@ def set_current(session: Session | None) -> None:
     global _current, _forked
     _current = session
     _forked = False
-
-
 
 
 _auto_init: Callable[[], Session] | None = None

@@ -225,7 +225,9 @@ class Submitter:
             target.leases.append(lease)
             target.idle += 1
             self._session.reactor.add(
-                connection, lambda messages: self._on_messages(lease, messages), lambda: self._on_closed(lease)
+                connection,
+                lambda messages: self._on_messages(lease, messages),
+                lambda: self._on_closed(lease),
             )
             target.pump()
 

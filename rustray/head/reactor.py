@@ -13,7 +13,13 @@ from typing import Any
 from rustray.cluster import commands, facts
 from rustray.cluster.state import ClusterState
 from rustray.driver import failures
-from rustray.errors import ActorAlreadyExistsError, ActorNotFoundError, OptionError, RustRayError, SessionError
+from rustray.errors import (
+    ActorAlreadyExistsError,
+    ActorNotFoundError,
+    OptionError,
+    RustRayError,
+    SessionError,
+)
 from rustray.model.resources import Resources
 from rustray.scheduler import events
 from rustray.scheduler.actions import Grant, Infeasible, Revoke
@@ -317,7 +323,12 @@ class Head:
     def _query_nodes(self) -> list[dict[str, Any]]:
         rows = self.status.nodes()
         return [
-            {"name": node, **self._node_info.get(node, {}), "resources": row["total"], "available": row["available"]}
+            {
+                "name": node,
+                **self._node_info.get(node, {}),
+                "resources": row["total"],
+                "available": row["available"],
+            }
             for node, row in rows.items()
         ]
 
@@ -348,7 +359,11 @@ class Head:
             living = sorted(n for (space, n) in self.state.names if space == namespace)
             raise ActorNotFoundError(
                 f"No actor named {name!r} lives in namespace {namespace!r}"
-                + (f"; there are {', '.join(map(repr, living[:10]))}." if living else ", which has no named actors.")
+                + (
+                    f"; there are {', '.join(map(repr, living[:10]))}."
+                    if living
+                    else ", which has no named actors."
+                )
                 + " Actors are found under the namespace given to init() or to options(namespace=...)."
             )
         return record.id, self._specs[record.id]["handle"]
@@ -361,5 +376,8 @@ def resources_of(amounts: dict[str, float]) -> Resources:
     """Resources from {"CPU": 1.0, ..., custom names}."""
     custom = {name: amount for name, amount in amounts.items() if name not in ("CPU", "GPU", "memory")}
     return Resources.of(
-        cpu=amounts.get("CPU", 0.0), gpu=amounts.get("GPU", 0.0), memory=amounts.get("memory", 0.0), custom=custom
+        cpu=amounts.get("CPU", 0.0),
+        gpu=amounts.get("GPU", 0.0),
+        memory=amounts.get("memory", 0.0),
+        custom=custom,
     )

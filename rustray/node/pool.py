@@ -71,7 +71,9 @@ class WorkerPool:
     log_folder: gets one file a worker for what it prints outside of tasks.
     """
 
-    def __init__(self, fork: Fork, adopt: Callable[[WorkerProcess, socket.socket], None], log_folder: str) -> None:
+    def __init__(
+        self, fork: Fork, adopt: Callable[[WorkerProcess, socket.socket], None], log_folder: str
+    ) -> None:
         self._fork = fork
         self._adopt = adopt
         self._log_folder = log_folder

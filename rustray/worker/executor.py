@@ -95,7 +95,9 @@ class Executor:
 
     # -- results ---------------------------------------------------------------------------------------
 
-    def pack(self, value: Any, client: int, number: int, index: int, name: str) -> tuple[int, Any, list[bytes]]:
+    def pack(
+        self, value: Any, client: int, number: int, index: int, name: str
+    ) -> tuple[int, Any, list[bytes]]:
         """(state, payload, contains) of one result; a big one is stored for its owner `client`."""
         packed = serialization.serialize(value, f"the result of {name}()")
         contains: list[bytes] = []
@@ -124,7 +126,9 @@ class Executor:
         values = list(value) if _is_sized(value) else None
         if values is None or len(values) != returns:
             got = f"{len(values)} values" if values is not None else f"a {type(value).__name__}"
-            raise ValueError(f"{name}() has num_returns={returns} but returned {got}: return exactly {returns} values.")
+            raise ValueError(
+                f"{name}() has num_returns={returns} but returned {got}: return exactly {returns} values."
+            )
         return number, MULTIPLE, [self.pack(v, channel.client, number, i, name) for i, v in enumerate(values)]
 
     def send_item(self, channel: Channel, number: int, index: int, item: Any, name: str) -> None:
@@ -145,7 +149,10 @@ class Executor:
                 )
             )
             raise Exit((number, ERROR, packed), code)
-        if isinstance(error, TaskCancelledError | KeyboardInterrupt) and getattr(error, "of_task", None) == number:
+        if (
+            isinstance(error, TaskCancelledError | KeyboardInterrupt)
+            and getattr(error, "of_task", None) == number
+        ):
             return number, ERROR, failures.typed(TaskCancelledError.of(name))
         if isinstance(error, RustRayError) and not error.__traceback__:
             return number, ERROR, failures.typed(error)
@@ -160,7 +167,9 @@ class Executor:
         number, kind, payload, *contains = answer
         return number, kind, payload, contains[0] if contains else [], borrowed
 
-    def run(self, channel: Channel, message: tuple[Any, ...], call: Callable[..., Any], name: str) -> tuple[Answer, float]:
+    def run(
+        self, channel: Channel, message: tuple[Any, ...], call: Callable[..., Any], name: str
+    ) -> tuple[Answer, float]:
         """Run a task from start to end in this thread: its answer, and the seconds it took."""
         number, _function, args, deps, returns = message
         lent: list[Entry] = []
@@ -198,4 +207,3 @@ def _iterate(value: Any, name: str) -> Iterator[Any]:
         raise TypeError(
             f'{name}() has num_returns="streaming" but returned a {type(value).__name__}: make it a generator.'
         ) from None
-

@@ -31,7 +31,6 @@ from rustray.worker.executor import Executor, Exit
 from rustray.worker.output import TaskStream
 
 
-
 class Worker:
     """The tasks of one worker process.
 
@@ -180,7 +179,9 @@ class Worker:
         channel = Channel(lease, client, connection, page)
         self.channels[lease] = channel
         self.session.reactor.add(
-            connection, lambda messages: self._on_messages(channel, messages), lambda: self._on_closed(channel)
+            connection,
+            lambda messages: self._on_messages(channel, messages),
+            lambda: self._on_closed(channel),
         )
 
     def _on_messages(self, channel: Channel, messages: list[Message]) -> None:
