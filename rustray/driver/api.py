@@ -142,7 +142,7 @@ def _connect(
         ) from error
     hello: dict[str, Any] = {"pid": os.getpid(), "namespace": namespace, "name": name, **driver_place()}
     if runtime_env:
-        prepared = runtime_envs.prepare(runtime_env, os.path.dirname(path))
+        prepared = runtime_envs.prepare(runtime_envs.RuntimeEnv(runtime_env), os.path.dirname(path))
         hello["runtime_env"] = dict(prepared)
     session = Session(sock, ("driver", hello), print_log if log_to_driver else None)
     session.start(CONNECT_TIMEOUT_S)

@@ -22,6 +22,6 @@ def class_environment(session: Session, env: Mapping[str, Any] | None) -> tuple[
     """(prepared runtime environment, its key) for workers of a task or actor; (None, b"") for the job's own."""
     if not env:
         return None, b""
-    prepared = runtime_envs.prepare(env, session.info["folder"])
-    merged = runtime_envs.merge(session.info.get("runtime_env"), prepared)
+    prepared = runtime_envs.prepare(runtime_envs.RuntimeEnv(env), session.info["folder"])
+    merged = runtime_envs.merge(session.info.get("runtime_env") or {}, prepared)
     return dict(merged), runtime_envs.key(merged)
