@@ -17,9 +17,11 @@ from __future__ import annotations
 
 import os
 import selectors
-import signal
 import threading
 import time
+
+# signal.signal() turns each number and handler into an enum, at ten times the price of what it does; a wait needs two.
+from _signal import SIGINT, getsignal, signal
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -30,6 +32,7 @@ _LOOK_AGAIN_S = 0.003
 _LOOK_AGAIN_IDLE_S = 0.025
 _IDLE_AFTER_LOOKS = 300
 _TICK_S = 0.1
+_main_thread = threading.main_thread().ident
 
 
 class Awaited(Protocol):
@@ -167,18 +170,18 @@ class Reactor:
                 self._visits += 1
 
     def _poll_for(self, awaited: Awaited, deadline: float | None) -> None:
-        if threading.current_thread() is not threading.main_thread():
+        if threading.get_ident() != _main_thread:
             self._poll_loop(awaited, deadline)
             return
-        handler = signal.getsignal(signal.SIGINT)
+        handler = getsignal(SIGINT)
         if not callable(handler):
             self._poll_loop(awaited, deadline)
             return
-        signal.signal(signal.SIGINT, self._on_signal)
+        signal(SIGINT, self._on_signal)
         try:
             self._poll_loop(awaited, deadline)
         finally:
-            signal.signal(signal.SIGINT, handler)
+            signal(SIGINT, handler)
             while self._signals:
                 handler(*self._signals.pop())
 
