@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,13 @@ from rustray.store import layout
 from rustray.store.mapping import Mapping
 
 if TYPE_CHECKING:
-    from rustray.driver.session import Session
+    from rustray.driver.session import Reply, Session
 
+MAX_AHEAD = 4 << 20
+"""Bytes; for bigger values the round trip for a block is nothing beside the copying."""
+STEADY_S = 0.05
+"""Seconds between two stored values that make it likely that there will be a third."""
+KEEP_AHEAD_S = 0.2
 Location = tuple[int, int, int]
 """segment, offset, size in bytes"""
 
@@ -25,6 +31,9 @@ class Blocks:
         self._session = session
         self._mappings: dict[int, Mapping] = {}
         self._lock = threading.Lock()
+        self._ahead: tuple[int, Reply, float] | None = None
+        self._steady = False
+        self._last = 0.0
 
     def store(self, oid: bytes, packed: Packed, contains: Sequence[bytes], holder: int) -> Location:
         """Write a value into a block of the store and seal it as `oid`, held by the client `holder`.
@@ -32,17 +41,52 @@ class Blocks:
         Raises ObjectStoreFullError.
         """
         size = layout.size_of(packed.pickle, packed.buffers)
-        fields = self._session.request("alloc", size).fields
-        if len(fields) == 1:
-            raise ObjectStoreFullError(fields[0])
-        segment, offset, _capacity = fields
+        segment, offset = self._block(size)
         try:
             self._mapping(segment).write(offset, layout.parts(packed.pickle, packed.buffers))
         except BaseException:
             self._session.tell(("abandon", segment, offset))
             raise
-        self._session.tell(("seal", oid, segment, offset, size, list(contains), holder))
+        seal = ("seal", oid, segment, offset, size, list(contains), holder)
+        if self._steady and size <= MAX_AHEAD and self._ahead is None:
+            # What stores one value after the other finds the next block granted already.
+            with self._lock:
+                if self._ahead is None:
+                    number, reply = self._session.new_request()
+                    self._ahead = (size, reply, time.monotonic())
+                    self._session.tell(seal, ("alloc", number, size))
+                    return segment, offset, size
+        self._session.tell(seal)
         return segment, offset, size
+
+    def _block(self, size: int) -> tuple[int, int]:
+        with self._lock:
+            ahead, self._ahead = self._ahead, None
+            now = time.monotonic()
+            self._steady, self._last = now - self._last < STEADY_S, now
+        if ahead is not None:
+            asked, reply, _since = ahead
+            self._session.reactor.wait(reply)
+            if len(reply.fields) == 3:
+                segment, offset, capacity = reply.fields
+                if size <= capacity and size > asked // 2:
+                    return segment, offset
+                self._session.tell(("abandon", segment, offset))
+        fields = self._session.request("alloc", size).fields
+        if len(fields) == 1:
+            raise ObjectStoreFullError(fields[0])
+        segment, offset, _capacity = fields
+        return segment, offset
+
+    def tick(self) -> None:
+        """Give back a block that was asked for ahead and is not used after all. Called by the clock."""
+        with self._lock:
+            ahead = self._ahead
+            if ahead is None or not ahead[1].ready or time.monotonic() - ahead[2] < KEEP_AHEAD_S:
+                return
+            self._ahead = None
+        if len(ahead[1].fields) == 3:
+            self._session.tell(("abandon", *ahead[1].fields[:2]))
 
     def read(
         self, location: Location, on_release: Callable[[], object]

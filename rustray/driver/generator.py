@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rustray.driver.entry import ERROR, Entry
+from rustray.driver.entry import BLOCK, ERROR, Entry
 from rustray.driver.refs import ObjectRef
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ class Stream:
     def add(self, index: int, oid: bytes, state: int, payload: Any, contains: Sequence[bytes]) -> None:
         """The object number `index` is there; one seen already (the task was retried) is not published twice."""
         if index < self._taken or index in self._refs:
+            if state == BLOCK:
+                self._session.tell(("unread", oid))
             if state != ERROR and contains:
                 self._session.tell(("release", list(contains)))
             return

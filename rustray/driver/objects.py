@@ -44,6 +44,8 @@ class ObjectTable:
         self.lock = threading.RLock()
         self.dropped: deque[Entry] = deque()
         self.view_dropped: deque[Entry] = deque()
+        self._fresh: list[Entry] = []
+        self._fresh_before: list[Entry] = []
         self._release: list[bytes] = []
         self._lineage: dict[bytes, Any] = {}
         self._lending = threading.local()
@@ -220,6 +222,8 @@ class ObjectTable:
                 # The sealer makes our hold once, also when the object is made again.
                 if entry.id not in self._lineage:
                     entry.held += 1
+                entry.reading = True
+                self._fresh.append(entry)
                 entry.known = True
                 self._entries[entry.id] = entry
                 if entry.task is not None:
@@ -293,7 +297,9 @@ class ObjectTable:
         entry.known = True
         entry.held = 1
         entry.state = BLOCK
+        entry.reading = True
         with self.lock:
+            self._fresh.append(entry)
             self.pin(contained)
             entry.contains = contained
             self._entries[entry.id] = entry
@@ -378,18 +384,26 @@ class ObjectTable:
         pickle, buffers = self._session.blocks.read(location, lambda: self.view_dropped.append(entry))
         return serialization.deserialize(pickle, buffers)
 
-    def end_views(self) -> None:
-        """Count down the views that have been collected; what nobody reads any more may be spilled."""
+    def end_readings(self) -> None:
+        """Tell the node what nobody here looks at any more: it may be spilled. Called by the clock.
+
+        A value that has just been stored counts as read from one call to the next but one, so that who gets it
+        at once need not ask where it is.
+        """
         dropped, unread = self.view_dropped, []
         with self.lock:
             while dropped:
                 entry = dropped.popleft()
                 entry.views -= 1
-                if entry.views == 0:
+                entry.count -= 1
+                if entry.count == 0:
+                    self._forget(entry)
+                else:
                     unread.append(entry)
-                self.dropped.append(entry)
+            unread += self._fresh_before
+            self._fresh_before, self._fresh = self._fresh, []
             for entry in unread:
-                if entry.views == 0 and entry.reading and entry.count > 1:
+                if entry.views == 0 and entry.reading:
                     entry.reading = False
                     self._session.tell(("unread", entry.id))
 

@@ -144,11 +144,7 @@ class Session:
     def request(self, op: str, *fields: Any, timeout: float | None = None) -> Reply:
         """Send ``(op, number, *fields)`` and wait for the answer that carries the number."""
         self.check_open()
-        reply = Reply()
-        with self._request_lock:
-            self._request_number += 1
-            number = self._request_number
-        self._requests[number] = reply
+        number, reply = self.new_request()
         self._node.send([(op, number, *fields)])
         if not self.reactor.wait(reply, timeout):
             self._requests.pop(number, None)
@@ -157,6 +153,15 @@ class Session:
         if not reply.fields:
             self.check_open()
         return reply
+
+    def new_request(self) -> tuple[int, Reply]:
+        """A number to ask under, and where its answer will be."""
+        reply = Reply()
+        with self._request_lock:
+            self._request_number += 1
+            number = self._request_number
+        self._requests[number] = reply
+        return number, reply
 
     def query(self, what: str, *args: Any) -> Any:
         """Ask the node or its head for a plain value; raises what they answered in place of one."""
@@ -233,8 +238,8 @@ class Session:
 
     def _tick(self) -> None:
         objects = self.objects
-        if objects.view_dropped:
-            objects.end_views()
+        objects.end_readings()
+        self.blocks.tick()
         objects.settle_drops()
         self.leases.tick(time.monotonic())
         for call in self.on_tick:

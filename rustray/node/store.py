@@ -45,7 +45,7 @@ class StoreService:
         self.handlers: dict[str, Callable[..., None]] = {
             "alloc": lambda c, request, size: self.do(self.ledger.reserve(c, request, size)),
             "seal": lambda c, oid, s, o, n, contains, holder: self.do(
-                self.ledger.seal(c, oid, s, o, n, tuple(contains), holder, reading=False)
+                self.ledger.seal(c, oid, s, o, n, tuple(contains), holder)
             ),
             "abandon": lambda c, segment, offset: self.do(self.ledger.abandon(c, segment, offset)),
             "declare": lambda c, oid: self.do(self.ledger.declare(c, oid)),
