@@ -13,8 +13,9 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from functions import Counter, make_megabyte, noop, small_arguments, wait_for_file
+from functions import Counter, make_megabyte, noop, one_megabyte, small_arguments, wait_for_file
 from systems import System
 
 
@@ -69,9 +70,9 @@ class Effort:
 QUICK = Effort(seconds=0.3, batch=1000, puts=20, million=100_000)
 
 
-def rate(work: Callable[[], object], amount: float, effort: Effort) -> float:
-    """How much of `amount` gets done a second, if one call of `work` does it once."""
-    work()
+def rate(work: Callable[[], Any], amount: float, effort: Effort, right: Callable[[Any], object]) -> float:
+    """How much of `amount` gets done a second; one call of `work` does it once and gives the `right` values."""
+    assert right(work())
     gc.collect()
     started = time.perf_counter()
     calls = 0
@@ -81,57 +82,65 @@ def rate(work: Callable[[], object], amount: float, effort: Effort) -> float:
     return calls * amount / elapsed
 
 
-def one_at_a_time(system: System, submit: Callable[[], object], effort: Effort) -> float:
-    def work() -> None:
-        for _ in range(50):
-            system.get(submit())
-
-    return rate(work, 50, effort)
+def consecutive(counts: list[int]) -> bool:
+    return counts == list(range(counts[0], counts[0] + len(counts)))
 
 
 def measure_sync(system: System, effort: Effort) -> float:
-    return one_at_a_time(system, system.submitter(noop), effort)
+    submit = system.submitter(noop)
+    return rate(
+        lambda: [system.get(submit()) for _ in range(50)], 50, effort, lambda values: values == [None] * 50
+    )
 
 
 def measure_async(system: System, effort: Effort) -> float:
-    arguments: list[tuple[()]] = [()] * effort.batch
-    return rate(lambda: system.get_many(system.submit_many(noop, arguments)), effort.batch, effort)
+    nothing: list[tuple[()]] = [()] * effort.batch
+    return rate(
+        lambda: system.get_many(system.submit_many(noop, nothing)),
+        effort.batch,
+        effort,
+        lambda values: values == [None] * effort.batch,
+    )
 
 
 def measure_async_args(system: System, effort: Effort) -> float:
     arguments = [(number, 1.5, "some text") for number in range(effort.batch)]
-    return rate(lambda: system.get_many(system.submit_many(small_arguments, arguments)), effort.batch, effort)
+    return rate(
+        lambda: system.get_many(system.submit_many(small_arguments, arguments)),
+        effort.batch,
+        effort,
+        lambda values: values == [number * 1.5 for number in range(effort.batch)],
+    )
 
 
 def measure_nested(system: System, effort: Effort) -> float:
-    return rate(lambda: system.nested(4, 250), 4 * 250, effort)
+    return rate(lambda: system.nested(4, 250), 4 * 250, effort, lambda counts: counts == [250] * 4)
 
 
 def measure_actor_sync(system: System, effort: Effort) -> float:
-    return one_at_a_time(system, system.actor_method(Counter, "increment"), effort)
+    call = system.actor_method(Counter, "increment")
+    return rate(lambda: [system.get(call()) for _ in range(50)], 50, effort, consecutive)
 
 
 def measure_actor_async(system: System, effort: Effort) -> float:
     call = system.actor_method(Counter, "increment")
-    return rate(lambda: system.get_many([call() for _ in range(effort.batch)]), effort.batch, effort)
+    return rate(
+        lambda: system.get_many([call() for _ in range(effort.batch)]), effort.batch, effort, consecutive
+    )
 
 
 def measure_put_small(system: System, effort: Effort) -> float:
-    def work() -> None:
+    def work() -> Any:
         for _ in range(200):
-            system.put(0)
+            ref = system.put(7)
+        return ref
 
-    return rate(work, 200, effort)
+    return rate(work, 200, effort, lambda ref: system.get(ref) == 7)
 
 
 def measure_get_small(system: System, effort: Effort) -> float:
-    ref = system.put(0)
-
-    def work() -> None:
-        for _ in range(200):
-            system.get(ref)
-
-    return rate(work, 200, effort)
+    ref = system.put(7)
+    return rate(lambda: [system.get(ref) for _ in range(200)], 200, effort, lambda values: {*values} == {7})
 
 
 def put_rate(system: System, puts: int) -> float:
@@ -143,7 +152,7 @@ def put_rate(system: System, puts: int) -> float:
     for _ in range(puts):
         ref = system.put(array)
     seconds = time.perf_counter() - started
-    del ref
+    assert np.array_equal(system.get(ref), array)
     return puts * array.nbytes / 1e9 / seconds
 
 
@@ -159,8 +168,13 @@ def measure_put_large(system: System, effort: Effort) -> float:
 
 
 def measure_results_1mb(system: System, effort: Effort) -> float:
-    arguments: list[tuple[()]] = [()] * 50
-    return rate(lambda: system.get_many(system.submit_many(make_megabyte, arguments)), 50, effort)
+    nothing: list[tuple[()]] = [()] * 50
+    return rate(
+        lambda: system.get_many(system.submit_many(make_megabyte, nothing)),
+        50,
+        effort,
+        lambda arrays: all((array == one_megabyte()).all() for array in arrays),
+    )
 
 
 MEASURE: dict[str, Callable[[System, Effort], float]] = {
@@ -196,7 +210,7 @@ def measure_million(system: System, workers: int, effort: Effort) -> dict[str, f
             pass
         system.get_many(gates)
         for first in range(0, len(refs), 10_000):
-            system.get_many(refs[first : first + 10_000])
+            assert not any(system.get_many(refs[first : first + 10_000]))
         seconds = time.perf_counter() - started
         memory = peak_memory() - before
     return {"million": effort.million / seconds, "million_bytes": memory / effort.million}

@@ -36,8 +36,8 @@ class System(Protocol):
     def actor_method(self, cls: type, method: str) -> Callable[[], Ref]:
         """Start an actor, and return what submits one call of its method."""
 
-    def nested(self, parents: int, children: int) -> None:
-        """Run `parents` tasks, each of which submits `children` no-op tasks and waits for them."""
+    def nested(self, parents: int, children: int) -> list[int]:
+        """Run `parents` tasks, each of which submits `children` no-op tasks, gets and counts their values."""
 
 
 def system(name: str) -> System:

@@ -13,11 +13,11 @@ def run(call: tuple[Callable[..., Any], tuple[Any, ...]]) -> Any:
     return function(*arguments)
 
 
-def parent(children: int) -> None:
+def parent(children: int) -> int:
     from distributed import worker_client
 
     with worker_client() as client:
-        client.gather(client.map(run, [(noop, ())] * children, pure=False))
+        return len(client.gather(client.map(run, [(noop, ())] * children, pure=False)))
 
 
 class Dask:
@@ -47,6 +47,10 @@ class Dask:
         return ref.result()
 
     def get_many(self, refs: Sequence[Any]) -> list[Any]:
+        from distributed.actor import BaseActorFuture
+
+        if isinstance(refs[0], BaseActorFuture):  # gather hands those back as they are
+            return [ref.result() for ref in refs]
         values: list[Any] = self.client.gather(list(refs))
         return values
 
@@ -58,8 +62,8 @@ class Dask:
         submit: Callable[[], Any] = getattr(actor, method)
         return submit
 
-    def nested(self, parents: int, children: int) -> None:
-        self.client.gather(self.client.map(parent, [children] * parents, pure=False))
+    def nested(self, parents: int, children: int) -> list[int]:
+        return self.get_many(self.client.map(parent, [children] * parents, pure=False))
 
 
 def make() -> Dask:

@@ -34,7 +34,7 @@ class Pool:
     def actor_method(self, cls: type, method: str) -> Callable[[], Any]:
         raise NotImplementedError
 
-    def nested(self, parents: int, children: int) -> None:
+    def nested(self, parents: int, children: int) -> list[int]:
         raise NotImplementedError
 
 

@@ -46,11 +46,12 @@ class RayApi:
         submit: Callable[[], Any] = getattr(actor, method).remote
         return submit
 
-    def nested(self, parents: int, children: int) -> None:
+    def nested(self, parents: int, children: int) -> list[int]:
         api, child = self.api, self.api.remote(noop)
 
         @api.remote  # type: ignore[untyped-decorator]
-        def parent() -> None:
-            api.get([child.remote() for _ in range(children)])
+        def parent() -> int:
+            return len(api.get([child.remote() for _ in range(children)]))
 
-        api.get([parent.remote() for _ in range(parents)])
+        counts: list[int] = api.get([parent.remote() for _ in range(parents)])
+        return counts
