@@ -147,6 +147,7 @@ class Server:
 
     def _tick(self) -> None:
         self.head.tick()
+        self.node.tick()
         self.loop.call_later(TICK_S, self._tick)
 
     def _on_driver_gone(self, _client: int) -> None:

@@ -141,6 +141,9 @@ class Reactor:
         """Block until `awaited.ready`, polling meanwhile; False when `timeout` (seconds) ran out first."""
         if awaited.ready:
             return True
+        if timeout is not None and timeout <= 0:
+            self.poll_now()
+            return awaited.ready
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._mutex:
             self._claims += 1

@@ -21,6 +21,8 @@ from rustray.wire.frames import Connection, Message, peer_is_me
 
 log = logging.getLogger(__name__)
 
+RETIRE_AFTER_S = 10.0
+"""Seconds after which an idle worker beyond one for each CPU may go."""
 MAX_PRESTART = 8
 """Workers forked before the first task asks; the rest on demand."""
 
@@ -99,6 +101,7 @@ class NodeAgent:
             "unblocked": lambda c: self._lent(c, "worker_unblocked"),
             "kill_worker": self._on_kill_worker,
             "counts": self._on_counts,
+            "staying": self._on_staying,
             "create_actor": self._on_create_actor,
             "connect_actor": lambda c, actor: self.head(("connect_actor", c, actor)),
             "kill_actor": lambda c, actor, no_restart: self.head(("kill_actor", actor, no_restart)),
@@ -310,6 +313,17 @@ class NodeAgent:
         at = self.pool.workers.get(worker)
         if at is not None and at.setting.job == self.clients[client].job:
             self.pool.kill(at, "cancelled", why)
+
+    def tick(self) -> None:
+        """Let idle workers go that were started for a burst, or for waiting ones that lent their slot."""
+        keep = max(2, int(self.resources.get("CPU", 0)))
+        for worker in self.pool.superfluous(keep, RETIRE_AFTER_S):
+            self.send(worker.client, ("retire",))
+
+    def _on_staying(self, client: int) -> None:
+        worker = self.clients[client].worker
+        if worker is not None and not worker.leases and worker.doom is None:
+            self.pool.put_idle(worker)
 
     def _on_counts(self, _client: int, finished: int, failed: int) -> None:
         self.finished += finished

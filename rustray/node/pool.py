@@ -109,6 +109,15 @@ class WorkerPool:
         worker.idle_since = time.monotonic()
         self._idle.setdefault(worker.setting, []).append(worker)
 
+    def superfluous(self, keep: int, idle_s: float) -> list[WorkerProcess]:
+        """Idle workers beyond the `keep` that had work last, idle for `idle_s` seconds: they leave the pool."""
+        now = time.monotonic()
+        waiting = self.idle_workers()
+        chosen = [w for w in waiting[: max(0, len(waiting) - keep)] if now - w.idle_since > idle_s]
+        for worker in chosen:
+            self._idle[worker.setting].remove(worker)
+        return chosen
+
     def idle_workers(self) -> list[WorkerProcess]:
         """All idle workers, the longest idle first."""
         return sorted((w for idle in self._idle.values() for w in idle), key=lambda w: w.idle_since)

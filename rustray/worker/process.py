@@ -62,6 +62,7 @@ class Worker:
         session.handlers["serve"] = self._on_serve
         session.handlers["host"] = self._on_host
         session.handlers["exit"] = self._on_exit
+        session.handlers["retire"] = self._on_retire
         session.handlers["exit_when_idle"] = self._on_exit_when_idle
 
     # -- the main loop ---------------------------------------------------------------------------------
@@ -321,6 +322,14 @@ class Worker:
 
     def _on_exit(self) -> None:
         os._exit(0)
+
+    def _on_retire(self) -> None:
+        # Asked while it serves nobody. What it owns or still refers to would be lost with it.
+        self.session.objects.settle_drops()
+        if len(self.session.objects) or self.session.tasks.children or self.channels or self.queue:
+            self.session.tell(("staying",))
+        else:
+            self._on_exit_when_idle()
 
     def _on_exit_when_idle(self) -> None:
         self._exit_when_idle = True
