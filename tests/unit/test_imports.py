@@ -26,19 +26,22 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rustray.wire",),
     ("rustray.store", "rustray.scheduler", "rustray.cluster"),
     ("rustray.driver",),
+    ("rustray.runtime_context",),
     ("rustray",),
     ("rustray.worker",),
-    ("rustray.node",),
     ("rustray.head",),
+    ("rustray.node",),
     ("rustray.server",),
     ("rustray.testing",),
     ("rustray.dashboard",),
+    ("rustray.jupyter",),
     ("rustray.magics",),
 )
 
 # The only imports that run upward, and why.
 UPWARD = {
     ("rustray.task_error", "rustray.error_packing"): "pickle asks the error itself how it is to be packed",
+    ("rustray", "rustray.magics"): "%load_ext rustray looks for its entry in the package itself",
 }
 
 # The cores that are plain state machines: they know values and errors, and neither sockets nor files.
