@@ -241,7 +241,9 @@ class Session:
         objects.end_readings()
         self.blocks.tick()
         objects.settle_drops()
-        self.leases.tick(time.monotonic())
+        now = time.monotonic()
+        self.leases.tick(now)
+        self.tasks.count(now)
         for call in self.on_tick:
             call()
 

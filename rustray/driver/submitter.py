@@ -7,6 +7,7 @@ hundreds, and long ones are bound late. Between a worker and its client there is
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import socket
@@ -19,8 +20,15 @@ from rustray.driver import failures
 from rustray.driver.entry import VALUE
 from rustray.driver.task import Task
 from rustray.driver.tasks import cancelled
-from rustray.errors import InfeasibleError, OutOfMemoryError, WorkerCrashedError
-from rustray.wire.frames import Connection, Message
+from rustray.errors import (
+    InfeasibleError,
+    OutOfMemoryError,
+    RuntimeEnvSetupError,
+    RustRayError,
+    WorkerCrashedError,
+    WorkerExitedError,
+)
+from rustray.wire.frames import Connection, ConnectionClosed, Message
 
 if TYPE_CHECKING:
     from rustray.driver.session import Session
@@ -33,7 +41,13 @@ BATCH = 64
 MAX_FRAME_BYTES = 1 << 18
 IDLE_S = 0.5
 """Seconds after which an unused lease goes back."""
+SPARE_S = 0.02
+"""Seconds after which an unused lease is offered to whoever waits."""
 MAX_DEMAND = 4096
+MAX_FALSE_STARTS = 5
+"""Workers that may end, one after the other, before they begin a task."""
+CANCELLED = "cancelled"
+"""How a worker ended that was killed for `cancel(force=True)`."""
 _STARTED = struct.Struct("<Q")
 
 
@@ -73,6 +87,11 @@ class Lease:
         self.closed = False
         self.loss: tuple[str, str] | None = None
 
+    def started(self) -> int:
+        """The number of the task that the worker began last, 0 for none."""
+        number: int = _STARTED.unpack_from(self.page, 0)[0]
+        return number
+
 
 class SchedulingClass:
     """Tasks that need the same: their queue and their leases."""
@@ -88,6 +107,7 @@ class SchedulingClass:
         self.asked = 0
         self.estimate: float | None = None
         self.infeasible: bytes | None = None
+        self.false_starts = 0
 
     def enqueue(self, task: Task) -> None:
         """Queue `task`; it leaves at once when a worker is idle."""
@@ -109,7 +129,15 @@ class SchedulingClass:
         outstanding = len(self.queue) + len(self.leases) - self.idle
         if outstanding > self.asked and self.asked < MAX_DEMAND:
             self.asked = min(1 << (outstanding - 1).bit_length(), MAX_DEMAND)
-            self._submitter.tell(("demand", self.key, self.asked))
+            self._submitter.tell(*self._submitter.spare(), ("demand", self.key, self.asked))
+
+    def spare(self) -> list[Message]:
+        """What tells the node that idle leases may go to others. Caller has the lock."""
+        needed = len(self.leases) - self.idle
+        if self.queue or not self.idle or needed >= self.asked:
+            return []
+        self.asked = needed
+        return [("demand", self.key, needed)]
 
     def pump(self) -> None:
         """Push what the leases can take. Caller has the lock."""
@@ -164,7 +192,7 @@ class SchedulingClass:
     def interrupt(self, task: Task, force: bool, recursive: bool) -> None:
         """Cancel a task that has been sent. Caller has the lock."""
         lease: Lease = task.where
-        if force:
+        if force and lease.started() == task.number:
             self._submitter.tell(("kill_worker", lease.worker, "cancelled with force=True"))
         else:
             lease.connection.send([("cancel", task.number, recursive)])
@@ -243,6 +271,11 @@ class Submitter:
             else:
                 self._return(lease)
 
+    def spare(self) -> list[Message]:
+        """What tells the node of all leases that are idle. Caller has the lock."""
+        idle = {lease.target for lease in self._leases.values() if not lease.in_flight}
+        return [message for target in idle for message in target.spare()]
+
     def on_infeasible(self, key: bytes, text: str) -> None:
         """No node could ever run this class: its tasks fail now."""
         target = self._classes[key]
@@ -261,10 +294,17 @@ class Submitter:
         """The worker is dead, and this is how it died."""
         with self.lock:
             lease = self._leases.get(lease_id)
-            if lease is not None:
-                lease.loss = (kind, text)
-                if lease.closed:
-                    self._lose(lease)
+            if lease is None:
+                return
+            lease.loss = (kind, text)
+            # What it wrote before it died still counts. The end of the stream may never come: a process that
+            # a task has started may have the socket too.
+            with contextlib.suppress(ConnectionClosed):
+                while messages := lease.connection.receive():
+                    self._on_messages(lease, messages)
+            self._session.reactor.remove(lease.connection)
+            if lease_id in self._leases:
+                self._lose(lease)
 
     # -- what a worker says ----------------------------------------------------------------------------
 
@@ -314,6 +354,7 @@ class Submitter:
             target.estimate = max(each, 1e-6)
         else:
             target.estimate = max(1e-6, estimate + 0.25 * (each - estimate))
+        target.false_starts = 0
         if not in_flight:
             target.idle += 1
             lease.idle_since = time.monotonic()
@@ -351,39 +392,46 @@ class Submitter:
 
     def _on_closed(self, lease: Lease) -> None:
         with self.lock:
-            if lease.id in self._leases:
-                lease.closed = True
-                if lease.loss is not None:
-                    self._lose(lease)
+            lease.closed = True  # the node will tell how the worker ended
 
     def _lose(self, lease: Lease) -> None:
         """Charge the task that ran; the others of the pipe have not started and just go elsewhere."""
         assert lease.loss is not None
         kind, text = lease.loss
-        (started,) = _STARTED.unpack_from(lease.page, 0)
+        target, started = lease.target, lease.started()
         self._forget(lease)
         self._functions_at.pop(lease.worker, None)
         again: list[Task] = []
         for number, task in lease.in_flight.items():
-            if number == started:
-                if task.cancelled:
-                    self.tasks.fail(task, cancelled(task))
-                    continue
-                if task.retries == 0:
-                    # It may have stored its result before it died.
-                    self.tell(("retract", [entry.id for entry in task.entries]))
-                    self.tasks.fail(task, _crash(task, kind, text))
+            # One that was killed for the sake of another has done nothing wrong.
+            if number == started and (task.cancelled or kind != CANCELLED):
+                if task.cancelled or task.retries == 0:
+                    self.tasks.retract(task)
+                    self.tasks.fail(task, cancelled(task) if task.cancelled else _crash(task, kind, text))
                     continue
                 if task.retries > 0:
                     task.retries -= 1
             again.append(task)
-        self._requeue(lease.target, again)
-        lease.target.pump()
+        self._requeue(target, again)
+        if not started and kind not in (CANCELLED, "oom"):
+            target.false_starts += 1
+            if target.false_starts == MAX_FALSE_STARTS or kind == "setup":
+                self._give_up(target, kind, text)
+        target.pump()
+        target.ask()
+
+    def _give_up(self, target: SchedulingClass, kind: str, text: str) -> None:
+        """Worker after worker ends before it has begun a task: the cause is not in the tasks."""
+        target.false_starts = 0
+        queued, target.queue = list(target.queue), deque()
+        for task in queued:
+            if not task.cancelled:
+                self.tasks.fail(task, _crash(task, kind, text))
 
     # -- housekeeping ----------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """Give back leases that nobody uses, and take back demand."""
+        """Offer leases that nobody uses to others, and give them back after a while."""
         if not self._leases:
             return
         with self.lock:
@@ -391,11 +439,10 @@ class Submitter:
                 target = lease.target
                 if lease.in_flight or target.queue or lease.closed:
                     continue
+                if now - lease.idle_since > SPARE_S and (offer := target.spare()):
+                    self.tell(*offer)
                 if now - lease.idle_since > IDLE_S:
                     self._return(lease)
-                    if not target.leases and target.asked:
-                        target.asked = 0
-                        self.tell(("demand", target.key, 0))
 
     def fail_all(self, error: bytes) -> None:
         """The session has ended."""
@@ -416,9 +463,13 @@ class Submitter:
 
 def _crash(task: Task, kind: str, text: str) -> bytes:
     what = f"The worker that ran task {task.target.name}() "
-    error: WorkerCrashedError | OutOfMemoryError
+    error: RustRayError
     if kind == "oom":
         error = OutOfMemoryError(what + text)
+    elif kind == "setup":
+        error = RuntimeEnvSetupError(what + text)
+    elif kind == "exit":
+        error = WorkerExitedError(what + text)
     else:
         error = WorkerCrashedError(what + text)
     return failures.typed(error)
