@@ -44,6 +44,10 @@ class Awaited(Protocol):
     def remove_waiter(self, wake: Callable[[], object]) -> None: ...
 
 
+def _raise(error: Exception) -> None:
+    raise error
+
+
 class Reactor:
     """Polls the connections of one client process.
 
@@ -63,6 +67,8 @@ class Reactor:
         self._on_tick = on_tick
         self.on_takeover: Callable[[], None] | None = None
         """Called by the background thread each time it takes the turn over."""
+        self.on_defect: Callable[[Exception], None] = _raise
+        """Called when a handler of messages raises."""
         self._signals: list[tuple[int, Any]] = []
         self._next_tick = 0.0
         self._closed = False
@@ -98,7 +104,11 @@ class Reactor:
                     on_closed()
                     return
                 if messages:
-                    on_messages(messages)
+                    try:
+                        on_messages(messages)
+                    except Exception as error:
+                        # A defect of ours, or a peer that speaks another version. Going on would hang somebody.
+                        self.on_defect(error)
 
         connection.on_backlog = lambda c: self._watch(c, _READ | _WRITE)
         self._selector.register(connection.fd, _READ, on_ready)

@@ -11,6 +11,7 @@ import os
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -89,6 +90,7 @@ class Session:
         self._request_lock = threading.Lock()
         self._welcome = Reply()
         self.reactor = Reactor(self._tick)
+        self.reactor.on_defect = self._on_defect
         self._node = Connection(sock, takes_fds=True)
         self.tell = self._tell
         self.objects = ObjectTable(self)
@@ -235,6 +237,16 @@ class Session:
                     "Call rustray.shutdown() and rustray.init() to go on with a new one."
                 )
             )
+
+    def _on_defect(self, error: Exception) -> None:
+        traceback.print_exception(error)
+        self._end(
+            SessionError(
+                f"The session has ended because of a defect in RustRay: {type(error).__name__}: {error}. The "
+                "traceback is on standard error: please report it. Call rustray.shutdown() and rustray.init() "
+                "to go on."
+            )
+        )
 
     def _tick(self) -> None:
         objects = self.objects

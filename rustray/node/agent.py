@@ -173,8 +173,14 @@ class NodeAgent:
         handlers, number = self._from_client, client.client
 
         def on_messages(messages: list[Message]) -> None:
-            for message in messages:
-                handlers[message[0]](number, *message[1:])
+            try:
+                for message in messages:
+                    handlers[message[0]](number, *message[1:])
+            except Exception:
+                # It asked what it may not, or we have a defect. It must learn of it rather than wait for ever.
+                log.exception("client %s is disconnected: its message could not be handled", number)
+                peer.close()
+                self._on_client_closed(client)
 
         peer._on_messages = on_messages
         peer._on_closed = lambda: self._on_client_closed(client)
