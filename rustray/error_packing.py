@@ -14,11 +14,21 @@ from __future__ import annotations
 
 import marshal
 import pickle
-from typing import Any
+from typing import Any, NamedTuple
 
 from rustray.exception_state import ExceptionState, revive, state_of
 from rustray.task_error import Caller, RustRayError, TaskError, plain
 from rustray.traceback_text import frames_text, traceback_text
+
+
+class ErrorSummary(NamedTuple):
+    """A packed error as text. `function_name` and `traceback` are "" for errors of RustRay's own;
+    `type_name` and `message` are of the exception raised, "" if it could not travel."""
+
+    function_name: str
+    type_name: str
+    message: str
+    traceback: str
 
 
 def pack_error(
@@ -49,12 +59,13 @@ def pack_task_error(error: TaskError, callers: tuple[Caller, ...] | None = None)
     """Pack a plain TaskError, with other callers than its own if they are given."""
     cause = b"" if error.cause is None else _pack_cause(error.cause)
     fields = (error.function_name, error.traceback_str, error.pid, error.node, error.task_id)
-    return marshal.dumps((fields, tuple(map(tuple, error.callers if callers is None else callers)), cause))
+    callers = error.callers if callers is None else callers
+    return marshal.dumps((fields, tuple(map(tuple, callers)), cause, _summary(error.cause)))
 
 
 def pack_system_error(error: RustRayError) -> bytes:
     """Pack an error of RustRay's own, as WorkerCrashedError, to be raised by `get` as it is."""
-    return marshal.dumps((None, (), pickle.dumps(error, 5)))
+    return marshal.dumps((None, (), pickle.dumps(error, 5), _summary(error)))
 
 
 def unpack_error(data: bytes) -> RustRayError:
@@ -62,7 +73,7 @@ def unpack_error(data: bytes) -> RustRayError:
 
     A system error as it was packed, or a TaskError that is an instance of the cause's class too.
     """
-    fields, callers, packed_cause = marshal.loads(data)
+    fields, callers, packed_cause, _text = marshal.loads(data)
     if fields is None:
         system_error: RustRayError = pickle.loads(packed_cause)
         return system_error
@@ -71,7 +82,27 @@ def unpack_error(data: bytes) -> RustRayError:
 
 def unpack_task_error(data: bytes) -> TaskError:
     """The plain TaskError that `pack_task_error` packed."""
-    return _task_error(*marshal.loads(data))
+    fields, callers, packed_cause, _text = marshal.loads(data)
+    return _task_error(fields, callers, packed_cause)
+
+
+def read_summary(data: bytes) -> ErrorSummary:
+    """What a packed error tells without being rebuilt: nothing is unpickled, nobody's code runs."""
+    fields, _callers, _cause, (type_name, message) = marshal.loads(data)
+    if fields is None:
+        return ErrorSummary("", type_name, message, "")
+    return ErrorSummary(fields[0], type_name, message, fields[1])
+
+
+def _summary(error: BaseException | None) -> tuple[str, str]:
+    if error is None:
+        return "", ""
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    try:
+        return name, str(error)
+    except Exception:  # the user's __str__
+        return name, ""
 
 
 def _task_error(fields: tuple[Any, ...], callers: tuple[Any, ...], packed_cause: bytes) -> TaskError:

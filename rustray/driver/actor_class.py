@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rustray import serialization
 from rustray.driver import session as session_module
@@ -36,6 +36,14 @@ def method(**options: Any) -> Callable[[Any], Any]:
         return function
 
     return mark
+
+
+class ClassFacts(NamedTuple):
+    """What callers of actors of a class know of it: its name, its methods, whether they are coroutines."""
+
+    name: str
+    methods: MethodTable
+    asynchronous: bool
 
 
 class ActorClass:
@@ -73,34 +81,13 @@ class ActorClass:
         """
         session = session_module.auto_init()
         session.check_open()
-        options = self._options
-        actor = ids.make_object_id(session.client, session.tasks.next_number(), 0)
-        concurrency = options.max_concurrency or (ASYNC_CONCURRENCY if self._asynchronous else 1)
-        concurrent = concurrency > 1 or self._asynchronous
         code = serialization.serialize(self._cls, f"actor class {self.__name__}").pickle
-        env, env_key = class_environment(session, options.runtime_env)
-        handle = {
-            "name": self.__name__,
-            "methods": _table(self._cls, self._methods),
-            "retries": options.max_task_retries,
-            "concurrent": concurrent,
-        }
-        spec = {
-            "name": self.__name__,
-            "registered": options.name or "",
-            "namespace": options.namespace or session.info["namespace"],
-            "detached": options.lifetime == "detached",
-            "get_if_exists": options.get_if_exists,
-            "max_restarts": options.max_restarts,
-            "concurrency": concurrency,
-            "asynchronous": self._asynchronous,
-            "resources": options.resource_request(),
-            "runtime_env": env,
-            "env_key": env_key,
-            "code": code,
-            "handle": handle,
-        }
-        return _create(session, actor, spec, handle, args, kwargs, self._cls)
+        signature = self._cls.__init__  # type: ignore[misc]
+        return create_actor(session, self.facts(), code, self._options, args, kwargs, signature)
+
+    def facts(self) -> ClassFacts:
+        """What callers must know of the class."""
+        return ClassFacts(self.__name__, _table(self._cls, self._methods), self._asynchronous)
 
     def __reduce__(self) -> Any:
         return ActorClass, (self._cls, self._options)
@@ -128,19 +115,50 @@ def _count(num_returns: Any, function: Any = None) -> int:
     return -1 if isinstance(num_returns, str) else int(num_returns)
 
 
-def _create(
+def create_actor(
     session: Session,
-    actor: bytes,
-    spec: dict[str, Any],
-    handle: dict[str, Any],
+    cls: ClassFacts,
+    code: bytes,
+    options: ActorOptions,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-    cls: type,
+    signature: Callable[..., Any],
 ) -> ActorHandle:
-    channel = session.actors.channel(actor, spec["name"], handle["concurrent"])
+    """Create an actor: see `ActorClass.remote`.
+
+    Parameters
+    ----------
+    code: the pickled class.
+    signature: has the parameters of its constructor; looked at only to name one in an error.
+    """
+    actor = ids.make_object_id(session.client, session.tasks.next_number(), 0)
+    concurrency = options.max_concurrency or (ASYNC_CONCURRENCY if cls.asynchronous else 1)
+    env, env_key = class_environment(session, options.runtime_env)
+    handle: dict[str, Any] = {
+        "name": cls.name,
+        "methods": cls.methods,
+        "retries": options.max_task_retries,
+        "concurrent": concurrency > 1 or cls.asynchronous,
+    }
+    spec = {
+        "name": cls.name,
+        "registered": options.name or "",
+        "namespace": options.namespace or session.info["namespace"],
+        "detached": options.lifetime == "detached",
+        "get_if_exists": options.get_if_exists,
+        "max_restarts": options.max_restarts,
+        "concurrency": concurrency,
+        "asynchronous": cls.asynchronous,
+        "resources": options.resource_request(),
+        "runtime_env": env,
+        "env_key": env_key,
+        "code": code,
+        "handle": handle,
+    }
+    channel = session.actors.channel(actor, cls.name, handle["concurrent"])
     task = Task(0, channel, "__init__", b"", 1, 0, None)
     if args or kwargs:
-        session.tasks.pack(task, args, kwargs, cls.__init__)
+        session.tasks.pack(task, args, kwargs, signature)
     if spec["registered"]:
         # Whether the name is free is known at once, so its arguments must be known before.
         session.objects.wait_for([entry for _at, entry in task.deps], None)

@@ -374,15 +374,20 @@ class ObjectTable:
                 return serialization.deserialize(payload)
             if state == ERROR:
                 raise failures.unpack(payload)
-            with self.lock:
-                if entry.state == BLOCK and entry.reading:
-                    entry.views += 1
-                    entry.count += 1
-                    location = entry.payload
-                    break
+            parts = self.block_parts(entry)
+            if parts is not None:
+                return serialization.deserialize(*parts)
             self.wait_for([entry], None)
-        pickle, buffers = self._session.blocks.read(location, lambda: self.view_dropped.append(entry))
-        return serialization.deserialize(pickle, buffers)
+
+    def block_parts(self, entry: Entry) -> tuple[memoryview, list[memoryview]] | None:
+        """(pickle, buffers) of an object in shared memory; None if it is not in place (see `wait_for`)."""
+        with self.lock:
+            if entry.state != BLOCK or not entry.reading:
+                return None
+            entry.views += 1
+            entry.count += 1
+            location = entry.payload
+        return self._session.blocks.read(location, lambda: self.view_dropped.append(entry))
 
     def end_readings(self) -> None:
         """Tell the node what nobody here looks at any more: it may be spilled. Called by the clock.

@@ -28,7 +28,7 @@ class RemoteFunction:
         functools.update_wrapper(self, function)
         self._function = function
         self._options = options
-        self._name = options.name or getattr(function, "__qualname__", repr(function))
+        self._name: str = options.name or getattr(function, "__qualname__", repr(function))
         self._returns = _returns(function, options)
         self._session: Session | None = None
         self._target: SchedulingClass | None = None
@@ -70,17 +70,8 @@ class RemoteFunction:
         """Send the function's code and class to the session, once a session."""
         session = session_module.auto_init()
         session.check_open()
-        code = b"".join(serialization.serialize(self._function, f"function {self._name}")[:1])
-        self._key = hashlib.sha1(code, usedforsecurity=False).digest()[:KEY_BYTES]
-        session.leases.add_function(self._key, code, self._name)
-        resources = self._options.resource_request()
-        env, env_key = class_environment(session, self._options.runtime_env)
-        named = repr(
-            (session.info["job"], sorted(resources.items()), self._options.scheduling_strategy)
-        ).encode()
-        class_key = hashlib.sha1(self._key + env_key + named, usedforsecurity=False).digest()[:KEY_BYTES]
-        spec = {"name": self._name, "resources": resources, "runtime_env": env, "env_key": env_key}
-        self._target = session.leases.scheduling_class(class_key, self._name, spec)
+        code = serialization.serialize(self._function, f"function {self._name}").pickle
+        self._key, self._target = scheduling_class(session, code, self._name, self._options)
         self._session = session
         return session
 
@@ -89,6 +80,26 @@ class RemoteFunction:
 
     def __repr__(self) -> str:
         return f"RemoteFunction({self._name})"
+
+
+def scheduling_class(
+    session: Session, code: bytes, name: str, options: TaskOptions
+) -> tuple[bytes, SchedulingClass]:
+    """The key of a function for `Tasks.submit`, and where its tasks go.
+
+    Parameters
+    ----------
+    code: the pickled function.
+    name: what messages call it.
+    """
+    key = hashlib.sha1(code, usedforsecurity=False).digest()[:KEY_BYTES]
+    session.leases.add_function(key, code, name)
+    resources = options.resource_request()
+    env, env_key = class_environment(session, options.runtime_env)
+    named = repr((session.info["job"], sorted(resources.items()), options.scheduling_strategy)).encode()
+    class_key = hashlib.sha1(key + env_key + named, usedforsecurity=False).digest()[:KEY_BYTES]
+    spec = {"name": name, "resources": resources, "runtime_env": env, "env_key": env_key}
+    return key, session.leases.scheduling_class(class_key, name, spec)
 
 
 def _returns(function: Callable[..., Any], options: TaskOptions) -> int:
