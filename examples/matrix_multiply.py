@@ -56,12 +56,14 @@ def multiply(left: Matrix, right: Matrix, tasks: int) -> Matrix:
     size = len(left)
     side = math.ceil(size / max(1, math.isqrt(tasks)))
     bands = [slice(start, min(start + side, size)) for start in range(0, size, side)]
-    column_refs = [rustray.put(np.ascontiguousarray(right[:, columns])) for columns in bands]
+    column_refs: list[rustray.ObjectRef] = []
     where = {}
     for rows in bands:
         row_ref = rustray.put(left[rows])
-        for columns, column_ref in zip(bands, column_refs, strict=True):
-            where[multiply_bands.remote(row_ref, column_ref)] = rows, columns
+        for number, columns in enumerate(bands):
+            if number == len(column_refs):  # only now, so that the first tasks run while the rest is put
+                column_refs.append(rustray.put(np.ascontiguousarray(right[:, columns])))
+            where[multiply_bands.remote(row_ref, column_refs[number])] = rows, columns
     product = np.empty_like(left)
     pending = list(where)
     with tqdm(total=len(pending), unit="block") as bar:

@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rustray.wire",),
     ("rustray.store", "rustray.scheduler", "rustray.cluster"),
     ("rustray.driver",),
-    ("rustray.runtime_context",),
+    ("rustray.runtime_context", "rustray.status"),
     ("rustray",),
     ("rustray.worker",),
     ("rustray.head",),
