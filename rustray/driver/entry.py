@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 PENDING, VALUE, BLOCK, ERROR = range(4)
+
+_waiters_lock = threading.Lock()
+"""Threads that begin or end to wait for the same object; who settles it does not take it."""
 
 
 class Entry:
@@ -63,15 +67,18 @@ class Entry:
 
     def add_waiter(self, wake: Callable[[], object]) -> None:
         """Have `wake()` called once the value is known; the caller looks at `ready` afterwards."""
-        if self.waiters is None:
-            self.waiters = [wake]
-        else:
-            self.waiters.append(wake)
+        with _waiters_lock:
+            if self.waiters is None:
+                self.waiters = [wake]
+            else:
+                self.waiters.append(wake)
 
     def remove_waiter(self, wake: Callable[[], object]) -> None:
         """Undo `add_waiter`; harmless when it has been called already."""
-        if self.waiters is not None and wake in self.waiters:
-            self.waiters.remove(wake)
+        with _waiters_lock:
+            waiters = self.waiters
+            if waiters is not None and wake in waiters:
+                waiters.remove(wake)
 
     def settle(self, state: int, payload: Any) -> None:
         """The value is known: wake who waits."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rustray.driver.entry import BLOCK, ERROR, Entry
+from rustray.driver.entry import ERROR, Entry
 from rustray.driver.refs import ObjectRef
 
 if TYPE_CHECKING:
@@ -14,20 +15,22 @@ if TYPE_CHECKING:
 
 
 class Stream:
-    """What a generator task has yielded so far, in order. Changed under the table's lock."""
+    """What a generator task has yielded and nobody has taken yet. Changed under the table's lock.
 
-    def __init__(self, session: Session, task: Task) -> None:
+    `received` counts all that came: a task that is run again sends what follows only.
+    """
+
+    def __init__(self, session: Session) -> None:
         self._session = session
-        self.task = task
-        self._refs: dict[int, ObjectRef] = {}
-        self._taken = 0
-        self._length: int | None = None
+        self._refs: deque[ObjectRef] = deque()
+        self._ended = False
         self._waiters: list[Callable[[], object]] = []
+        self.received = 0
 
     @property
     def ready(self) -> bool:
         """Whether the next ref, or the end, is there."""
-        return self._taken in self._refs or self._length is not None and self._taken >= self._length
+        return bool(self._refs) or self._ended
 
     def add_waiter(self, wake: Callable[[], object]) -> None:
         self._waiters.append(wake)
@@ -36,33 +39,27 @@ class Stream:
         if wake in self._waiters:
             self._waiters.remove(wake)
 
-    def add(self, index: int, oid: bytes, state: int, payload: Any, contains: Sequence[bytes]) -> None:
-        """The object number `index` is there; one seen already (the task was retried) is not published twice."""
-        if index < self._taken or index in self._refs:
-            if state == BLOCK:
-                self._session.tell(("unread", oid))
-            if state != ERROR and contains:
-                self._session.tell(("release", list(contains)))
-            return
-        entry = Entry(oid, owned=True)
-        self._refs[index] = self._session.objects.new_ref(entry)
-        self._session.objects.settle(entry, state, payload, contains)
+    def add(self, oid: bytes, state: int, payload: Any, contains: Sequence[bytes]) -> None:
+        """The next object is there."""
+        self.received += 1
+        self._append(oid, state, payload, contains)
         self._wake()
 
-    def end(self, length: int) -> None:
-        """The generator has returned after `length` objects."""
-        self._length = length
+    def _append(self, oid: bytes, state: int, payload: Any, contains: Sequence[bytes]) -> None:
+        entry = Entry(oid, owned=True)
+        self._refs.append(self._session.objects.new_ref(entry))
+        self._session.objects.settle(entry, state, payload, contains)
+
+    def end(self) -> None:
+        """The generator has returned."""
+        self._ended = True
         self._wake()
 
     def fail(self, error: bytes) -> None:
         """The task failed: the next ref raises, and it is the last."""
-        index = self._taken
-        while index in self._refs:
-            index += 1
-        entry = Entry(self._session.new_object_id(), owned=True)
-        self._refs[index] = self._session.objects.new_ref(entry)
-        self._session.objects.settle(entry, ERROR, error)
-        self.end(index + 1)
+        if not self._ended:
+            self._append(self._session.new_object_id(), ERROR, error, ())
+            self.end()
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []
@@ -72,10 +69,7 @@ class Stream:
     def take(self) -> ObjectRef | None:
         """The next ref, None at the end. `ready` must be true."""
         with self._session.objects.lock:
-            ref = self._refs.pop(self._taken, None)
-            if ref is not None:
-                self._taken += 1
-            return ref
+            return self._refs.popleft() if self._refs else None
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until the next ref or the end is there."""
@@ -101,8 +95,9 @@ class ObjectRefGenerator(Iterator[ObjectRef], AsyncIterator[ObjectRef]):
     `get` of the ref after the last good one.
     """
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, task: Task) -> None:
         self._stream = stream
+        self._task = task
 
     def __iter__(self) -> ObjectRefGenerator:
         return self
@@ -136,7 +131,7 @@ class ObjectRefGenerator(Iterator[ObjectRef], AsyncIterator[ObjectRef]):
     @property
     def task(self) -> Task:
         """The task behind the stream."""
-        return self._stream.task
+        return self._task
 
     def __repr__(self) -> str:
-        return f"ObjectRefGenerator({self._stream.task.target.name})"
+        return f"ObjectRefGenerator({self._task.target.name})"

@@ -22,7 +22,7 @@ class Task:
     function: key of the function's code, or an actor method's name.
     args: the packed (args, kwargs), b"" for none, or (BLOCK, id) of the object that has them.
     deps: (position or keyword, entry) of arguments that are refs, sent as values.
-    returns: the number of results, -1 for a stream of them.
+    returns: the number of results; of a stream -1, on a lease less one for each object that has come already.
     entries: the results.
     pins: entries counted until the task has answered (Rule 3).
     weight: about how many bytes its message has.
@@ -79,7 +79,8 @@ class Task:
     def message(self) -> tuple[Any, ...]:
         """The task as the worker gets it."""
         deps = [(at, entry.state, _dep(entry)) for at, entry in self.deps] if self.deps else None
-        return self.number, self.function, self.args, deps, self.returns
+        returns = self.returns if self.stream is None else -1 - self.stream.received
+        return self.number, self.function, self.args, deps, returns
 
 
 def _dep(entry: Entry) -> Any:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rustray.driver.session import Session
 
 _SETTLE_DROPS_EVERY = 256
+COUNT_EVERY_S = 0.5
 MULTIPLE, FINISHED = 4, 5
 """Result kinds beyond VALUE, BLOCK and ERROR: one of several results, and the end of a stream."""
 
@@ -54,6 +55,9 @@ class Tasks:
         self._session = session
         self._objects = session.objects
         self._numbers = itertools.count(1)
+        self.finished = 0
+        self.failed = 0
+        self._counted = (0, 0, 0.0)
         self.children: dict[int, set[Task]] = {}
         """Unfinished tasks by the number of the task, run by this worker, that submitted them."""
 
@@ -95,8 +99,8 @@ class Tasks:
             task.entries = tuple(entries)
             result = [ObjectRef(objects, entry) for entry in entries] or None
         else:
-            task.stream = Stream(self._session, task)
-            result = ObjectRefGenerator(task.stream)
+            task.stream = Stream(self._session)
+            result = ObjectRefGenerator(task.stream, task)
         parent = self._session.running()
         if parent is not None and parent.number:
             task.parent = parent.number
@@ -165,6 +169,8 @@ class Tasks:
                 self._deps_known(task)
 
     def _deps_known(self, task: Task) -> None:
+        if task.cancelled and not isinstance(task.target, KeepsOrder):
+            return  # it has failed already
         for _at, entry in task.deps:
             if entry.state == ERROR:
                 task.cancelled = True  # an actor's queue passes over it
@@ -172,7 +178,7 @@ class Tasks:
                 return
         if isinstance(task.target, KeepsOrder):
             task.target.pump()
-        elif not task.cancelled:
+        else:
             task.target.enqueue(task)
 
     # -- results ---------------------------------------------------------------------------------------
@@ -182,8 +188,11 @@ class Tasks:
         kind = result[1]
         if kind == ERROR:
             if not self._retry_on(task, result[2]):
+                if task.returns > 1:
+                    self.retract(task)
                 self.fail(task, result[2])
             return
+        self.finished += 1
         objects = self._objects
         keep = kind == BLOCK
         if kind == MULTIPLE:
@@ -192,13 +201,14 @@ class Tasks:
                 objects.settle(entry, state, payload, contains)
         elif kind == FINISHED:
             assert task.stream is not None
-            task.stream.end(result[2])
+            task.stream.end()
         else:
             objects.settle(task.entries[0], kind, result[2], result[3] if len(result) > 3 else ())
         self._finish(task, keep)
 
     def take_value(self, task: Task, payload: Any) -> None:
         """Publish the one small result of `task`: the commonest case. Caller has the lock."""
+        self.finished += 1
         entry = task.entries[0]
         entry.task = None
         if entry.known:
@@ -217,18 +227,28 @@ class Tasks:
     def take_yield(self, task: Task, index: int, state: int, payload: Any, contains: Sequence[bytes]) -> None:
         """One more object of a stream."""
         assert task.stream is not None
-        oid = ids.make_object_id(self._session.client, task.number, index)
-        task.stream.add(index, oid, state, payload, contains)
+        oid = ids.make_stream_id(self._session.client, task.number, index)
+        task.stream.add(oid, state, payload, contains)
 
     def fail(self, task: Task, error: bytes) -> None:
         """The task ends without a result: every one of its objects raises `error`."""
         with self._objects.lock:
+            self.failed += 1
             for entry in task.entries:
                 if entry.state == PENDING:
                     self._objects.settle(entry, ERROR, error)
             if task.stream is not None:
                 task.stream.fail(error)
             self._finish(task, False)
+
+    def retract(self, task: Task) -> None:
+        """The task has failed after it may have stored some of its results: their blocks are nobody's."""
+        lineage = self._objects.has_lineage
+        stored = [entry.id for entry in task.entries if not lineage(entry.id)]
+        if task.stream is not None:
+            stored = [ids.make_stream_id(self._session.client, task.number, task.stream.received)]
+        if stored:
+            self._session.tell(("retract", stored))
 
     def _finish(self, task: Task, keep: bool) -> None:
         if task.parent:
@@ -254,6 +274,14 @@ class Tasks:
             task.retries -= 1
         task.target.enqueue(task)
         return True
+
+    def count(self, now: float) -> None:
+        """Tell the node, about twice a second, how many tasks have ended since it was told last."""
+        finished, failed, then = self._counted
+        more, more_failed = self.finished - finished, self.failed - failed
+        if (more or more_failed) and now - then >= COUNT_EVERY_S:
+            self._counted = (finished + more, failed + more_failed, now)
+            self._session.tell(("counts", more, more_failed))
 
     # -- running again ---------------------------------------------------------------------------------
 

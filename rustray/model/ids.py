@@ -31,6 +31,14 @@ def make_object_id(client: int, number: int, index: int) -> bytes:
     return ((client << 80) | (number << 16) | index).to_bytes(16, "big")
 
 
+def make_stream_id(client: int, number: int, index: int) -> bytes:
+    """The id of value `index` of a stream, which may be longer than a task has return indices.
+
+    What is beyond them counts in the counter's upper bits, which no client reaches by submitting (2**40 tasks).
+    """
+    return make_object_id(client, number | (index >> 16) << 40, index & MAX_INDEX)
+
+
 def owner_of(oid: bytes) -> int:
     """The client that made the object: the submitter of its task, or the caller of `put`."""
     return _from_bytes(oid[:6], "big")

@@ -104,7 +104,7 @@ class Executor:
         if packed.refs:
             contains = [entry.id for entry in self._objects.escape(packed.refs)]
         if packed_size(packed) >= INLINE_LIMIT:
-            oid = ids.make_object_id(client, number, index)
+            oid = ids.make_stream_id(client, number, index)
             return BLOCK, self._session.blocks.store(oid, packed, contains, client), []
         if contains:
             # Rule 2: the owner's holds are made before ours can go.
@@ -120,8 +120,10 @@ class Executor:
             return number, MULTIPLE, []
         if returns < 0:
             count = 0
+            sent_before = -1 - returns
             for count, item in enumerate(_iterate(value, name), 1):
-                self.send_item(channel, number, count - 1, item, name)
+                if count > sent_before:
+                    self.send_item(channel, number, count - 1, item, name)
             return number, FINISHED, count
         values = list(value) if _is_sized(value) else None
         if values is None or len(values) != returns:

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from rustray.driver import failures
@@ -139,9 +139,10 @@ class Worker:
             target = find(function)
             try:
                 self._interruptible = True
-                return target(*args, **kwargs)
+                value = target(*args, **kwargs)
             finally:
                 self._interruptible = False
+            return self._each(value) if message[4] < 0 and hasattr(value, "__iter__") else value
 
         try:
             answer, spent = self.executor.run(channel, message, call, task.name)
@@ -159,6 +160,20 @@ class Worker:
         self._end_output(task)
         self._durations[function] = spent
         channel.answer(answer, spent)
+
+    def _each(self, values: Iterable[Any]) -> Iterator[Any]:
+        """The objects of a stream; it can be interrupted while the user's code makes the next one."""
+        iterator = iter(values)
+        while True:
+            try:
+                self._interruptible = True
+                value = next(iterator)
+            except StopIteration:
+                return
+            finally:
+                self._interruptible = False
+            yield value
+            del value
 
     def _end_output(self, task: Running) -> None:
         for stream in (sys.stdout, sys.stderr):

@@ -1,0 +1,66 @@
+"""What integration tests share: waiting for events with a deadline, and programs in a process of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def eventually(look: Callable[[], T], timeout: float = 15.0, pause: float = 0.02) -> T:
+    """The first true value of `look()`; AssertionError with the last one after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not (found := look()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"after {timeout} s it is still {found!r}")
+        time.sleep(pause)
+    return found
+
+
+def start_program(code: str, *arguments: str, folder: Path | None = None) -> subprocess.Popen[str]:
+    """Run `code` as a script in a Python process of its own; its output is to be read from `.stdout`."""
+    folder = folder or Path(os.environ.get("TMPDIR", "/tmp"))
+    script = folder / f"program-{os.getpid()}-{time.monotonic_ns()}.py"
+    script.write_text(textwrap.dedent(code))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        [sys.executable, str(script), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        cwd=folder,
+    )
+
+
+def run_program(code: str, *arguments: str, folder: Path | None = None, timeout: float = 40.0) -> str:
+    """What the script `code` prints; AssertionError with it when the script fails."""
+    process = start_program(code, *arguments, folder=folder)
+    try:
+        output, _nothing = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        output, _nothing = process.communicate()
+        raise AssertionError(f"the program did not end within {timeout} s; it printed:\n{output}") from None
+    assert process.returncode == 0, f"the program ended with {process.returncode}:\n{output}"
+    return output
+
+
+def lives(pid: int) -> bool:
+    """Whether a process has not ended (a zombie has)."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
