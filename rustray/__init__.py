@@ -33,6 +33,7 @@ from rustray.driver.generator import ObjectRefGenerator
 from rustray.driver.refs import ObjectRef
 from rustray.driver.remote_function import RemoteFunction
 from rustray.runtime_context import get_runtime_context
+from rustray.status import status
 
 __version__ = "0.1.0"
 
@@ -58,6 +59,7 @@ __all__ = [
     "put",
     "remote",
     "shutdown",
+    "status",
     "wait",
 ]
 

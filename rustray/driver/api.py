@@ -15,7 +15,7 @@ from typing import Any, TypeVar, overload
 
 from rustray import runtime_env as runtime_envs
 from rustray import serialization
-from rustray.driver import launch
+from rustray.driver import cells, launch
 from rustray.driver import session as session_module
 from rustray.driver.actor_class import ActorClass, ActorHandle, check_actor_class
 from rustray.driver.environment import driver_place
@@ -149,6 +149,8 @@ def _connect(
     session.info["runtime_env"] = hello.get("runtime_env")
     session.info["socket"] = path
     session_module.set_current(session)
+    if log_to_driver:
+        cells.attach(session)
     serialization.on_ref_pickled_outside(lambda ref: session.objects.keep_for_ever(ref))
     return session
 

@@ -8,13 +8,17 @@ from rustray.driver.task import Task
 
 
 def print_log(stream: str, text: str, name: str, pid: int, _task: Task | None) -> None:
-    """Write `text` (whole lines, or the unfinished last one of a task) to this process's stream of that name."""
+    """Write `text` (whole lines, or the unfinished last one of a task) to our stream of that name."""
     out = sys.stdout if stream == "stdout" else sys.stderr
     if out is None:
         return  # a program without a terminal (pythonw)
-    prefix = f"({name} pid={pid}) "
-    lines = text.split("\n")
-    if lines and lines[-1] == "":
-        lines.pop()
-    out.write("".join(f"{prefix}{line}\n" for line in lines))
+    out.write(prefixed(text, name, pid))
     out.flush()
+
+
+def prefixed(text: str, name: str, pid: int) -> str:
+    """`text` with the name of its task and the process in front of each line."""
+    lines = text.split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    return "".join(f"({name} pid={pid}) {line}\n" for line in lines)

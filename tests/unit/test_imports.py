@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rustray.wire",),
     ("rustray.store", "rustray.scheduler", "rustray.cluster"),
     ("rustray.driver",),
+    ("rustray.status",),
     ("rustray.runtime_context", "rustray.status"),
     ("rustray",),
     ("rustray.worker",),
@@ -34,6 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rustray.server",),
     ("rustray.testing",),
     ("rustray.dashboard",),
+    ("rustray.jupyter",),
     ("rustray.jupyter",),
     ("rustray.magics",),
 )

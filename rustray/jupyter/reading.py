@@ -1,0 +1,144 @@
+"""What a cell's code reads, binds and is, found from its text alone.
+
+Scopes are Python's own affair: the compiler's symbol tables say which names are global, in nested functions,
+classes and comprehensions too. They are asked statement by statement, because a name that the cell binds
+before it reads it need not travel.
+"""
+
+from __future__ import annotations
+
+import ast
+import symtable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+_DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+@dataclass(frozen=True)
+class CellCode:
+    """A cell's text and what it says about names.
+
+    Attributes
+    ----------
+    reads: global names that it may read before it has bound them, in the order of their use.
+    binds: names that it may bind in the notebook's namespace.
+    defines: the functions and classes at its top if it has nothing but those and imports, else None.
+    kernel_call: the line of its first magic, ``!`` or ``?``, which only the kernel could run; 0 for none.
+    """
+
+    source: str
+    reads: tuple[str, ...]
+    binds: frozenset[str]
+    defines: tuple[str, ...] | None
+    kernel_call: int
+
+
+def read_cell(source: str) -> CellCode:
+    """Look at a cell whose magics IPython has turned into calls of ``get_ipython()``.
+
+    Raises SyntaxError if it is not Python.
+    """
+    tree = ast.parse(source)
+    reads: dict[str, None] = {}
+    bound: set[str] = set()
+    binds: set[str] = set()
+    for statement in tree.body:
+        read, binding = _names(statement)
+        reads.update(dict.fromkeys(name for name in read if name not in bound))
+        binds |= binding
+        bound |= _surely_bound(statement)
+    return CellCode(source, tuple(reads), frozenset(binds), _definitions(tree), _kernel_call(tree))
+
+
+def _names(statement: ast.stmt) -> tuple[list[str], set[str]]:
+    """Global names that `statement` may read, and those that it may bind."""
+    told = _ReadsToo().visit(ast.Module([statement], []))
+    top = symtable.symtable(ast.unparse(ast.fix_missing_locations(told)), "<cell>", "exec")
+    reads, binds = [], set()
+    for symbol in top.get_symbols():
+        if symbol.is_referenced():
+            reads.append(symbol.get_name())
+        if symbol.is_assigned() or symbol.is_imported():
+            binds.add(symbol.get_name())
+    for table in _inside(top):
+        for symbol in table.get_symbols():
+            # Up to Python 3.11 locals of a function that is named "top" count as global as well.
+            if symbol.is_declared_global() or (symbol.is_global() and not symbol.is_local()):
+                if symbol.is_referenced():
+                    reads.append(symbol.get_name())
+                if symbol.is_assigned():
+                    binds.add(symbol.get_name())
+    return reads, binds
+
+
+def _inside(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
+    for child in table.get_children():
+        yield child
+        yield from _inside(child)
+
+
+class _ReadsToo(ast.NodeTransformer):
+    """Writes out that ``x += 1`` and ``del x`` read x, which the symbol table does not count."""
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.target, ast.Name):
+            old = ast.Name(node.target.id, ast.Load())
+            return ast.copy_location(ast.Assign([node.target], ast.BinOp(old, node.op, node.value)), node)
+        return node
+
+    def visit_Delete(self, node: ast.Delete) -> ast.AST | list[ast.stmt]:
+        names = [target for target in node.targets if isinstance(target, ast.Name)]
+        kept: list[ast.stmt] = [
+            ast.Assign([ast.Name(name.id, ast.Store())], ast.Name(name.id, ast.Load()), lineno=node.lineno)
+            for name in names
+        ]
+        return [node, *kept]
+
+
+def _surely_bound(statement: ast.stmt) -> set[str]:
+    """Names that are bound once `statement` has run, whatever happened in it."""
+    targets: Iterable[ast.expr]
+    match statement:
+        case ast.Assign(targets=targets):
+            return set().union(*map(_targets, targets))
+        case ast.AnnAssign(target=target, value=value) if value is not None:
+            return _targets(target)
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return {name}
+        case ast.Import(names=names) | ast.ImportFrom(names=names):
+            return {alias.asname or alias.name.partition(".")[0] for alias in names}
+        case ast.With(items=items) | ast.AsyncWith(items=items):
+            opened = [item.optional_vars for item in items if item.optional_vars is not None]
+            return set().union(*map(_targets, opened))
+        case _:
+            return set()
+
+
+def _targets(target: ast.expr) -> set[str]:
+    match target:
+        case ast.Name(id=name):
+            return {name}
+        case ast.Tuple(elts=parts) | ast.List(elts=parts):
+            return set().union(*map(_targets, parts))
+        case ast.Starred(value=value):
+            return _targets(value)
+        case _:
+            return set()
+
+
+def _definitions(tree: ast.Module) -> tuple[str, ...] | None:
+    body = tree.body
+    if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+        if isinstance(body[0].value.value, str):
+            body = body[1:]  # a docstring
+    if not body or not all(isinstance(statement, _DEFINITIONS) for statement in body):
+        return None
+    found = [s.name for s in body if isinstance(s, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
+    return tuple(dict.fromkeys(found))
+
+
+def _kernel_call(tree: ast.Module) -> int:
+    names = (node for node in ast.walk(tree) if isinstance(node, ast.Name))
+    return min((name.lineno for name in names if name.id == "get_ipython"), default=0)

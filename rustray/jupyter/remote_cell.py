@@ -1,0 +1,42 @@
+"""Runs a cell's code in a worker. What is here is imported there, so it knows nothing of IPython."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import linecache
+from collections.abc import Sequence
+from typing import Any
+
+VALUE = "__cell_value__"
+
+
+def run(source: str, file: str, wanted: Sequence[str], names: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Execute `source` with `names` as its variables.
+
+    Parameters
+    ----------
+    file: how tracebacks name the cell.
+    wanted: variables to bring back.
+
+    Returns the value of the last expression, None if the cell does not end with one, and {wanted: value}.
+    """
+    # A traceback is made into text here, and finds the cell's lines here.
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    tree = ast.parse(source, file)
+    if tree.body and isinstance(last := tree.body[-1], ast.Expr):
+        kept = ast.Assign([ast.Name(VALUE, ast.Store())], last.value)
+        tree.body[-1] = ast.fix_missing_locations(ast.copy_location(kept, last))
+    # As in a notebook, `await` may stand at the top.
+    code = compile(tree, file, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    space = {"__name__": "__main__", "__builtins__": builtins, **names}
+    pending = eval(code, space)
+    if code.co_flags & inspect.CO_COROUTINE:
+        import asyncio  # 40 ms, for those who use it
+
+        asyncio.run(pending)
+    missing = [name for name in wanted if name not in space]
+    if missing:
+        raise NameError(f"-o {','.join(missing)}: the cell has not set {' and '.join(missing)}")
+    return space.get(VALUE), {name: space[name] for name in wanted}

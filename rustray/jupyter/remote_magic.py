@@ -1,0 +1,134 @@
+"""`%%remote`: a cell as one remote task, or its definitions as remote functions and actor classes."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import Any
+
+import rustray
+from rustray.driver import cells
+from rustray.driver.session import auto_init
+from rustray.driver.task import Task
+from rustray.errors import GetTimeoutError, OptionError, RustRayError, SerializationError
+from rustray.jupyter import options, remote_cell
+from rustray.jupyter.reading import CellCode, read_cell
+from rustray.model.option_checks import unknown_name
+
+OPTIONS: options.Options = {
+    "-o": ("wanted", options.names),
+    "--name": ("name", str),
+    "--num-cpus": ("num_cpus", float),
+    "--num-gpus": ("num_gpus", float),
+}
+CANCEL_GRACE_S = 1.5
+"""Seconds that an interrupted cell's task has to end before its worker is killed."""
+
+
+def remote_cell_magic(shell: Any, line: str, body: str) -> Any:
+    """What `%%remote LINE` does with the BODY of a cell; gives the value to show."""
+    given = options.parse("%%remote", line, OPTIONS)
+    wanted = given.pop("wanted", ())
+    if not body.strip():
+        return None
+    # An empty first line stands for the magic's own, so that line numbers are those of the notebook.
+    source = "\n" + shell.transform_cell(body)
+    code = read_cell(source)
+    if code.kernel_call:
+        text = body.splitlines()[code.kernel_call - 2].strip()
+        raise OptionError(
+            f"%%remote: line {code.kernel_call} is for the notebook's own kernel: {text!r}. A worker runs "
+            "plain Python; put magics and shell commands into a cell of their own, or use subprocess.run()."
+        )
+    if code.defines is not None:
+        if wanted or "name" in given:
+            raise OptionError("%%remote: -o and --name are for cells that run; this one only defines.")
+        return _define(shell, code, given)
+    for name in wanted:
+        if name not in code.binds and name not in shell.user_ns:
+            raise unknown_name("assigned variable of this cell", name, code.binds)
+    return _run(shell, code, wanted, given)
+
+
+# -- a cell that defines -----------------------------------------------------------------------------------
+
+
+def _define(shell: Any, code: CellCode, given: dict[str, Any]) -> None:
+    assert code.defines is not None
+    space = shell.user_ns
+    # Under the name that the shell gives its cells: the source is found, and travels with the code.
+    file = shell.compile.cache(code.source, shell.execution_count)
+    exec(compile(code.source, file, "exec", dont_inherit=True), space)
+    for name in code.defines:
+        made = space[name]
+        if inspect.isclass(made) and issubclass(made, BaseException):
+            continue
+        if inspect.isclass(made) or inspect.isroutine(made):
+            space[name] = rustray.remote(**given)(made) if given else rustray.remote(made)
+
+
+# -- a cell that runs --------------------------------------------------------------------------------------
+
+
+def _run(shell: Any, code: CellCode, wanted: tuple[str, ...], given: dict[str, Any]) -> Any:
+    session = auto_init()
+    number = shell.execution_count
+    given.setdefault("name", f"cell_{number}")
+    # A function of its own for each cell: run times are learnt for each by itself.
+    body = functools.partial(remote_cell.run, code.source, f"Cell In[{number}]", wanted)
+    function = rustray.remote(**given)(body)
+    write = cells.writer()
+
+    def show(stream: str, text: str, _name: str, _pid: int, _task: Task | None) -> None:
+        write(stream, text)
+
+    with session.objects.lock:  # no answer is looked at before its sink is there
+        try:
+            ref = function.remote(captured(code.reads, shell))
+        except SerializationError as error:
+            raise _named(error) from None
+        task = ref._entry.task
+        if task is not None:
+            session.log_sinks[task.number] = show
+    try:
+        value, brought = rustray.get(ref)
+    except KeyboardInterrupt:
+        _stop(ref)
+        raise
+    finally:
+        if task is not None:
+            session.log_sinks.pop(task.number, None)
+    shell.user_ns.update(brought)
+    return value
+
+
+def captured(reads: tuple[str, ...], shell: Any) -> dict[str, Any]:
+    """The notebook's variables among `reads`; what IPython itself has put there does not travel."""
+    space, hidden = shell.user_ns, shell.user_ns_hidden
+    return {
+        name: space[name]
+        for name in reads
+        if name in space and not (name in hidden and space[name] is hidden[name])
+    }
+
+
+def _named(error: SerializationError) -> SerializationError:
+    """The error of a variable that cannot travel, told by the variable's name."""
+    name, _, inside = error.path.removeprefix("['").partition("']")
+    return SerializationError(
+        f"%%remote sends the variables that the cell reads, and {name}{inside} cannot be sent: "
+        f"{error.reason}. Make {name} inside the cell, or keep it in an actor.",
+        path=f"{name}{inside}",
+        reason=error.reason,
+    )
+
+
+def _stop(ref: Any) -> None:
+    """Cancel the cell's task, first kindly. Returns when it has ended, or its worker has been told to."""
+    rustray.cancel(ref)
+    try:
+        rustray.get(ref, timeout=CANCEL_GRACE_S)
+    except GetTimeoutError:
+        rustray.cancel(ref, force=True)
+    except RustRayError:
+        pass  # it has ended; the user sees his KeyboardInterrupt

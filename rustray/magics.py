@@ -1,0 +1,103 @@
+"""`%load_ext rustray`: the magics `%rustray` and `%%remote`."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, output_can_be_silenced
+
+import rustray
+from rustray.errors import OptionError, RustRayError
+from rustray.jupyter import options
+from rustray.jupyter.remote_magic import remote_cell_magic
+from rustray.model.option_checks import unknown_name
+from rustray.status import ClusterStatus
+
+INIT_OPTIONS: options.Options = {"--num-cpus": ("num_cpus", int), "--address": ("address", str)}
+NO_OPTIONS: options.Options = {}
+
+
+@magics_class
+class RustRayMagics(Magics):
+    """The magics of one shell."""
+
+    @line_magic
+    def rustray(self, line: str) -> Any:
+        """`%rustray init [--num-cpus N] [--address A]`, `status`, `dashboard`, `shutdown`."""
+        command, _, rest = line.strip().partition(" ")
+        commands: dict[str, tuple[Callable[..., Any], options.Options]] = {
+            "init": (_init, INIT_OPTIONS),
+            "status": (_status, NO_OPTIONS),
+            "dashboard": (_dashboard, NO_OPTIONS),
+            "shutdown": (_shutdown, NO_OPTIONS),
+        }
+        with _short_errors():
+            if command not in commands:
+                raise unknown_name("action of %rustray", command, commands)
+            call, known = commands[command]
+            given = options.parse(f"%rustray {command}", rest, known)
+            return call(**given)
+
+    @output_can_be_silenced
+    @cell_magic
+    def remote(self, line: str, cell: str) -> Any:
+        """Run the cell on the cluster: `%%remote [-o NAMES] [--name N] [--num-cpus N] [--num-gpus N]`.
+
+        The notebook variables that the cell reads travel with it, what it prints appears here, and the value
+        of its last expression is the cell's. `-o a,b` brings the variables a and b back. A cell of only
+        imports, functions and classes defines them as remote functions and actor classes instead.
+        """
+        with _short_errors():
+            return remote_cell_magic(self.shell, line, cell)
+
+
+def load(ipython: Any) -> None:
+    """Register the magics with this shell."""
+    ipython.register_magics(RustRayMagics)
+
+
+@contextlib.contextmanager
+def _short_errors() -> Iterator[None]:
+    """Errors of ours tell what happened; the frames of the magic that led there would only hide it."""
+    try:
+        yield
+    except OptionError as error:
+        raise UsageError(str(error)) from None
+    except RustRayError as error:
+        text = f"{type(error).__name__}: {error}"
+        error._render_traceback_ = text.splitlines  # type: ignore[attr-defined]
+        raise
+
+
+def _init(**given: Any) -> None:
+    if rustray.is_initialized():
+        # The first cell of a notebook is run again and again.
+        kept = " Its options stay as they are; %rustray shutdown ends it." if given else ""
+        print(f"RustRay is already connected.{kept}")
+        return
+    started = time.perf_counter()
+    rustray.init(**given)
+    passed = time.perf_counter() - started
+    print(f"RustRay is ready with {rustray.cluster_resources().get('CPU', 0):g} CPUs, after {passed:.2f} s.")
+
+
+def _status() -> ClusterStatus:
+    return rustray.status()
+
+
+def _dashboard() -> Any:
+    from rustray.dashboard import live
+
+    return live.show()
+
+
+def _shutdown() -> None:
+    if rustray.is_initialized():
+        rustray.shutdown()
+        print("RustRay is shut down.")
+    else:
+        print("There is no cluster to shut down.")

@@ -1,0 +1,131 @@
+"""`rustray.status()`: the cluster at a glance, as text in a terminal and as a table in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from rustray.driver import session as session_module
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """One node: what its tasks and actors occupy of what it offers.
+
+    `resources` is {name: (used, total)}; memory in bytes.
+    """
+
+    name: str
+    hostname: str
+    alive: bool
+    resources: dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class ClusterStatus:
+    """The nodes, and what goes on in the cluster.
+
+    Attributes
+    ----------
+    workers, busy: worker processes, and those that run something now.
+    memory, memory_total: bytes in use and in all, of the machine; 0 before they have been measured.
+    store, store_capacity: the same of the object store.
+    cpu: percent of the machine's cores. tasks_per_s: finished in the last half second, as a rate.
+    waiting: workers asked for and not there yet.
+    """
+
+    nodes: tuple[NodeStatus, ...]
+    workers: int = 0
+    busy: int = 0
+    cpu: float = 0.0
+    memory: int = 0
+    memory_total: int = 0
+    store: int = 0
+    store_capacity: int = 0
+    tasks_per_s: float = 0.0
+    waiting: int = 0
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What is true of the cluster as a whole: (name, value) for reading."""
+        told = [
+            ("Workers", f"{self.busy} busy of {self.workers}"),
+            ("Object store", f"{_size(self.store)} of {_size(self.store_capacity)}"),
+        ]
+        if self.memory_total:  # else it has not been measured yet
+            told += [
+                ("CPU", f"{self.cpu:.0f} %"),
+                ("Memory", f"{_size(self.memory)} of {_size(self.memory_total)}"),
+                ("Tasks", f"{self.tasks_per_s:,.0f} a second, {self.waiting} waiting for a worker"),
+            ]
+        return told
+
+    def __repr__(self) -> str:
+        lines = []
+        for node in self.nodes:
+            state = "" if node.alive else "  (lost)"
+            lines.append(f"{node.name}  {node.hostname}{state}")
+            lines += [f"  {name:<14}{used}" for name, used in _amounts(node)]
+        lines.append("cluster")
+        lines += [f"  {name:<14}{value}" for name, value in self.facts()]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        names = list(dict.fromkeys(name for node in self.nodes for name in node.resources))
+        head = "".join(f"<th>{escape(name)}</th>" for name in ("Node", "Host", *names))
+        rows = []
+        for node in self.nodes:
+            amounts = dict(_amounts(node))
+            cells = [node.name + ("" if node.alive else " (lost)"), node.hostname]
+            cells += [amounts.get(name, "–") for name in names]
+            rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
+        facts = " · ".join(f"{escape(name)} <b>{escape(value)}</b>" for name, value in self.facts())
+        table = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+        return f"<div>{facts}</div><table>{table}</table>"
+
+
+def status() -> ClusterStatus:
+    """The cluster that this process is connected to, as it is now; SessionError when there is none."""
+    session = session_module.current()
+    nodes, workers, store = session.query("nodes"), session.query("workers"), session.query("store")
+    return cluster_status(nodes, workers, store, session.query("metrics"))
+
+
+def cluster_status(
+    nodes: Iterable[dict[str, Any]],
+    workers: Sequence[dict[str, Any]],
+    store: dict[str, int],
+    samples: Sequence[dict[str, Any]],
+) -> ClusterStatus:
+    """From what the node and head answer to those queries; of the samples the last one counts."""
+    measured = ("cpu", "memory", "memory_total", "tasks_per_s", "waiting")
+    return ClusterStatus(
+        tuple(_node(row) for row in nodes),
+        workers=len(workers),
+        busy=sum(1 for row in workers if row["leases"]),
+        store=store["used"],
+        store_capacity=store["capacity"],
+        **({name: samples[-1][name] for name in measured} if samples else {}),
+    )
+
+
+def _node(row: dict[str, Any]) -> NodeStatus:
+    total, free = row["resources"], row["available"]
+    amounts = {name: (amount - free.get(name, 0.0), amount) for name, amount in sorted(total.items())}
+    return NodeStatus(row["name"], row.get("hostname", ""), row.get("alive", True), amounts)
+
+
+def _amounts(node: NodeStatus) -> list[tuple[str, str]]:
+    return [
+        (name, f"{_size(used)} of {_size(total)}" if name == "memory" else f"{used:g} of {total:g} in use")
+        for name, (used, total) in node.resources.items()
+    ]
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
