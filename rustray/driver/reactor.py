@@ -21,7 +21,7 @@ import threading
 import time
 
 # signal.signal() turns each number and handler into an enum, at ten times the price of what it does; a wait needs two.
-from _signal import SIGINT, getsignal, signal
+from _signal import SIGINT, getsignal, signal  # type: ignore[import-not-found]
 from collections.abc import Callable
 from typing import Any, Protocol
 

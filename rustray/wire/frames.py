@@ -34,7 +34,7 @@ class ConnectionClosed(Exception):
 
 def encode(messages: Sequence[Message]) -> bytes:
     """The frame that carries `messages`."""
-    body = marshal.dumps(messages, _MARSHAL_VERSION)
+    body = marshal.dumps(messages, _MARSHAL_VERSION)  # type: ignore[arg-type]
     return _LENGTH.pack(len(body)) + body
 
 
@@ -70,7 +70,7 @@ class Connection:
 
         A closed connection swallows the frame: its owner learns of the end through :meth:`receive`.
         """
-        body = marshal.dumps(messages, _MARSHAL_VERSION)
+        body = marshal.dumps(messages, _MARSHAL_VERSION)  # type: ignore[arg-type]
         data = _LENGTH.pack(len(body)) + body
         with self._lock:
             if self.closed:
