@@ -333,7 +333,6 @@ class ObjectTable:
 
     def wait_for(self, entries: Sequence[Entry], timeout: float | None) -> None:
         """Block until every entry may be read; GetTimeoutError when `timeout` seconds run out first."""
-        session = self._session
         deadline = None if timeout is None else time.monotonic() + timeout
         pending: list[Any] = [entry for entry in entries if entry.state == PENDING]
         if pending:
@@ -430,7 +429,8 @@ class ObjectTable:
         with self.lock:
             enough.leave()
         session.check_open()
-        ready, rest = [], []
+        ready: list[ObjectRef] = []
+        rest: list[ObjectRef] = []
         for ref in refs:
             if ref._entry.state != PENDING and len(ready) < num_returns:
                 ready.append(ref)

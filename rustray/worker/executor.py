@@ -173,22 +173,31 @@ class Executor:
         self, channel: Channel, message: tuple[Any, ...], call: Callable[..., Any], name: str
     ) -> tuple[Answer, float]:
         """Run a task from start to end in this thread: its answer, and the seconds it took."""
-        number, _function, args, deps, returns = message
         lent: list[Entry] = []
         start = time.perf_counter()
         try:
-            positional, kwargs = self.arguments(args, deps, lent)
-            value = call(*positional, **kwargs)
-            del positional, kwargs
-            answer = self.results(value, channel, number, returns, name)
-            del value
+            answer = self._attempt(channel, message, call, name, lent)
         except BaseException as error:
-            positional = kwargs = value = None
-            answer = self.failure(error, channel, number, name)
+            answer = self.failure(error, channel, message[0], name)
         spent = time.perf_counter() - start
         if lent:
             answer = self.with_borrowed(answer, lent)
         return answer, spent
+
+    def _attempt(
+        self,
+        channel: Channel,
+        message: tuple[Any, ...],
+        call: Callable[..., Any],
+        name: str,
+        lent: list[Entry],
+    ) -> Answer:
+        # A frame of its own: its arguments and its value are gone before `run` looks what is still borrowed.
+        number, _function, args, deps, returns = message
+        positional, kwargs = self.arguments(args, deps, lent)
+        value = call(*positional, **kwargs)
+        del positional, kwargs
+        return self.results(value, channel, number, returns, name)
 
 
 def _ended(name: str) -> bytes:
