@@ -33,7 +33,6 @@ class ClusterStatus:
     memory, memory_total: bytes in use and in all, of the machine; 0 before they have been measured.
     store, store_capacity: the same of the object store.
     cpu: percent of the machine's cores. tasks_per_s: finished in the last half second, as a rate.
-    waiting: workers asked for and not there yet.
     """
 
     nodes: tuple[NodeStatus, ...]
@@ -45,7 +44,6 @@ class ClusterStatus:
     store: int = 0
     store_capacity: int = 0
     tasks_per_s: float = 0.0
-    waiting: int = 0
 
     def facts(self) -> list[tuple[str, str]]:
         """What is true of the cluster as a whole: (name, value) for reading."""
@@ -57,7 +55,7 @@ class ClusterStatus:
             told += [
                 ("CPU", f"{self.cpu:.0f} %"),
                 ("Memory", f"{_size(self.memory)} of {_size(self.memory_total)}"),
-                ("Tasks", f"{self.tasks_per_s:,.0f} a second, {self.waiting} waiting for a worker"),
+                ("Tasks", f"{self.tasks_per_s:,.0f} a second"),
             ]
         return told
 
@@ -99,7 +97,7 @@ def cluster_status(
     samples: Sequence[dict[str, Any]],
 ) -> ClusterStatus:
     """From what the node and head answer to those queries; of the samples the last one counts."""
-    measured = ("cpu", "memory", "memory_total", "tasks_per_s", "waiting")
+    measured = ("cpu", "memory", "memory_total", "tasks_per_s")
     return ClusterStatus(
         tuple(_node(row) for row in nodes),
         workers=len(workers),

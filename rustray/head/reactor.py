@@ -55,7 +55,7 @@ class Head:
         self._starting: dict[bytes, int] = {}
         self._errors: dict[bytes, bytes] = {}
         self._last_job = 0
-        self.metrics: Callable[[], list[dict[str, Any]]] = list
+        self.metrics: Callable[[float], list[dict[str, Any]]] = lambda _since: []
 
     # -- nodes -----------------------------------------------------------------------------------------
 
@@ -350,8 +350,8 @@ class Head:
     def _query_explain(self, key: bytes, client: int) -> dict[str, Any]:
         return self.status.explain(key, client)
 
-    def _query_metrics(self) -> list[dict[str, Any]]:
-        return self.metrics()
+    def _query_metrics(self, since: float = 0.0) -> list[dict[str, Any]]:
+        return self.metrics(since)
 
     def _query_actor_named(self, name: str, namespace: str) -> tuple[bytes, Any]:
         record = self.state.actor_named(namespace, name)

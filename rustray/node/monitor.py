@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import time
@@ -59,9 +60,10 @@ class Monitor:
         sample()
         watch()
 
-    def samples(self) -> list[dict[str, Any]]:
-        """The last five minutes, oldest first."""
-        return list(self._samples)
+    def samples(self, since: float) -> list[dict[str, Any]]:
+        """Those of the last five minutes that are newer than `since` (seconds since the epoch), oldest first."""
+        newer = itertools.takewhile(lambda sample: sample["time"] > since, reversed(self._samples))
+        return list(newer)[::-1]
 
     def _sample(self) -> None:
         now = time.monotonic()
