@@ -6,6 +6,7 @@ else, while this process has one thread; drivers are served before grpc, which t
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import os
@@ -16,11 +17,14 @@ import time
 from typing import Any
 
 from rustray import serialization
+from rustray.driver.launch import remove_folder, update_connection_file
 from rustray.node import zygote
 from rustray.wire.frames import Connection
 
 TICK_S = 0.1
 FIRST_CLIENT = 1 << 10
+SERVICES_AFTER_S = 1.0
+"""An embedded server starts what its driver rarely asks for when the first tasks have run."""
 LONELY_S = 30.0
 """An embedded server that no driver connects to ends after this long."""
 
@@ -81,6 +85,8 @@ class Server:
         self.node.on_last_driver_gone = self._on_driver_gone
         self._drivers_seen = False
         self._stopping = False
+        self._grpc: Any = None
+        self._serving: Any = None
         info = {
             "hostname": socket.gethostname(),
             "pid": os.getpid(),
@@ -123,9 +129,15 @@ class Server:
         self.loop.call_later(TICK_S, self._tick)
         if self.settings["embedded"]:
             self.loop.call_later(LONELY_S, self._stop_if_lonely)
-        self._tell_ready()
-        self.loop.call_later(0.0 if not self.settings["embedded"] else 1.0, self._start_services)
+        embedded = self.settings["embedded"]
+        self.loop.call_later(SERVICES_AFTER_S if embedded else 0.0, self._start_services)
         try:
+            if embedded:
+                self._tell_ready()
+            else:
+                # Who starts a lasting cluster wants its address.
+                self.loop.run_until_complete(self._serve_grpc())
+                self._tell_ready()
             self.loop.run_forever()
         finally:
             listener.close()
@@ -144,6 +156,23 @@ class Server:
         monitor = Monitor(self.node, self.head)
         self.head.metrics = monitor.samples
         monitor.start(self.loop)
+        if self.settings["embedded"]:
+            self._serving = self.loop.create_task(self._serve_grpc_or_log())
+
+    async def _serve_grpc(self) -> None:
+        # The import takes a tenth of a second and more: drivers and workers are served meanwhile.
+        module = await self.loop.run_in_executor(None, importlib.import_module, "rustray.head.grpc_server")
+        server = module.GrpcServer(self.settings["socket"], self.settings["token"])
+        address = await server.start(self.settings["grpc_port"])
+        self._grpc = server
+        update_connection_file(self.folder, address=address)
+
+    async def _serve_grpc_or_log(self) -> None:
+        try:
+            await self._serve_grpc()
+        except Exception:
+            # The driver, who started this cluster for himself, can do without.
+            logging.exception("the gRPC service is not available")
 
     def _tick(self) -> None:
         self.head.tick()
@@ -156,7 +185,8 @@ class Server:
             self._stop_if_lonely()
 
     def _stop_if_lonely(self) -> None:
-        if not any(client.worker is None for client in self.node.clients.values()):
+        # The sessions of gRPC clients end with an embedded cluster, and do not keep it.
+        if not any(c.worker is None and not c.info.get("gateway") for c in self.node.clients.values()):
             self.stop()
 
     def stop(self) -> None:
@@ -166,14 +196,16 @@ class Server:
             self.loop.stop()
 
     def _close(self) -> None:
+        if self._serving is not None:
+            self._serving.cancel()
+        if self._grpc is not None:
+            self.loop.run_until_complete(self._grpc.stop())
         self.node.close()
         self._zygote.close()
         try:
             os.waitpid(self._zygote_pid, 0)
         except ChildProcessError:
             pass  # it was reaped already
-        from rustray.driver.launch import remove_folder
-
         remove_folder(self.folder)
 
 

@@ -135,10 +135,11 @@ def start_server(settings: ServerSettings) -> ServerProcess:
         )
     server = ServerProcess(process, settings)
     assert process.stdin is not None and process.stdout is not None
+    # The server adds its address to the file, so it must be there before the server knows its folder.
+    _write_connection_file(settings, process.pid)
     process.stdin.write(json.dumps(asdict(settings)).encode() + b"\n")
     process.stdin.close()
     process.stdin = None
-    _write_connection_file(settings, process.pid)
     if process.stdout.readline() != b"ready\n":
         process.wait()
         with open(errors, encoding="utf-8", errors="replace") as log_file:

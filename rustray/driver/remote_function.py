@@ -28,7 +28,7 @@ class RemoteFunction:
         functools.update_wrapper(self, function)
         self._function = function
         self._options = options
-        self._name: str = options.name or getattr(function, "__qualname__", repr(function))
+        self._name: str = options.name or str(getattr(function, "__qualname__", repr(function)))
         self._returns = _returns(function, options)
         self._session: Session | None = None
         self._target: SchedulingClass | None = None
