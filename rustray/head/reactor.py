@@ -148,7 +148,7 @@ class Head:
             actor = action.key
             self._fail_actor(actor, f"it cannot be placed: {text}", restart=False)
         else:
-            self._to(action.client, ("infeasible", action.key, text))
+            self._to(action.client, ("infeasible", action.key, action.client, text))
 
     # -- actors ----------------------------------------------------------------------------------------
 
