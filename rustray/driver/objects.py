@@ -127,17 +127,16 @@ class ObjectTable:
     def settle_drops(self) -> None:
         """Count down the references that have died since the last call."""
         dropped = self.dropped
-        if not dropped:
-            return
-        with self.lock:
-            while dropped:
-                try:
-                    entry = dropped.popleft()
-                except IndexError:
-                    break
-                entry.count -= 1
-                if entry.count == 0:
-                    self._forget(entry)
+        if dropped:
+            with self.lock:
+                while dropped:
+                    try:
+                        entry = dropped.popleft()
+                    except IndexError:
+                        break
+                    entry.count -= 1
+                    if entry.count == 0:
+                        self._forget(entry)
         if self._release:
             self.flush_releases()
 
@@ -160,6 +159,7 @@ class ObjectTable:
             entry.held -= 1
         if entry.known or not entry.owned:
             self._entries.pop(entry.id, None)
+            self._session.actors.on_forgotten(entry.id)
         contains, entry.contains = entry.contains, ()
         entry.payload = None
         for inner in contains:
@@ -191,6 +191,15 @@ class ObjectTable:
             self._entries[entry.id] = entry
             self._session.tell(("declare", entry.id), ("hold", [entry.id]))
             self._publish(entry)
+
+    def let_contents_go(self, oid: bytes) -> None:
+        """The object `oid`, owned here, needs what it contains no more."""
+        with self.lock:
+            entry = self._entries.get(oid)
+            if entry is not None and entry.contains:
+                contains, entry.contains = entry.contains, ()
+                self._publish(entry)
+                self.unpin(contains)
 
     def keep_for_ever(self, ref: ObjectRef) -> None:
         """`ref` was pickled by the user himself: nobody can tell when that copy dies."""
@@ -330,6 +339,13 @@ class ObjectTable:
         entries = [ref._entry for ref in refs]
         self.wait_for(entries, timeout)
         return [self.value_of(entry) for entry in entries]
+
+    def fetch(self, entry: Entry) -> None:
+        """Block until an argument may be read. It is there already, so the slot is kept meanwhile."""
+        while entry.state == PENDING or entry.state == BLOCK and not entry.reading:
+            self.want([entry])
+            self._session.reactor.wait(entry if entry.state == PENDING else _Readable(entry))
+            self._session.check_open()
 
     def wait_for(self, entries: Sequence[Entry], timeout: float | None) -> None:
         """Block until every entry may be read; GetTimeoutError when `timeout` seconds run out first."""

@@ -63,6 +63,7 @@ class Reactor:
         self._mutex = threading.Lock()
         self._claims = 0
         self._visits = 0
+        self._visitor = False
         self._sleepers: list[threading.Event] = []
         self._on_tick = on_tick
         self.on_takeover: Callable[[], None] | None = None
@@ -165,7 +166,7 @@ class Reactor:
                     return awaited.ready
                 if self._turn.acquire(False):
                     try:
-                        self._poll_for(awaited, deadline)
+                        self._poll_shielded(awaited, deadline)
                     finally:
                         self._turn.release()
                         sleepers = self._sleepers
@@ -182,11 +183,9 @@ class Reactor:
                 self._claims -= 1
                 self._visits += 1
 
-    def _poll_for(self, awaited: Awaited, deadline: float | None) -> None:
-        if threading.get_ident() != _main_thread:
-            self._poll_loop(awaited, deadline)
-            return
-        handler = getsignal(SIGINT)
+    def _poll_shielded(self, awaited: Awaited | None, deadline: float | None) -> None:
+        """Poll until `awaited` is ready (None: once, without waiting), holding signals off meanwhile."""
+        handler = getsignal(SIGINT) if threading.get_ident() == _main_thread else None
         if not callable(handler):
             self._poll_loop(awaited, deadline)
             return
@@ -202,8 +201,11 @@ class Reactor:
         self._signals.append((number, frame))
         self.wake()
 
-    def _poll_loop(self, awaited: Awaited, deadline: float | None) -> None:
+    def _poll_loop(self, awaited: Awaited | None, deadline: float | None) -> None:
         poll = self.poll
+        if awaited is None:
+            poll(0.0)
+            return
         while not awaited.ready and not self._closed and not self._signals:
             if deadline is None:
                 poll(_TICK_S)
@@ -239,9 +241,24 @@ class Reactor:
         """Handle what is ready without waiting; does nothing when another thread has the turn."""
         if self._turn.acquire(False):
             try:
-                self.poll(0.0)
+                self._poll_shielded(None, 0.0)
             finally:
                 self._turn.release()
+
+    def visit(self) -> None:
+        """Handle what is ready, from a thread that submits much: quicker than to fight over the interpreter with
+        the background thread, which would get it for one system call at a time. The turn stays with the visitors
+        as long as they come every few milliseconds.
+        """
+        if self._turn.acquire(False):
+            try:
+                self._poll_shielded(None, 0.0)
+            finally:
+                self._turn.release()
+                self._visits += 1
+        elif self._has_thread_turn and not self._visitor:
+            self._visitor = True
+            self.wake()
 
     def _run(self) -> None:
         while not self._closed:
@@ -250,7 +267,7 @@ class Reactor:
                 try:
                     if self.on_takeover is not None:
                         self.on_takeover()
-                    while self._claims == 0 and not self._closed:
+                    while self._claims == 0 and not self._closed and not self._visitor:
                         self.poll(_TICK_S)
                 finally:
                     self._has_thread_turn = False
@@ -259,6 +276,7 @@ class Reactor:
                         event.set()
             looks = 0
             visits = -1
+            self._visitor = False
             while not self._closed and (self._claims > 0 or self._visits != visits):
                 looks = looks + 1 if self._visits == visits else 0
                 visits = self._visits

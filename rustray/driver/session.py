@@ -102,6 +102,7 @@ class Session:
         self.handlers: dict[str, Callable[..., None]] = {
             "welcome": self._on_welcome,
             "answer": self._on_answer,
+            "ended": self._on_ended,
             "lease": self._on_lease,
             "revoke": self.leases.on_revoke,
             "infeasible": self.leases.on_infeasible,
@@ -237,6 +238,14 @@ class Session:
                     "Call rustray.shutdown() and rustray.init() to go on with a new one."
                 )
             )
+
+    def _on_ended(self, text: str) -> None:
+        self._end(
+            SessionError(
+                f"The node has ended this session, for it could not handle a message of it: {text}. Its log under "
+                "the session directory has more. Call rustray.shutdown() and rustray.init() to go on."
+            )
+        )
 
     def _on_defect(self, error: Exception) -> None:
         traceback.print_exception(error)

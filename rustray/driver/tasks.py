@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from rustray.driver.session import Session
 
 _SETTLE_DROPS_EVERY = 256
+VISIT_EVERY = 64
+"""Tasks after which a thread that submits looks for answers itself."""
 COUNT_EVERY_S = 0.5
 MULTIPLE, FINISHED = 4, 5
 """Result kinds beyond VALUE, BLOCK and ERROR: one of several results, and the end of a stream."""
@@ -81,6 +83,8 @@ class Tasks:
         if len(objects.dropped) > _SETTLE_DROPS_EVERY:
             objects.settle_drops()
         number = next(self._numbers)
+        if not number % VISIT_EVERY:
+            self._session.reactor.visit()
         task = Task(number, target, function, b"", returns, retries, options)
         if args or kwargs:
             self.pack(task, args, kwargs, signature)
@@ -161,22 +165,24 @@ class Tasks:
                 if entry.state == PENDING:
                     task.missing += 1
                     entry.add_waiter(one_more)
-            if isinstance(task.target, KeepsOrder):
-                # An actor runs the calls of one caller in order: the call takes its place now.
-                task.target.enqueue(task)
-                return
             if task.missing == 0:
                 self._deps_known(task)
+            elif isinstance(task.target, KeepsOrder):
+                # An actor runs the calls of one caller in order: the call takes its place now.
+                task.queued = True
+                task.target.enqueue(task)
 
     def _deps_known(self, task: Task) -> None:
-        if task.cancelled and not isinstance(task.target, KeepsOrder):
+        if task.cancelled:
             return  # it has failed already
         for _at, entry in task.deps:
             if entry.state == ERROR:
                 task.cancelled = True  # an actor's queue passes over it
                 self.fail(task, entry.payload)
+                if isinstance(task.target, KeepsOrder):
+                    task.target.pump()
                 return
-        if isinstance(task.target, KeepsOrder):
+        if isinstance(task.target, KeepsOrder) and task.queued:
             task.target.pump()
         else:
             task.target.enqueue(task)
@@ -321,6 +327,8 @@ class Tasks:
             task.retries = 0
             if task.where is None:
                 self.fail(task, cancelled(task))
+                if isinstance(task.target, KeepsOrder):
+                    task.target.pump()  # others may have waited behind it
             else:
                 task.target.interrupt(task, force, recursive)
 

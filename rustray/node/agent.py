@@ -177,9 +177,10 @@ class NodeAgent:
             try:
                 for message in messages:
                     handlers[message[0]](number, *message[1:])
-            except Exception:
+            except Exception as error:
                 # It asked what it may not, or we have a defect. It must learn of it rather than wait for ever.
                 log.exception("client %s is disconnected: its message could not be handled", number)
+                peer.send(("ended", f"{type(error).__name__}: {error}"))
                 peer.close()
                 self._on_client_closed(client)
 

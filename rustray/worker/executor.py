@@ -8,29 +8,34 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from rustray import serialization
+from rustray.actor import ActorExit
 from rustray.driver import failures
 from rustray.driver.entry import BLOCK, ERROR, VALUE, Entry
 from rustray.driver.objects import INLINE_LIMIT, inline, packed_size
 from rustray.driver.session import Session
 from rustray.driver.tasks import FINISHED, MULTIPLE
 from rustray.error_packing import pack_error
-from rustray.errors import ActorDiedError, RustRayError, TaskCancelledError, WorkerExitedError
+from rustray.errors import RustRayError, TaskCancelledError, WorkerExitedError
 from rustray.model import ids
 from rustray.worker.channel import Channel
 
 Answer = tuple[Any, ...]
 
 
-class ActorExit(BaseException):
-    """Raised by `rustray.actor.exit_actor()` in a method: the actor ends and is not restarted."""
-
-
 class Exit(BaseException):
-    """The task has asked for the end of this process; `answer` is its result."""
+    """The task has asked for the end of this process.
 
-    def __init__(self, answer: Answer, code: int) -> None:
-        self.answer = answer
+    Parameters
+    ----------
+    text: who asked, to follow "the actor is dead:".
+    code: the exit status.
+    answer: the task's result; a call of an actor has none, it fails with the actor.
+    """
+
+    def __init__(self, text: str, code: int, answer: Answer | None = None) -> None:
+        self.text = text
         self.code = code
+        self.answer = answer
 
 
 class Executor:
@@ -87,7 +92,7 @@ class Executor:
                 entry = self._objects.entry_of(packed[1])
                 entry.count += 1
             try:
-                self._objects.wait_for([entry], None)
+                self._objects.fetch(entry)
                 return self._objects.value_of(entry)
             finally:
                 self._objects.unpin_lent(entry)
@@ -140,9 +145,11 @@ class Executor:
     def failure(self, error: BaseException, channel: Channel, number: int, name: str) -> Answer:
         """The answer of a task that raised `error`."""
         if isinstance(error, ActorExit):
-            raise Exit((number, ERROR, _ended(name)), 0)
+            raise Exit(f"{name}() called exit_actor() (pid {self._session.pid})", 0)
         if isinstance(error, SystemExit):
             code = error.code if isinstance(error.code, int) else 1 if error.code else 0
+            if self._session.hosted_actor is not None:
+                raise Exit(f"{name}() called sys.exit({error.code!r}) (pid {self._session.pid})", code)
             packed = failures.typed(
                 WorkerExitedError(
                     f"Task {name}() called sys.exit({error.code!r}), which ends its worker process. Return from "
@@ -150,7 +157,7 @@ class Executor:
                     exit_code=code,
                 )
             )
-            raise Exit((number, ERROR, packed), code)
+            raise Exit("", code, (number, ERROR, packed))
         if (
             isinstance(error, TaskCancelledError | KeyboardInterrupt)
             and getattr(error, "of_task", None) == number
@@ -198,10 +205,6 @@ class Executor:
         value = call(*positional, **kwargs)
         del positional, kwargs
         return self.results(value, channel, number, returns, name)
-
-
-def _ended(name: str) -> bytes:
-    return failures.typed(ActorDiedError(f"The actor is dead: {name}() ended it, as it was meant to."))
 
 
 def _is_sized(value: Any) -> bool:
