@@ -334,19 +334,8 @@ class Submitter:
                 target.ask()
 
     def _on_done(self, lease: Lease, results: list[Any], elapsed: float) -> None:
-        in_flight = lease.in_flight
-        tasks = self.tasks
-        for result in results:
-            task = in_flight.pop(result[0])
-            if result[1] == VALUE and len(result) == 3:
-                tasks.take_value(task, result[2])
-                continue
-            if len(result) > 4 and result[4]:
-                # Rule 3: the worker still refers to these; our hold for it goes before our release.
-                self.tell(("hold_for", lease.worker, result[4]))
-            task.where = None
-            tasks.take_result(task, result)
-        target = lease.target
+        target, in_flight, tasks = lease.target, lease.in_flight, self.tasks
+        answered = [in_flight.pop(result[0]) for result in results]
         each = elapsed / len(results)
         estimate = target.estimate
         # Slower news counts at once: a pipe that is too deep hurts more than one that is too shallow.
@@ -356,8 +345,18 @@ class Submitter:
             target.estimate = max(1e-6, estimate + 0.25 * (each - estimate))
         target.false_starts = 0
         if not in_flight:
+            # Known before the results are: those who waited for them may submit to this very lease.
             target.idle += 1
             lease.idle_since = time.monotonic()
+        for task, result in zip(answered, results, strict=True):
+            if result[1] == VALUE and len(result) == 3:
+                tasks.take_value(task, result[2])
+                continue
+            if len(result) > 4 and result[4]:
+                # Rule 3: the worker still refers to these; our hold for it goes before our release.
+                self.tell(("hold_for", lease.worker, result[4]))
+            task.where = None
+            tasks.take_result(task, result)
 
     def _on_returned(self, lease: Lease, numbers: list[int]) -> None:
         back = [lease.in_flight.pop(number) for number in numbers if number in lease.in_flight]
