@@ -85,6 +85,7 @@ class Server:
         self.node.on_last_driver_gone = self._on_driver_gone
         self._drivers_seen = False
         self._stopping = False
+        self._ready = False
         self._grpc: Any = None
         self._serving: Any = None
         info = {
@@ -144,6 +145,7 @@ class Server:
             self._close()
 
     def _tell_ready(self) -> None:
+        self._ready = True
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         null = os.open(os.devnull, os.O_WRONLY)
@@ -206,7 +208,8 @@ class Server:
             os.waitpid(self._zygote_pid, 0)
         except ChildProcessError:
             pass  # it was reaped already
-        remove_folder(self.folder)
+        if self._ready:  # else its starter reads the log first
+            remove_folder(self.folder)
 
 
 if __name__ == "__main__":
