@@ -12,7 +12,8 @@ rustray.get([square.remote(i) for i in range(4)])
 """
 
 from rustray import exceptions
-from rustray.driver.actor_class import ActorClass, ActorHandle, method
+from rustray.driver.actor_class import ActorClass, method
+from rustray.driver.actor_handle import ActorHandle
 from rustray.driver.api import (
     available_resources,
     cancel,

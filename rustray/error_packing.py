@@ -63,9 +63,14 @@ def pack_task_error(error: TaskError, callers: tuple[Caller, ...] | None = None)
     return marshal.dumps((fields, tuple(map(tuple, callers)), cause, _summary(error.cause)))
 
 
-def pack_system_error(error: RustRayError) -> bytes:
-    """Pack an error of RustRay's own, as WorkerCrashedError, to be raised by `get` as it is."""
-    return marshal.dumps((None, (), pickle.dumps(error, 5), _summary(error)))
+def pack_system_error(error: RustRayError, cause: bytes = b"") -> bytes:
+    """Pack an error of RustRay's own, as WorkerCrashedError, to be raised by `get` as it is.
+
+    Parameters
+    ----------
+    cause: a packed error, which becomes its `__cause__`.
+    """
+    return marshal.dumps((None, cause, pickle.dumps(error, 5), _summary(error)))
 
 
 def unpack_error(data: bytes) -> RustRayError:
@@ -76,6 +81,8 @@ def unpack_error(data: bytes) -> RustRayError:
     fields, callers, packed_cause, _text = marshal.loads(data)
     if fields is None:
         system_error: RustRayError = pickle.loads(packed_cause)
+        if callers:
+            system_error.__cause__ = unpack_error(callers)
         return system_error
     return _task_error(fields, callers, packed_cause).as_instanceof_cause()
 

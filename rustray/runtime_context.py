@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from rustray.driver import session as session_module
-from rustray.driver.actor_class import ActorHandle
+from rustray.driver.actor_handle import ActorHandle
 from rustray.model import ids
 
 
@@ -40,6 +40,15 @@ class RuntimeContext:
         """Its function's name."""
         task = self._session.running()
         return None if task is None else task.name
+
+    def get_task_function_name(self) -> str | None:
+        """The function or method that runs, "Class.method" for an actor's."""
+        return self.get_task_name()
+
+    def is_canceled(self) -> bool:
+        """Whether `cancel` was called for the method that runs. (Plain tasks are interrupted, coroutines cancelled.)"""
+        task = self._session.running()
+        return task is not None and (task.channel.client, task.number) in self._session.cancelled_calls
 
     def get_actor_id(self) -> str | None:
         """The actor that this process hosts."""

@@ -134,6 +134,10 @@ class ClusterState:
             raise _Refused("job_ended", f"job {number} has ended")
         return job
 
+    def _has_detached(self, job: int) -> bool:
+        """Whether a detached actor goes on with the job, whether or not its driver has ended."""
+        return any(a.job == job and a.detached and a.state != DEAD for a in self.actors.values())
+
     def _member_node(self, name: str) -> Node:
         node = self.nodes.get(name)
         if node is None:
@@ -152,7 +156,8 @@ class ClusterState:
             raise _Refused("bad_payload", f"max_restarts={p['max_restarts']}: -1 or more")
         if actor in self.actors:
             raise _Refused("actor_exists", f"actor {actor.hex()} has been registered already")
-        self._running_job(p["job"])
+        if not self._has_detached(p["job"]):
+            self._running_job(p["job"])
         if name and (namespace, name) in self.names:
             holder = self.names[namespace, name]
             text = f"an actor named {name!r} lives in namespace {namespace!r} already"

@@ -1,30 +1,26 @@
-"""`@rustray.remote` on a class: `ActorClass`, the handles of its actors, and their methods."""
+"""`@rustray.remote` on a class: `ActorClass`, and how an actor is made of it."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from rustray import serialization
+from rustray.driver import failures
 from rustray.driver import session as session_module
+from rustray.driver.actor_handle import ActorHandle
 from rustray.driver.entry import ERROR, Entry
 from rustray.driver.environment import class_environment
+from rustray.driver.methods import Method
 from rustray.driver.session import Session
 from rustray.driver.task import Task
 from rustray.errors import OptionError
 from rustray.model import ids
 from rustray.model.options import ActorOptions, MethodOptions
 
-if TYPE_CHECKING:
-    from rustray.driver.actors import ActorChannel
-
 ASYNC_CONCURRENCY = 1000
 """Calls at once of an actor with async methods (Ray's default)."""
-TERMINATE = "__ray_terminate__"
-
-MethodTable = dict[str, int]
-"""Method name -> number of returns, -1 for a stream."""
 
 
 def method(**options: Any) -> Callable[[Any], Any]:
@@ -39,10 +35,10 @@ def method(**options: Any) -> Callable[[Any], Any]:
 
 
 class ClassFacts(NamedTuple):
-    """What callers of actors of a class know of it: its name, its methods, whether they are coroutines."""
+    """What callers of actors of a class know of it: its name, its methods, whether some are coroutines."""
 
     name: str
-    methods: MethodTable
+    methods: Mapping[str, Method]
     asynchronous: bool
 
 
@@ -53,21 +49,19 @@ class ActorClass:
         self._cls = cls
         self._options = options
         self.__name__ = cls.__name__
+        self.__qualname__ = cls.__qualname__
         self.__doc__ = cls.__doc__
         self.__module__ = cls.__module__
-        self._asynchronous = any(
-            inspect.iscoroutinefunction(m) or inspect.isasyncgenfunction(m)
-            for _name, m in inspect.getmembers(cls, inspect.isfunction)
-        )
-        self._methods: dict[str, MethodOptions] = {
-            name: getattr(m, "__rustray_method__", None) or _DEFAULT_METHOD
-            for name, m in inspect.getmembers(cls, callable)
-            if not name.startswith("__") or name == "__call__"
-        }
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(
             f"Actor class {self.__name__} is instantiated with .remote(): {self.__name__}.remote(...) gives a handle."
+        )
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
+        raise TypeError(
+            f"A class cannot inherit from the actor class {self.__name__}: inherit from the plain class, and "
+            "decorate what you make of it with @rustray.remote."
         )
 
     def options(self, **changes: Any) -> ActorClass:
@@ -81,13 +75,39 @@ class ActorClass:
         """
         session = session_module.auto_init()
         session.check_open()
+        self._check_arguments(args, kwargs)
         code = serialization.serialize(self._cls, f"actor class {self.__name__}").pickle
         signature = self._cls.__init__  # type: ignore[misc]
         return create_actor(session, self.facts(), code, self._options, args, kwargs, signature)
 
+    def _check_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        try:
+            signature = inspect.signature(self._cls)
+        except ValueError:
+            return  # a compiled class need not tell
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.__name__}.remote(): {error}") from None
+
     def facts(self) -> ClassFacts:
         """What callers must know of the class."""
-        return ClassFacts(self.__name__, _table(self._cls, self._methods), self._asynchronous)
+        functions = inspect.getmembers(self._cls, inspect.isroutine)
+        methods = {
+            name: Method.of(inspect.getattr_static(self._cls, name))
+            for name, _function in functions
+            if not name.startswith("__") or _is_users(self._cls, name)
+        }
+        asynchronous = any(
+            inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+            for _name, function in functions
+        )
+        return ClassFacts(self.__name__, methods, asynchronous)
+
+    def bind(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(
+            "rustray has no DAG API: create actors with .remote() and pass their handles."
+        )
 
     def __reduce__(self) -> Any:
         return ActorClass, (self._cls, self._options)
@@ -96,23 +116,18 @@ class ActorClass:
         return f"ActorClass({self.__name__})"
 
 
-_DEFAULT_METHOD = MethodOptions()
-
-
-def _table(cls: type, methods: dict[str, MethodOptions]) -> MethodTable:
-    table = {}
-    for name, options in methods.items():
-        function = inspect.getattr_static(cls, name)
-        function = getattr(function, "__func__", function)
-        table[name] = _count(options.num_returns, function)
-    table[TERMINATE] = 1
-    return table
-
-
-def _count(num_returns: Any, function: Any = None) -> int:
-    if num_returns is None:
-        return -1 if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function) else 1
-    return -1 if isinstance(num_returns, str) else int(num_returns)
+def _is_users(cls: type, name: str) -> bool:
+    """Whether a method with two underscores, as `__call__`, is one that the user wrote to be called."""
+    return getattr(cls, name) is not getattr(object, name, None) and name not in (
+        "__init__",
+        "__new__",
+        "__del__",
+        "__getattr__",
+        "__getattribute__",
+        "__init_subclass__",
+        "__class_getitem__",
+        "__subclasshook__",
+    )
 
 
 def create_actor(
@@ -131,14 +146,17 @@ def create_actor(
     code: the pickled class.
     signature: has the parameters of its constructor; looked at only to name one in an error.
     """
+    _check_groups(cls, options)
     actor = ids.make_object_id(session.client, session.tasks.next_number(), 0)
-    concurrency = options.max_concurrency or (ASYNC_CONCURRENCY if cls.asynchronous else 1)
+    threads = options.max_concurrency or (ASYNC_CONCURRENCY if cls.asynchronous else 1)
     env, env_key = class_environment(session, options.runtime_env)
     handle: dict[str, Any] = {
         "name": cls.name,
-        "methods": cls.methods,
+        "methods": {name: tuple(about) for name, about in cls.methods.items()},
         "retries": options.max_task_retries,
-        "concurrent": concurrency > 1 or cls.asynchronous,
+        "concurrent": threads > 1 or cls.asynchronous or bool(options.concurrency_groups),
+        "groups": list(options.concurrency_groups),
+        "max_pending": options.max_pending_calls,
     }
     spec = {
         "name": cls.name,
@@ -147,164 +165,91 @@ def create_actor(
         "detached": options.lifetime == "detached",
         "get_if_exists": options.get_if_exists,
         "max_restarts": options.max_restarts,
-        "concurrency": concurrency,
+        "concurrency": threads,
+        "groups": dict(options.concurrency_groups),
         "asynchronous": cls.asynchronous,
         "resources": options.resource_request(),
         "runtime_env": env,
         "env_key": env_key,
         "code": code,
         "handle": handle,
+        "args": None,
+        "deps": None,
     }
-    channel = session.actors.channel(actor, cls.name, handle["concurrent"])
-    task = Task(0, channel, "__init__", b"", 1, 0, None)
+    task = Task(0, _Constructor(cls.name), "__init__", b"", 1, 0, None)
     if args or kwargs:
         session.tasks.pack(task, args, kwargs, signature)
-    if spec["registered"]:
-        # Whether the name is free is known at once, so its arguments must be known before.
-        session.objects.wait_for([entry for _at, entry in task.deps], None)
-        _settle_arguments(task, spec)
-        found, handle = _named(session, actor, spec)
-        if found != actor:
-            session.objects.unpin(task.pins)
-            return ActorHandle.of(session, found, handle)
-        return _own(session, actor, handle, task.pins)
-    made = _own(session, actor, handle, task.pins)
     missing = [entry for _at, entry in task.deps if not entry.ready]
-
-    def send() -> None:
-        if any(not entry.ready for entry in missing):
-            return
-        failed = next((entry for _at, entry in task.deps if entry.state == ERROR), None)
-        if failed is not None:
-            channel.on_dead(failed.payload)
-            return
-        _settle_arguments(task, spec)
+    failed = _failed_argument(task)
+    if not missing and failed is None:
+        spec["args"], spec["deps"] = task.message()[2:4]
+    spec["complete"] = not missing and failed is None
+    if spec["registered"]:
+        ok, value = session.request("create_actor", actor, spec).fields
+        if not ok or value[0] != actor:
+            session.objects.unpin(task.pins)
+            if not ok:
+                raise failures.unpack(value)
+            return ActorHandle.of(session, *value)
+    made = _own(session, actor, handle, task)
+    if not spec["registered"]:
         session.tell(("create_actor", 0, actor, spec))
-        channel.created()
-
-    channel.being_created = True
-    if missing:
-        session.objects.want(missing)
-        with session.objects.lock:
-            for entry in missing:
-                if not entry.ready:
-                    entry.add_waiter(send)
-            still = any(not entry.ready for entry in missing)
-        if still:
-            return made
-    send()
+    if failed is not None:
+        session.tell(("actor_failed", actor, failed))
+    elif missing:
+        _complete_later(session, actor, task, missing)
     return made
 
 
-def _settle_arguments(task: Task, spec: dict[str, Any]) -> None:
-    message = task.message()
-    spec["args"], spec["deps"] = message[2], message[3]
+class _Constructor(NamedTuple):
+    """What the messages of errors call the target of a constructor's arguments."""
+
+    name: str
 
 
-def _named(session: Session, actor: bytes, spec: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
-    ok, value = session.request("create_actor", actor, spec).fields
-    if not ok:
-        from rustray.driver import failures
+def _check_groups(cls: ClassFacts, options: ActorOptions) -> None:
+    for name, about in cls.methods.items():
+        group = Method(*about).group
+        if group and group not in options.concurrency_groups:
+            known = ", ".join(options.concurrency_groups) or "none"
+            raise OptionError(
+                f"Method {cls.name}.{name}() is of concurrency group {group!r}, which the actor does not have "
+                f"({known}): name it in @rustray.remote(concurrency_groups={{{group!r}: 2}})."
+            )
 
-        raise failures.unpack(value)
-    return value
+
+def _failed_argument(task: Task) -> bytes | None:
+    return next((entry.payload for _at, entry in task.deps if entry.state == ERROR), None)
 
 
-def _own(session: Session, actor: bytes, handle: dict[str, Any], pins: tuple[Entry, ...]) -> ActorHandle:
-    entry = session.actors.new_entry(actor, pins)
-    session.objects.unpin(pins)  # the actor's entry counts them from here on
+def _complete_later(session: Session, actor: bytes, task: Task, missing: list[Entry]) -> None:
+    """Send the constructor's arguments when the last of them is known."""
+    session.objects.want(missing)
+
+    def one_more() -> None:
+        # Called under the lock by whoever settles an argument.
+        task.missing -= 1
+        if task.missing:
+            return
+        failed = _failed_argument(task)
+        if failed is not None:
+            session.tell(("actor_failed", actor, failed))
+        else:
+            session.tell(("actor_arguments", actor, *task.message()[2:4]))
+
+    with session.objects.lock:
+        task.missing = 1
+        for entry in missing:
+            if not entry.ready:
+                task.missing += 1
+                entry.add_waiter(one_more)
+        one_more()
+
+
+def _own(session: Session, actor: bytes, handle: dict[str, Any], task: Task) -> ActorHandle:
+    entry = session.actors.new_entry(actor, task.pins)
+    session.objects.unpin(task.pins)  # the actor's entry counts them from here on
     return ActorHandle(session, entry, handle)
-
-
-class ActorMethod:
-    """A method of a handle; ``handle.add.remote(1)`` calls it."""
-
-    __slots__ = ("_handle", "_name", "_retries", "_returns")
-
-    def __init__(self, handle: ActorHandle, name: str, returns: int, retries: int) -> None:
-        self._handle = handle
-        self._name = name
-        self._returns = returns
-        self._retries = retries
-
-    def remote(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the method: gives a ref (several, or a generator, as `num_returns` says) at once."""
-        handle = self._handle
-        return handle._session.tasks.submit(
-            handle._channel, self._name, args, kwargs, self._returns, self._retries, None, handle._nothing
-        )
-
-    def options(self, **changes: Any) -> ActorMethod:
-        """The method with other options (`num_returns`, `max_task_retries`)."""
-        options = MethodOptions.build(changes)
-        returns = self._returns if options.num_returns is None else _count(options.num_returns)
-        retries = self._retries if options.max_task_retries is None else options.max_task_retries
-        return ActorMethod(self._handle, self._name, returns, retries)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        raise TypeError(f"An actor's method is called with .remote(): handle.{self._name}.remote(...).")
-
-
-class ActorHandle:
-    """Calls an actor. Picklable; the actor lives as long as a handle to it does, anywhere."""
-
-    def __init__(self, session: Session, entry: Entry, handle: dict[str, Any]) -> None:
-        with session.objects.lock:
-            entry.count += 1
-        self._session = session
-        self._entry = entry
-        self._handle = handle
-        self._channel: ActorChannel = session.actors.channel(entry.id, handle["name"], handle["concurrent"])
-
-    @classmethod
-    def of(cls, session: Session, actor: bytes, handle: dict[str, Any]) -> ActorHandle:
-        """A handle to an actor that is known by its id."""
-        with session.objects.lock:
-            return cls(session, session.objects.entry_of(actor), handle)
-
-    def __del__(self) -> None:
-        try:
-            self._session.objects.dropped.append(self._entry)
-        except AttributeError:
-            pass  # __init__ did not finish
-
-    @property
-    def _actor_id(self) -> str:
-        return self._entry.id.hex()
-
-    @staticmethod
-    def _nothing(*args: Any, **kwargs: Any) -> None:
-        """Stands for a method's signature in messages: its parameters' names are not known here."""
-
-    def __getattr__(self, name: str) -> ActorMethod:
-        handle = self.__dict__.get("_handle")
-        if handle is None:
-            raise AttributeError(name)
-        returns = handle["methods"].get(name)
-        if returns is None:
-            if name.startswith("__"):
-                raise AttributeError(name)
-            known = ", ".join(sorted(m for m in handle["methods"] if not m.startswith("_")))
-            raise AttributeError(f"Actor {handle['name']} has no method {name!r}; it has {known or 'none'}.")
-        found = ActorMethod(self, name, returns, handle["retries"])
-        return found
-
-    def __reduce__(self) -> Any:
-        serialization.note_ref(self)
-        return _load_handle, (self._entry.id, self._handle)
-
-    def __hash__(self) -> int:
-        return hash(self._entry.id)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ActorHandle) and self._entry.id == other._entry.id
-
-    def __repr__(self) -> str:
-        return f"Actor({self._handle['name']}, {self._actor_id})"
-
-
-def _load_handle(actor: bytes, handle: dict[str, Any]) -> ActorHandle:
-    return ActorHandle.of(session_module.current(), actor, handle)
 
 
 def check_actor_class(cls: type) -> None:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from rustray.driver import failures
 from rustray.driver.entry import VALUE, Entry
+from rustray.driver.methods import Method
 from rustray.driver.submitter import BATCH, MAX_FRAME_BYTES
 from rustray.driver.task import Task
 from rustray.driver.tasks import KeepsOrder, cancelled
-from rustray.errors import ActorDiedError, ActorUnavailableError, RustRayError
+from rustray.errors import ActorDiedError, ActorUnavailableError
 from rustray.wire.frames import Connection, Message
 
 if TYPE_CHECKING:
@@ -30,30 +31,36 @@ class ActorChannel(KeepsOrder):
     A call takes its place in `queue` when it is made, waits there for its arguments and for the actor, and
     stays in `in_flight` until it is answered. When the actor's process dies, the calls that had not begun
     wait for the restarted actor; those that had are repeated if `max_task_retries` allows, else they fail.
+
+    Rule 1. While a call is unanswered the channel counts as a handle (`_pinned`): an actor whose last handle
+            is dropped ends after the calls it has.
+    Rule 2. What has begun on a dead actor fails only when it is known whether the actor restarts
+            (ActorUnavailableError) or not (ActorDiedError); until then it is in `_interrupted`.
     """
 
-    def __init__(self, actors: Actors, actor: bytes, name: str, concurrent: bool) -> None:
+    def __init__(self, actors: Actors, entry: Entry, handle: dict[str, Any]) -> None:
         self._actors = actors
         self._lock = actors.lock
-        self.id = actor
-        self.name = name
-        self.concurrent = concurrent
+        self._entry = entry
+        self.id = entry.id
+        self.name: str = handle["name"]
+        self.concurrent: bool = handle["concurrent"]
+        self.methods = {name: Method(*about) for name, about in handle["methods"].items()}
         self.queue: deque[Task] = deque()
         self.in_flight: dict[int, Task] = {}
         self._interrupted: list[Task] = []
         self._connection: Connection | None = None
         self._page: mmap.mmap | None = None
         self.worker = 0
+        """The actor's process, as a client of its node; after its end the one that was."""
         self._asked = False
+        self._pinned = False
         self.dead: bytes | None = None
-        self.being_created = False
 
-    def created(self) -> None:
-        """The node has been told of the actor: from now on it can be asked for a channel."""
-        with self._lock:
-            self.being_created = False
-            if self.queue:
-                self.pump()
+    @property
+    def unanswered(self) -> int:
+        """How many calls have no answer yet."""
+        return len(self.queue) + len(self.in_flight) + len(self._interrupted)
 
     def enqueue(self, task: Task) -> None:
         """Queue a call; it leaves at once when the actor would otherwise have nothing to do."""
@@ -65,41 +72,61 @@ class ActorChannel(KeepsOrder):
     def pump(self) -> None:
         """Send what may be sent."""
         with self._lock:
-            connection, queue, in_flight = self._connection, self.queue, self.in_flight
             if self.dead is not None:
-                while queue:
-                    task = queue.popleft()
-                    if not task.cancelled:
-                        self._actors.tasks.fail(task, self.dead)
-                return
-            if connection is None:
-                self.connect()
-                return
-            batch: list[Any] = []
-            size = 0
-            while queue and len(in_flight) < MAX_IN_FLIGHT:
-                task = queue[0]
-                if task.cancelled:
-                    queue.popleft()
-                    continue
-                if task.missing:
-                    break
-                queue.popleft()
-                task.where = self
-                in_flight[task.number] = task
-                batch.append(task.message())
-                size += task.weight
-                if size >= MAX_FRAME_BYTES:
-                    connection.send([("run", batch)])
-                    batch, size = [], 0
-            if batch:
-                connection.send([("run", batch)])
+                self._fail_queue(self.dead)
+            elif self._connection is None:
+                self._drop_cancelled()
+                if self.queue:
+                    self._connect()
+            else:
+                self._send_queue(self._connection)
+            if self._pinned is not bool(self.in_flight or self.queue or self._interrupted):
+                self._pin_or_unpin()
 
-    def connect(self) -> None:
-        """Ask the node for a channel. Caller has the lock."""
-        if not self._asked and self.dead is None and not self.being_created:
+    def _send_queue(self, connection: Connection) -> None:
+        queue, in_flight = self.queue, self.in_flight
+        batch: list[Any] = []
+        size = 0
+        while queue and len(in_flight) < MAX_IN_FLIGHT:
+            task = queue[0]
+            if task.cancelled:
+                queue.popleft()
+                continue
+            if task.missing:
+                break
+            queue.popleft()
+            task.where = self
+            in_flight[task.number] = task
+            batch.append(task.message())
+            size += task.weight
+            if size >= MAX_FRAME_BYTES:
+                connection.send([("run", batch)])
+                batch, size = [], 0
+        if batch:
+            connection.send([("run", batch)])
+
+    def _fail_queue(self, error: bytes) -> None:
+        while self.queue:
+            task = self.queue.popleft()
+            if not task.cancelled:
+                self._actors.tasks.fail(task, error)
+
+    def _drop_cancelled(self) -> None:
+        while self.queue and self.queue[0].cancelled:
+            self.queue.popleft()
+
+    def _pin_or_unpin(self) -> None:
+        self._pinned = not self._pinned
+        if self._pinned:
+            self._entry.count += 1
+        else:
+            self._actors.session.objects.unpin((self._entry,))
+
+    def _connect(self) -> None:
+        """Ask the node for a channel, to another process than the one we had. Caller has the lock."""
+        if not self._asked:
             self._asked = True
-            self._actors.tell(("connect_actor", self.id))
+            self._actors.tell(("connect_actor", self.id, self.worker))
 
     def interrupt(self, task: Task, force: bool, recursive: bool) -> None:
         """Cancel a call that has been sent. Caller has the lock."""
@@ -108,14 +135,11 @@ class ActorChannel(KeepsOrder):
 
     # -- what happens ----------------------------------------------------------------------------------
 
-    def on_channel(self, worker: int, socket_fd: int, page_fd: int) -> None:
+    def on_channel(self, worker: int, connection: Connection, page: mmap.mmap) -> None:
         """The actor is up."""
-        connection = Connection(socket.socket(fileno=socket_fd))
-        page = mmap.mmap(page_fd, mmap.PAGESIZE, prot=mmap.PROT_READ)
-        os.close(page_fd)
         with self._lock:
             self._asked = False
-            self._fail_interrupted()
+            self._fail_interrupted("")
             self._connection, self._page, self.worker = connection, page, worker
             self._actors.reactor.add(connection, self._on_messages, self._on_closed)
             self.pump()
@@ -124,23 +148,25 @@ class ActorChannel(KeepsOrder):
         """The actor's process died and another is being started; its channel comes when it is up."""
         with self._lock:
             self._fail_interrupted(text)
-
-    def on_dead(self, cause: bytes) -> None:
-        """The actor is gone for good."""
-        with self._lock:
-            self._asked = False
-            self.dead = cause
-            interrupted, self._interrupted = self._interrupted, []
-            for task in interrupted:
-                self._actors.tasks.fail(task, cause)
             self.pump()
 
-    def _fail_interrupted(self, text: str = "") -> None:
+    def on_dead(self, error: bytes) -> None:
+        """The actor is gone for good. What its process has answered before is still read."""
+        with self._lock:
+            self._asked = False
+            self.dead = error
+            interrupted, self._interrupted = self._interrupted, []
+            for task in interrupted:
+                self._actors.tasks.fail(task, error)
+            self.pump()
+
+    def _fail_interrupted(self, text: str) -> None:
         interrupted, self._interrupted = self._interrupted, []
         for task in interrupted:
             error = ActorUnavailableError(
                 f"Actor {self.name} died while it ran {task.function}(){': ' + text if text else ''}. It is being "
-                "restarted, its state is new. The call was not repeated: give the actor max_task_retries for that."
+                "restarted, its state is new. The call was not repeated: give the actor max_task_retries for that.",
+                actor_id=self.id,
             )
             self._actors.tasks.fail(task, failures.typed(error))
 
@@ -160,12 +186,13 @@ class ActorChannel(KeepsOrder):
                         task.where = None
                         tasks.take_result(task, result)
                 elif op == "yield":
-                    task = in_flight.get(message[1])
-                    if task is not None:
-                        tasks.take_yield(task, *message[2:])
+                    streaming = in_flight.get(message[1])
+                    if streaming is not None:
+                        tasks.take_yield(streaming, *message[2:])
                 elif op == "log":
-                    self._actors.session.on_log(in_flight.get(message[3]), *message[1:], self.name)
-            if self.queue:
+                    stream, text, number, pid = message[1:]
+                    self._actors.session.on_log(in_flight.get(number), stream, text, number, pid, self.name)
+            if self.queue or not in_flight:
                 self.pump()
 
     def _on_closed(self) -> None:
@@ -177,33 +204,44 @@ class ActorChannel(KeepsOrder):
             (started,) = _STARTED.unpack_from(self._page, 0)
             self._page.close()
             again: list[Task] = []
+            # A sequential actor begins its calls in the order of `in_flight`, the last of them is `started`.
+            begun = self.concurrent or started in self.in_flight
             for number, task in self.in_flight.items():
-                begun = self.concurrent or number <= started
+                charged = begun
+                begun = begun and (self.concurrent or number != started)
                 task.where = None
                 if task.cancelled:
                     self._actors.tasks.fail(task, cancelled(task))
-                elif not begun or task.retries != 0:
-                    if begun and task.retries > 0:
+                elif not charged or task.retries != 0:
+                    if charged and task.retries > 0:
                         task.retries -= 1
                     again.append(task)
                 else:
                     self._interrupted.append(task)
             self.in_flight.clear()
             self.queue.extendleft(reversed(again))
-            self.connect()
+            if self.dead is not None:
+                self.on_dead(self.dead)
+            elif self._interrupted or self.queue:
+                self._connect()
+            self.pump()
+
+    def leave(self) -> None:
+        """No handle is left in this process. Caller has the lock."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            assert self._page is not None
+            self._actors.reactor.remove(connection)
+            self._page.close()
 
     def close(self, error: bytes) -> None:
         """The session has ended."""
         with self._lock:
-            if self._connection is not None:
-                connection, self._connection = self._connection, None
-                self._actors.reactor.remove(connection)
-            self.dead = error
-            for task in [*self.in_flight.values(), *self._interrupted]:
+            self.leave()
+            for task in list(self.in_flight.values()):
                 self._actors.tasks.fail(task, error)
             self.in_flight.clear()
-            self._interrupted.clear()
-            self.pump()
+            self.on_dead(error)
 
 
 class Actors:
@@ -217,14 +255,26 @@ class Actors:
         self.reactor = session.reactor
         self._channels: dict[bytes, ActorChannel] = {}
         self._owned: set[bytes] = set()
+        self._self: Entry | None = None
 
-    def channel(self, actor: bytes, name: str, concurrent: bool) -> ActorChannel:
-        """The channel to `actor`, one for all its handles in this process."""
-        with self.lock:
-            channel = self._channels.get(actor)
-            if channel is None:
-                channel = self._channels[actor] = ActorChannel(self, actor, name, concurrent)
-            return channel
+    def channel(self, entry: Entry, handle: dict[str, Any]) -> ActorChannel:
+        """The channel to the actor of `entry`, one for all its handles in this process. Caller has the lock."""
+        channel = self._channels.get(entry.id)
+        if channel is None:
+            channel = self._channels[entry.id] = ActorChannel(self, entry, handle)
+        return channel
+
+    def entry_of(self, actor: bytes) -> Entry:
+        """The entry that counts this process's handles to `actor`. Caller has the lock."""
+        hosted = self.session.hosted_actor
+        if hosted is None or hosted[0] != actor:
+            return self.session.objects.entry_of(actor)
+        if self._self is None:
+            # An actor that held itself would never end: its own handles are not counted by the node.
+            self._self = Entry(actor, owned=False)
+            self._self.known = True
+            self._self.count = 1
+        return self._self
 
     def new_entry(self, actor: bytes, arguments: tuple[Entry, ...]) -> Entry:
         """The entry that counts the handles of an actor made here: like an object's, known to the node at once.
@@ -238,6 +288,12 @@ class Actors:
             self.session.objects.publish_new(entry, arguments)
         return entry
 
+    def on_forgotten(self, oid: bytes) -> None:
+        """This process has no handle any more. Caller has the lock."""
+        channel = self._channels.pop(oid, None)
+        if channel is not None:
+            channel.leave()
+
     def on_freed(self, oid: bytes) -> bool:
         """Nobody has a handle any more: a non-detached actor ends after the calls it has. True if it is one."""
         if oid not in self._owned:
@@ -246,22 +302,48 @@ class Actors:
         self.tell(("actor_unreferenced", oid))
         return True
 
-    def on_channel(self, actor: bytes, *fields: Any) -> None:
-        self._channels[actor].on_channel(*fields)
+    def on_channel(self, actor: bytes, worker: int, socket_fd: int, page_fd: int) -> None:
+        """The node has introduced us to the actor's process."""
+        connection = Connection(socket.socket(fileno=socket_fd))
+        page = mmap.mmap(page_fd, mmap.PAGESIZE, prot=mmap.PROT_READ)
+        os.close(page_fd)
+        with self.lock:
+            channel = self._channels.get(actor)
+            if channel is not None:
+                channel.on_channel(worker, connection, page)
+                return
+        connection.close()  # the last handle was dropped meanwhile
+        page.close()
 
     def on_restarting(self, actor: bytes, text: str) -> None:
-        self._channels[actor].on_restarting(text)
+        """The actor's process died, and it restarts."""
+        channel = self._channels.get(actor)
+        if channel is not None:
+            channel.on_restarting(text)
 
     def on_dead(self, actor: bytes, kind: str, cause: Any) -> None:
-        """The node's last word: `cause` is a text, or the packed error that the constructor raised."""
-        channel = self._channels.get(actor)
-        if channel is None:
-            return
-        if kind == "error":
-            channel.on_dead(cause)
-            return
-        error: RustRayError = ActorDiedError(f"Actor {channel.name} is dead: {cause}")
-        channel.on_dead(failures.typed(error))
+        """The node's last word.
+
+        Parameters
+        ----------
+        kind: what `cause` is: "text"; "error", the packed error of every call; "constructor", the packed error
+            that the constructor raised.
+        """
+        with self.lock:
+            if actor in self._owned:
+                # It will not be started again: what its constructor was given is needed no more.
+                self.session.objects.let_contents_go(actor)
+            channel = self._channels.get(actor)
+            if channel is None:
+                return
+            if kind == "error":
+                channel.on_dead(cause)
+            elif kind == "constructor":
+                told = f"Actor {channel.name} is dead: its constructor failed. {failures.unpack(cause)}"
+                channel.on_dead(failures.typed(ActorDiedError(told, actor_id=actor), cause))
+            else:
+                told = f"Actor {channel.name} is dead: {cause}"
+                channel.on_dead(failures.typed(ActorDiedError(told, actor_id=actor)))
 
     def fail_all(self, error: bytes) -> None:
         """The session has ended."""

@@ -17,7 +17,8 @@ from rustray import runtime_env as runtime_envs
 from rustray import serialization
 from rustray.driver import cells, launch
 from rustray.driver import session as session_module
-from rustray.driver.actor_class import ActorClass, ActorHandle, check_actor_class
+from rustray.driver.actor_class import ActorClass, check_actor_class
+from rustray.driver.actor_handle import ActorHandle
 from rustray.driver.environment import driver_place
 from rustray.driver.generator import ObjectRefGenerator
 from rustray.driver.output import print_log

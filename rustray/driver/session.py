@@ -23,7 +23,7 @@ from rustray.driver.reactor import Awaited, Reactor
 from rustray.driver.submitter import Submitter
 from rustray.driver.task import Task
 from rustray.driver.tasks import Tasks
-from rustray.errors import RustRayError, SessionError
+from rustray.errors import RustRayError, SessionError, TaskCancelledError
 from rustray.wire.frames import Connection, Message
 
 LEND_AFTER_S = 0.002
@@ -82,6 +82,8 @@ class Session:
         """In a worker: the task that the calling thread runs (`worker.context.Running`)."""
         self.hosted_actor: tuple[bytes, dict[str, Any]] | None = None
         self.assigned_resources: dict[str, float] = {}
+        self.cancelled_calls: set[tuple[int, int]] = set()
+        """Calls of the hosted actor, by client and number, that were cancelled while they ran."""
         self.lend: Callable[[], contextlib.AbstractContextManager[Any]] | None = None
         """In a worker: entered while it waits for others, so that its slot may be used meanwhile."""
         self.on_tick: list[Callable[[], None]] = []
@@ -118,6 +120,7 @@ class Session:
             "actor_channel": self._on_actor_channel,
             "actor_restarting": self.actors.on_restarting,
             "actor_dead": self.actors.on_dead,
+            "actor_log": self._on_actor_log,
         }
         self.reactor.add(self._node, self._on_messages, self._on_closed)
         if hello is not None:
@@ -173,6 +176,18 @@ class Session:
             raise failures.unpack(value)
         return value
 
+    def flush(self) -> bool:
+        """Send what the node's socket had no room for; True when nothing is left."""
+        return self._node.flush()
+
+    def check_not_cancelled(self, client: int, number: int, name: str) -> None:
+        """TaskCancelledError when the call of the hosted actor that has returned just now was cancelled."""
+        if self.cancelled_calls and (client, number) in self.cancelled_calls:
+            self.cancelled_calls.discard((client, number))
+            error = TaskCancelledError.of(name)
+            error.of_task = number  # type: ignore[attr-defined]
+            raise error
+
     def wait(self, awaited: Awaited, timeout: float | None = None) -> bool:
         """`reactor.wait`, lending the slot of this worker if it takes longer than a moment."""
         if self.lend is None or awaited.ready:
@@ -221,6 +236,9 @@ class Session:
 
     def _on_actor_channel(self, actor: bytes, worker: int) -> None:
         self.actors.on_channel(actor, worker, self.take_fd(), self.take_fd())
+
+    def _on_actor_log(self, stream: str, text: str, pid: int, name: str) -> None:
+        self.on_log(None, stream, text, 0, pid, name)
 
     def on_log(
         self, task: Task | None, stream: str, text: str, _number: int, pid: int, name: str | None = None

@@ -25,6 +25,7 @@ class Task:
     returns: the number of results; of a stream -1, on a lease less one for each object that has come already.
     entries: the results.
     pins: entries counted until the task has answered (Rule 3).
+    queued: whether it took its place in an actor's queue before its arguments were known.
     weight: about how many bytes its message has.
     where: the lease or channel it was sent on, None while it waits here.
     retries: how often it may be run again, -1 without end.
@@ -41,6 +42,7 @@ class Task:
         "options",
         "parent",
         "pins",
+        "queued",
         "retries",
         "returns",
         "stream",
@@ -70,9 +72,10 @@ class Task:
         self.pins: tuple[Entry, ...] = ()
         self.entries: tuple[Entry, ...] = NO_RESULT
         self.missing = 0
+        self.queued = False
         self.weight = 256
         self.where: Any = None
-        self.parent: int = 0
+        self.parent: tuple[int, int] | None = None
         self.cancelled = False
         self.stream: Stream | None = None
 

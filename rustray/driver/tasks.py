@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 _SETTLE_DROPS_EVERY = 256
 VISIT_EVERY = 64
 """Tasks after which a thread that submits looks for answers itself."""
-COUNT_EVERY_S = 0.5
+COUNT_EVERY_S = 0.1
+"""Well below the half second of a sample (`node.monitor`), so that rates made of it are even."""
 MULTIPLE, FINISHED = 4, 5
 """Result kinds beyond VALUE, BLOCK and ERROR: one of several results, and the end of a stream."""
 
@@ -60,8 +61,8 @@ class Tasks:
         self.finished = 0
         self.failed = 0
         self._counted = (0, 0, 0.0)
-        self.children: dict[int, set[Task]] = {}
-        """Unfinished tasks by the number of the task, run by this worker, that submitted them."""
+        self.children: dict[tuple[int, int], set[Task]] = {}
+        """Unfinished tasks by the lease and number of the task, run by this worker, that submitted them."""
 
     def next_number(self) -> int:
         """A number that no task or put of this process has had."""
@@ -107,9 +108,9 @@ class Tasks:
             result = ObjectRefGenerator(task.stream, task)
         parent = self._session.running()
         if parent is not None and parent.number:
-            task.parent = parent.number
+            task.parent = parent.channel.lease, parent.number
             with objects.lock:
-                self.children.setdefault(parent.number, set()).add(task)
+                self.children.setdefault(task.parent, set()).add(task)
         if task.deps:
             self._enqueue_when_known(task)
         else:
@@ -263,7 +264,7 @@ class Tasks:
                 siblings.discard(task)
                 if not siblings:
                     del self.children[task.parent]
-            task.parent = 0
+            task.parent = None
         if task.pins and not (keep and task.retries != 0):
             # What lies in the store may be lost: its task keeps its arguments, to be run again.
             pins, task.pins = task.pins, ()
@@ -282,7 +283,7 @@ class Tasks:
         return True
 
     def count(self, now: float) -> None:
-        """Tell the node, about twice a second, how many tasks have ended since it was told last."""
+        """Tell the node, up to ten times a second, how many tasks have ended since it was told last."""
         finished, failed, then = self._counted
         more, more_failed = self.finished - finished, self.failed - failed
         if (more or more_failed) and now - then >= COUNT_EVERY_S:
@@ -332,8 +333,8 @@ class Tasks:
             else:
                 task.target.interrupt(task, force, recursive)
 
-    def cancel_children(self, parent: int) -> None:
-        """Stop what the task numbered `parent`, run by this worker, has submitted."""
+    def cancel_children(self, parent: tuple[int, int]) -> None:
+        """Stop what the task `parent` (lease, number), run by this worker, has submitted."""
         for task in list(self.children.get(parent, ())):
             self.cancel(task, False, True)
 

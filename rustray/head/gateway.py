@@ -16,9 +16,11 @@ from typing import Any
 
 from rustray import runtime_env as runtime_envs
 from rustray import serialization
-from rustray.driver.actor_class import ActorHandle, ClassFacts, create_actor
+from rustray.driver.actor_class import ClassFacts, create_actor
+from rustray.driver.actor_handle import ActorHandle, ActorMethod
 from rustray.driver.entry import BLOCK, ERROR, PENDING, VALUE, Entry
 from rustray.driver.environment import driver_place
+from rustray.driver.methods import Method
 from rustray.driver.objects import INLINE_LIMIT, inline, packed_size
 from rustray.driver.refs import ObjectRef
 from rustray.driver.remote_function import scheduling_class
@@ -201,7 +203,10 @@ class Gateway:
 
     def learn_class_facts(self, digest: bytes, told: list[Any]) -> ClassFacts:
         """Keep what a worker has told of the class `digest`."""
-        facts = ClassFacts(*told)
+        name, methods, asynchronous = told
+        facts = ClassFacts(
+            name, {method: _method(fields) for method, fields in methods.items()}, asynchronous
+        )
         if len(self._class_facts) < MAX_FUNCTIONS:
             self._class_facts[digest] = facts
         return facts
@@ -214,7 +219,7 @@ class Gateway:
         kwargs: Mapping[str, Any],
         options: Mapping[str, Any],
     ) -> ActorHandle:
-        """Create an actor. For a named one, arguments that are refs must be ready: its thread would wait."""
+        """Create an actor. ActorAlreadyExistsError."""
         self._check_room()
         handle = create_actor(
             self._session,
@@ -248,15 +253,16 @@ class Gateway:
         """Call a method: the ids of its results."""
         self._check_room()
         handle = self._actor(actor)
-        try:
-            bound = getattr(handle, method)
-        except AttributeError as error:
-            raise OptionError(str(error)) from None
+        methods = handle._handle["methods"]
+        if method not in methods:
+            known = ", ".join(sorted(name for name in methods if not name.startswith("_")))
+            raise OptionError(f"The actor has no method {method!r}; it has {known or 'none'}.")
+        about = _method(methods[method])
         if returns is not None:
-            bound = bound.options(num_returns=returns)
-        elif bound._returns < 0:
+            about = about._replace(returns=returns)
+        elif about.returns < 0:
             raise OptionError(f"{method}() is a generator: give num_returns, the number of values it yields.")
-        return self._keep(_listed(bound.remote(*args, **kwargs)))
+        return self._keep(_listed(ActorMethod(handle, method, about).remote(*args, **kwargs)))
 
     def kill_actor(self, actor: bytes, restart: bool) -> None:
         """End an actor at once."""
@@ -323,6 +329,11 @@ class Gateway:
             raise ObjectLostError(read_summary(entry.payload).message, object_id=entry.id)
         payload = entry.payload
         return payload if type(payload) is tuple else (payload, ())
+
+
+def _method(fields: Sequence[Any]) -> Method:
+    # To retry by its type what a method raised, its owner would have to unpickle that, and the types.
+    return Method(*fields)._replace(retry_exceptions=False)
 
 
 def _listed(submitted: Any) -> list[ObjectRef]:

@@ -7,7 +7,7 @@ messages on their links. No I/O and no clock here: `now` and `wall` are given.
 from __future__ import annotations
 
 import marshal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from rustray.cluster import commands, facts
@@ -16,10 +16,12 @@ from rustray.driver import failures
 from rustray.errors import (
     ActorAlreadyExistsError,
     ActorNotFoundError,
+    InfeasibleError,
     OptionError,
     RustRayError,
     SessionError,
 )
+from rustray.model import ids
 from rustray.model.resources import Resources
 from rustray.scheduler import events
 from rustray.scheduler.actions import Grant, Infeasible, Revoke
@@ -27,6 +29,8 @@ from rustray.scheduler.core import Scheduler
 
 Send = Callable[[tuple[Any, ...]], None]
 
+ERRORS_KEPT = 1_000
+"""Errors of dead actors; of older ones only the cause is told."""
 NO_CLIENT = 0
 """Stands for the head itself where it holds a lease: that of an actor."""
 
@@ -52,8 +56,9 @@ class Head:
         self._names: dict[bytes, str] = {}
         self._waiting: dict[bytes, set[int]] = {}
         self._callers: dict[bytes, set[int]] = {}
-        self._starting: dict[bytes, int] = {}
-        self._errors: dict[bytes, bytes] = {}
+        self._owned: dict[int, set[bytes]] = {}
+        self._errors: dict[bytes, tuple[str, bytes]] = {}
+        self._ended_jobs: set[int] = set()
         self._last_job = 0
         self.metrics: Callable[[float], list[dict[str, Any]]] = lambda _since: []
 
@@ -112,7 +117,15 @@ class Head:
         ended = self._apply(commands.end_job(job, self._wall(), "its driver has ended"))
         for actor in ended.get("killed", ()):
             self._tell_dead(actor)
-        self._step(events.JobEnded(job))
+        self._ended_jobs.add(job)
+        self._forget_job(job)
+
+    def _forget_job(self, job: int) -> None:
+        """A detached actor of the job may still submit tasks of the job's classes."""
+        lives = any(at.job == job and at.state != facts.DEAD for at in self.state.actors.values())
+        if job in self._ended_jobs and not lives:
+            self._ended_jobs.discard(job)
+            self._step(events.JobEnded(job))
 
     def _on_class(self, _node: str, key: bytes, job: int, spec: dict[str, Any]) -> None:
         self._names[key] = spec["name"]
@@ -134,6 +147,9 @@ class Head:
     def _on_client_gone(self, _node: str, client: int) -> None:
         self._step(events.ClientGone(client))
         self._clients.pop(client, None)
+        for actor in self._owned.pop(client, ()):
+            if not self._specs[actor]["detached"]:
+                self._fail_actor(actor, "the process that created it has ended", restart=False)
         for callers in (*self._waiting.values(), *self._callers.values()):
             callers.discard(client)
 
@@ -145,8 +161,9 @@ class Head:
             "Ask for less, or add a node that has it."
         )
         if action.client == NO_CLIENT:
-            actor = action.key
-            self._fail_actor(actor, f"it cannot be placed: {text}", restart=False)
+            error = InfeasibleError(f"Actor {self._specs[action.key]['name']} can never be placed: {text}")
+            self._keep_error(action.key, "error", failures.typed(error))
+            self._fail_actor(action.key, f"it cannot be placed: {text}", restart=False)
         else:
             self._to(action.client, ("infeasible", action.key, action.client, text))
 
@@ -175,15 +192,25 @@ class Head:
         self._specs[actor] = spec
         self._waiting[actor] = set()
         self._callers[actor] = set()
+        self._owned.setdefault(client, set()).add(actor)
         if request:
             self._to(client, ("answer", client, request, True, (actor, spec["handle"])))
         total = resources_of(spec["resources"])
         self._step(events.ClassAdded(actor, 0 if spec["detached"] else job, spec["name"], total, pinned=True))
-        self._step(events.Demand(actor, NO_CLIENT, 1))
+        if spec["complete"]:
+            self._step(events.Demand(actor, NO_CLIENT, 1))
+
+    def _on_actor_arguments(self, _node: str, actor: bytes, args: Any, deps: Any) -> None:
+        """The arguments of its constructor are known."""
+        spec = self._specs.get(actor)
+        if spec is not None:
+            spec.update(args=args, deps=deps)
+            self._step(events.Demand(actor, NO_CLIENT, 1))
 
     def _refuse_actor(
         self, client: int, request: int, actor: bytes, spec: dict[str, Any], result: dict[str, Any]
     ) -> None:
+        self._to(client, ("actor_over", actor))
         if result["error"] == "name_taken" and spec["get_if_exists"]:
             other = result["actor"]
             self._to(client, ("answer", client, request, True, (other, self._specs[other]["handle"])))
@@ -199,12 +226,16 @@ class Head:
         if request:
             self._to(client, ("answer", client, request, False, failures.typed(error)))
         else:
-            self._errors[actor] = failures.typed(error)
+            self._keep_error(actor, "error", failures.typed(error))
+
+    def _keep_error(self, actor: bytes, kind: str, packed: bytes) -> None:
+        self._errors[actor] = kind, packed
+        while len(self._errors) > ERRORS_KEPT:
+            del self._errors[next(iter(self._errors))]
 
     def _start_actor(self, grant: Grant) -> None:
         actor = grant.key
         record = self.state.actors[actor]
-        self._starting[actor] = grant.lease
         spec = self._specs[actor]
         self._links[grant.node](("start_actor", grant.lease, actor, record.job, spec))
 
@@ -214,8 +245,7 @@ class Head:
             return
         result = self._apply(commands.actor_alive(actor, record.incarnation, node, worker, 0))
         if "error" in result:
-            self._links[node](("stop_actor", actor, False, result["message"]))
-            return
+            return  # it has died meanwhile, and is being stopped
         waiting, self._waiting[actor] = self._waiting[actor], set()
         for client in waiting:
             self._connect(client, record)
@@ -224,12 +254,13 @@ class Head:
         self._callers[record.id].add(client)
         self._links[record.node](("actor_place", client, record.id))
 
-    def _on_connect_actor(self, node: str, client: int, actor: bytes) -> None:
+    def _on_connect_actor(self, node: str, client: int, actor: bytes, lost: int) -> None:
+        """`lost` is the worker that the client's channel led to before: it is dead, told or not."""
         self._clients[client] = node
         record = self.state.actors.get(actor)
         if record is None or record.state == facts.DEAD:
-            self._tell_dead(actor, [client])
-        elif record.state == facts.ALIVE:
+            self._say_dead(client, actor)
+        elif record.state == facts.ALIVE and record.worker != lost:
             self._connect(client, record)
         else:
             self._waiting[actor].add(client)
@@ -237,24 +268,25 @@ class Head:
                 self._to(client, ("actor_restarting", client, actor, record.cause))
 
     def _on_actor_failed(self, _node: str, actor: bytes, packed: bytes) -> None:
-        """Its constructor raised: another try would raise again."""
-        self._errors[actor] = packed
-        self._fail_actor(actor, "its constructor raised an exception", restart=False)
+        """Its constructor raised, or an argument of it failed: another try would fail again."""
+        self._keep_error(actor, "constructor", packed)
+        self._fail_actor(actor, "its constructor failed", restart=False)
 
     def _on_actor_ended(self, _node: str, actor: bytes, text: str) -> None:
-        self._fail_actor(actor, text, restart=False)
+        """It ends itself, when it has finished what it does."""
+        self._fail_actor(actor, text, restart=False, stop=False)
 
     def _on_actor_exited(self, _node: str, actor: bytes, _worker: int, kind: str, text: str) -> None:
         self._fail_actor(actor, f"its worker {text}", restart=kind != "killed")
 
-    def _fail_actor(self, actor: bytes, cause: str, restart: bool) -> None:
+    def _fail_actor(self, actor: bytes, cause: str, restart: bool, stop: bool = True) -> None:
         record = self.state.actors.get(actor)
         if record is None or record.state == facts.DEAD:
             return
         result = self._apply(commands.actor_failed(actor, record.incarnation, cause, self._wall(), restart))
-        self._after_failure(actor, result)
+        self._after_failure(actor, result, stop)
 
-    def _after_failure(self, actor: bytes, result: dict[str, Any]) -> None:
+    def _after_failure(self, actor: bytes, result: dict[str, Any], stop: bool = True) -> None:
         callers, self._callers[actor] = self._callers.get(actor, set()), set()
         if result.get("state") == facts.RESTARTING:
             record = self.state.actors[actor]
@@ -264,24 +296,28 @@ class Head:
             self._step(events.Demand(actor, NO_CLIENT, 0))
             self._step(events.Demand(actor, NO_CLIENT, 1))
         else:
-            self._tell_dead(actor, [*callers, *self._waiting.pop(actor, ())])
+            self._tell_dead(actor, stop, callers)
 
-    def _tell_dead(self, actor: bytes, clients: list[int] | None = None) -> None:
-        record = self.state.actors.get(actor)
-        if clients is None:
-            clients = [*self._callers.pop(actor, ()), *self._waiting.pop(actor, ())]
-        cause = record.cause if record is not None else "it is not known here, or died long ago"
-        packed = self._errors.get(actor)
-        for client in clients:
-            if packed is not None:
-                self._to(client, ("actor_dead", client, actor, "error", packed))
-            else:
-                self._to(client, ("actor_dead", client, actor, "text", cause))
+    def _tell_dead(self, actor: bytes, stop: bool = True, callers: Iterable[int] = ()) -> None:
+        """The last of an actor: all who may call it learn why, and its process ends if it still runs (`stop`)."""
+        owner = ids.owner_of(actor)
+        for client in {owner, *callers, *self._callers.pop(actor, ()), *self._waiting.pop(actor, ())}:
+            self._say_dead(client, actor)
+        self._owned.get(owner, set()).discard(actor)
         self._step(events.Demand(actor, NO_CLIENT, 0))
-        if self._specs.pop(actor, None) is not None:
+        record = self.state.actors.get(actor)
+        if self._specs.pop(actor, None) is not None and record is not None:
             for link in self._links.values():
-                link(("stop_actor", actor, False, cause))
+                if stop:
+                    link(("stop_actor", actor, False, record.cause))
                 link(("actor_over", actor))
+            self._forget_job(record.job)
+
+    def _say_dead(self, client: int, actor: bytes) -> None:
+        record = self.state.actors.get(actor)
+        cause = record.cause if record is not None else "it is not known here, or died long ago"
+        kind, told = self._errors.get(actor, ("text", cause))
+        self._to(client, ("actor_dead", client, actor, kind, told))
 
     def _on_kill_actor(self, _node: str, actor: bytes, no_restart: bool) -> None:
         record = self.state.actors.get(actor)
@@ -298,10 +334,10 @@ class Head:
         record = self.state.actors.get(actor)
         if record is None or record.state == facts.DEAD or record.detached:
             return
-        if record.state == facts.ALIVE:
-            self._links[record.node](("stop_actor", actor, True, "no handle of it is left"))
-        else:
-            self._fail_actor(actor, "no handle of it is left", restart=False)
+        alive, node = record.state == facts.ALIVE, record.node
+        self._fail_actor(actor, "no handle of it is left", restart=False, stop=not alive)
+        if alive:
+            self._links[node](("stop_actor", actor, True, ""))
 
     # -- questions -------------------------------------------------------------------------------------
 

@@ -86,6 +86,8 @@ class NodeAgent:
         self.classes: dict[bytes, dict[str, Any]] = {}
         self.leases: dict[int, tuple[WorkerProcess, int, bytes]] = {}
         self.actors: dict[bytes, WorkerProcess] = {}
+        self._detached: dict[bytes, int] = {}
+        """Jobs of the detached actors: what their workers need of the job is kept when its driver has gone."""
         self._gpus = GpuSlots(int(resources.get("GPU", 0)))
         self.store = StoreService(loop, object_store_memory, os.path.join(folder, "spill"), self.send)
         self.pool = WorkerPool(fork, self._adopt, os.path.join(folder, "logs"))
@@ -104,7 +106,9 @@ class NodeAgent:
             "counts": self._on_counts,
             "staying": self._on_staying,
             "create_actor": self._on_create_actor,
-            "connect_actor": lambda c, actor: self.head(("connect_actor", c, actor)),
+            "connect_actor": lambda c, actor, lost: self.head(("connect_actor", c, actor, lost)),
+            "actor_arguments": lambda c, actor, args, deps: self.head(("actor_arguments", actor, args, deps)),
+            "actor_log": lambda c, owner, *fields: self.send(owner, ("actor_log", *fields)),
             "kill_actor": lambda c, actor, no_restart: self.head(("kill_actor", actor, no_restart)),
             "actor_unreferenced": lambda c, actor: self.head(("actor_unreferenced", actor)),
             "actor_ready": self._on_actor_ready,
@@ -246,9 +250,17 @@ class NodeAgent:
         for worker in list(self.pool.workers.values()):
             if worker.setting.job == job and not self._is_detached(worker):
                 self.pool.kill(worker, "job", "was stopped because its job has ended")
+        self._sweep_job(job)
 
     def _is_detached(self, worker: WorkerProcess) -> bool:
-        return worker.actor is not None and bool(self.classes.get(worker.actor, {}).get("detached"))
+        """Whether it is a detached actor, or runs a task for one."""
+        if worker.actor is not None:
+            return worker.actor in self._detached
+        served = [self.clients.get(client) for client in worker.leases.values()]
+        return any(
+            client is not None and client.worker is not None and client.worker.actor in self._detached
+            for client in served
+        )
 
     # -- leases ----------------------------------------------------------------------------------------
 
@@ -368,14 +380,17 @@ class NodeAgent:
 
     def _sweep_job(self, job: int) -> None:
         at = self.jobs.get(job)
-        if at is not None and at.driver not in self.clients:
+        if at is not None and at.driver not in self.clients and job not in self._detached.values():
             if not any(worker.setting.job == job for worker in self.pool.workers.values()):
                 del self.jobs[job]
 
     # -- actors ----------------------------------------------------------------------------------------
 
     def _on_create_actor(self, client: int, request: int, actor: bytes, spec: dict[str, Any]) -> None:
-        self.head(("create_actor", client, request, actor, self.clients[client].job, spec))
+        job = self.clients[client].job
+        if spec["detached"]:
+            self._detached[actor] = job
+        self.head(("create_actor", client, request, actor, job, spec))
 
     def _on_start_actor(self, lease: int, actor: bytes, job: int, spec: dict[str, Any]) -> None:
         if job not in self.jobs:
@@ -411,6 +426,7 @@ class NodeAgent:
 
     def _on_actor_over(self, actor: bytes) -> None:
         self.classes.pop(actor, None)
+        self._detached.pop(actor, None)
 
     # -- questions -------------------------------------------------------------------------------------
 

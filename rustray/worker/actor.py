@@ -2,39 +2,69 @@
 
 from __future__ import annotations
 
-import inspect
+import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from rustray import serialization
+from rustray.actor import ActorExit
 from rustray.driver import failures
 from rustray.driver.entry import ERROR, Entry
+from rustray.driver.methods import CALL, READY, TERMINATE
+from rustray.error_packing import pack_error
 from rustray.errors import TaskCancelledError
-from rustray.worker.context import Running, running
-from rustray.worker.executor import ActorExit, Answer, Exit
+from rustray.model import ids
+from rustray.worker.context import Running
+from rustray.worker.executor import Answer, Exit
 
 if TYPE_CHECKING:
-    import asyncio
-
     from rustray.worker.channel import Channel
     from rustray.worker.process import Worker
 
-TERMINATE = "__ray_terminate__"
-"""The method every actor has: ends it after the calls before it."""
+Call = tuple[Any, ...]
+"""A call as it arrives: number, method, args, deps, returns."""
 
 
-class _NoChannel:
-    """Stands for the submitter of the constructor: the node hears of its outcome instead."""
+class ConcurrentCalls(Protocol):
+    """Runs calls beside each other: `worker.threads`, `worker.coroutines`."""
+
+    def start(self) -> None:
+        """The constructor begins."""
+
+    def serve(self) -> None:
+        """The constructor has returned. May keep the main thread for good."""
+
+    def take(self, channel: Channel, calls: list[Call]) -> None:
+        """Calls have arrived."""
+
+    def cancel(self, channel: Channel, number: int) -> bool:
+        """Cancel a call where it can be; False where it runs on."""
+
+    def drop_waiting(self) -> int:
+        """Forget the calls that have not begun; how many."""
+
+
+class OwnerChannel:
+    """Stands for the submitter of the constructor: what it prints goes to the actor's owner, by way of the node.
+
+    So does what the actor's own threads print while no call runs.
+    """
 
     client = 0
+    lease = 0
+
+    def __init__(self, worker: Worker, actor: bytes, name: str) -> None:
+        self._worker = worker
+        self._owner = ids.owner_of(actor)
+        self._name = name
 
     def start(self, number: int) -> None:
-        """Nothing is shared with anybody yet."""
+        """Nobody asks whether the constructor had begun."""
 
     def log(self, stream: str, text: str, number: int) -> None:
-        """What a constructor prints goes to the log file of the worker."""
+        """Pass text on."""
+        self._worker.session.tell(("actor_log", self._owner, stream, text, os.getpid(), self._name))
 
     def flush(self) -> None:
         """Nothing is gathered."""
@@ -45,70 +75,94 @@ class ActorHost:
 
     Parameters
     ----------
-    spec: "code" (the pickled class), "name", "args", "deps", "concurrency", "asynchronous".
+    spec: "code" (the pickled class), "name", "args", "deps", "concurrency", "groups", "asynchronous".
     """
 
     def __init__(self, worker: Worker, actor: bytes, spec: dict[str, Any]) -> None:
-        self._worker = worker
+        self.worker = worker
         self.id = actor
         self.spec = spec
         self.name: str = spec["name"]
         self.instance: Any = None
-        self.creation_channel: Any = _NoChannel()
+        self.creation_channel: Any = OwnerChannel(worker, actor, self.name)
         self.creation_message = (0, "__init__", spec["args"], spec["deps"], 1)
-        self._concurrency: int = spec["concurrency"]
-        self._threads: ThreadPoolExecutor | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._coroutines: dict[tuple[int, int], asyncio.Task[None]] = {}
-        self._started = threading.Event()
-        self._early: list[tuple[Channel, list[tuple[Any, ...]]]] = []
+        self.background = Running(self.creation_channel, 0, self.name)
+        """Whom a print belongs to when no call runs."""
+        self._calls = self._concurrent_calls(spec)
+        self._constructed = False
+        self._early: list[tuple[Channel, list[Call]]] = []
         self._unfinished = 0
         self._leaving = False
+        self._ended = False
         self._lock = threading.Lock()
 
-    # -- the constructor -------------------------------------------------------------------------------
+    def _concurrent_calls(self, spec: dict[str, Any]) -> ConcurrentCalls | None:
+        at_once = {"": spec["concurrency"], **spec["groups"]}
+        if spec["asynchronous"]:
+            from rustray.worker.coroutines import Coroutines
 
-    def run(self, channel: Channel, message: tuple[Any, ...]) -> None:
-        """Run a message of the worker's queue in the main thread: the constructor, or a method."""
-        if self.instance is None:
+            return Coroutines(self, at_once)
+        if spec["concurrency"] > 1 or spec["groups"]:
+            from rustray.worker.threads import Threads
+
+            return Threads(self, at_once)
+        return None
+
+    # -- the main thread -------------------------------------------------------------------------------
+
+    def run(self, channel: Channel, message: Call) -> None:
+        """Run a message of the worker's queue in the main thread: the constructor, or a call in turn."""
+        if not self._constructed:
             self._construct(message)
             return
         number, method = message[0], message[1]
         task = Running(channel, number, f"{self.name}.{method}")
-        self._worker.run_task(channel, message, task, self._method)
+        self.worker.run_task(channel, message, task, self.method)
 
-    def _construct(self, message: tuple[Any, ...]) -> None:
-        worker = self._worker
+    def _construct(self, message: Call) -> None:
+        worker = self.worker
         lent: list[Entry] = []
         try:
-            cls = serialization.deserialize(self.spec["code"])
-            positional, kwargs = worker.executor.arguments(message[2], message[3], lent)
-            if self.spec["asynchronous"]:
-                self._start_loop()
-            self.instance = cls(*positional, **kwargs)
-            del positional, kwargs
+            if self._calls is not None:
+                self._calls.start()
+            self._make_instance(message, lent)
+        except ActorExit:
+            self.leave(Exit(f"its constructor called exit_actor() (pid {os.getpid()})", 0))
         except BaseException as error:
-            from rustray.error_packing import pack_error
-
             packed = pack_error(error, f"{self.name}.__init__", pid=worker.session.pid)
             worker.session.tell(("actor_failed", self.id, packed))
             worker.leave(1)
-        borrowed = worker.executor.with_borrowed((0, 0, None), lent)
-        worker.session.tell(("actor_ready", self.id, borrowed[4] if len(borrowed) > 4 else []))
-        if self._loop is None and self._concurrency > 1:
-            self._threads = ThreadPoolExecutor(self._concurrency, "rustray-actor")
-        self._worker._current = None
+        finally:
+            worker.end_output(self.background)
+        answer = worker.executor.with_borrowed((0, 0, None), lent)
+        worker.session.tell(("actor_ready", self.id, answer[4] if len(answer) > 4 else []))
+        worker.constructed()
+        if self._calls is None:
+            self._constructed = True
+            return
         with self._lock:
-            self._started.set()
+            self._constructed = True
             early, self._early = self._early, []
-        for channel, tasks in early:
-            self.take(channel, tasks)
-        if self._loop is not None:
-            self._run_loop()
+        for channel, calls in early:
+            self.take(channel, calls)
+        self._leave_if_idle()
+        self._calls.serve()
 
-    def _method(self, name: str) -> Callable[..., Any]:
+    def _make_instance(self, message: Call, lent: list[Entry]) -> None:
+        # A frame of its own: its arguments are gone before it is looked what is still borrowed.
+        cls = serialization.deserialize(self.spec["code"])
+        positional, kwargs = self.worker.executor.arguments(message[2], message[3], lent)
+        self.instance = cls(*positional, **kwargs)
+
+    def method(self, name: str) -> Callable[..., Any]:
+        """The bound method that a call names."""
+        name = name.partition("@")[0]
         if name == TERMINATE:
             return self._terminate
+        if name == READY:
+            return lambda: True
+        if name == CALL:
+            return lambda function, *args, **kwargs: function(self.instance, *args, **kwargs)
         try:
             found: Callable[..., Any] = getattr(self.instance, name)
         except AttributeError:
@@ -120,141 +174,77 @@ class ActorHost:
 
     # -- concurrent calls ------------------------------------------------------------------------------
 
-    def take(self, channel: Channel, tasks: list[tuple[Any, ...]]) -> bool:
+    def take(self, channel: Channel, calls: list[Call]) -> bool:
         """Take calls that arrived; False when the main thread is to run them one after another."""
-        if self._concurrency == 1 and not self.spec["asynchronous"]:
+        if self._calls is None:
             return False
         with self._lock:
-            if not self._started.is_set():
-                self._early.append((channel, tasks))
+            if self._ended:
+                return True  # they fail with the actor
+            if not self._constructed:
+                self._early.append((channel, calls))
                 return True
-            self._unfinished += len(tasks)
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._start_coroutines, channel, tasks)
-        else:
-            assert self._threads is not None
-            for message in tasks:
-                self._threads.submit(self._run_in_thread, channel, message)
+            self._unfinished += len(calls)
+        self._calls.take(channel, calls)
         return True
-
-    def _run_in_thread(self, channel: Channel, message: tuple[Any, ...]) -> None:
-        number, method = message[0], message[1]
-        task = Running(channel, number, f"{self.name}.{method}")
-        channel.start(number)
-        token = running.set(task)
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            return self._method(method)(*args, **kwargs)
-
-        try:
-            answer, spent = self._worker.executor.run(channel, message, call, task.name)
-        except Exit as end:
-            channel.answer(end.answer, 0.0)
-            channel.flush()
-            self._worker.leave(end.code)
-            return
-        finally:
-            running.reset(token)
-        self._worker._end_output(task)
-        channel.answer(answer, spent)
-        channel.flush()
-        self._one_done()
-
-    def _one_done(self) -> None:
-        with self._lock:
-            self._unfinished -= 1
-            if self._unfinished == 0 and self._leaving:
-                self._worker.leave(0)
-
-    # -- coroutines ------------------------------------------------------------------------------------
-
-    def _start_loop(self) -> None:
-        import asyncio
-
-        self._loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(self._loop)
-
-    def _run_loop(self) -> None:
-        import asyncio
-
-        assert self._loop is not None
-        self._slots = asyncio.Semaphore(self._concurrency)
-        self._loop.run_forever()
-
-    def _start_coroutines(self, channel: Channel, tasks: list[tuple[Any, ...]]) -> None:
-        assert self._loop is not None
-        for message in tasks:
-            key = (channel.lease, message[0])
-            task = self._loop.create_task(self._run_coroutine(channel, message))
-            self._coroutines[key] = task
-            task.add_done_callback(lambda _task, key=key: self._coroutines.pop(key, None))  # type: ignore[misc]
-
-    async def _run_coroutine(self, channel: Channel, message: tuple[Any, ...]) -> None:
-        import asyncio
-        import time
-
-        executor = self._worker.executor
-        number, method, args, deps, returns = message
-        task = Running(channel, number, f"{self.name}.{method}")
-        lent: list[Entry] = []
-        start = time.perf_counter()
-        try:
-            async with self._slots:
-                running.set(task)
-                channel.start(number)
-                if deps or type(args) is tuple and args and args[0] == 2:
-                    # Arguments in the store may have to be waited for; the loop must go on meanwhile.
-                    assert self._loop is not None
-                    positional, kwargs = await self._loop.run_in_executor(
-                        None, executor.arguments, args, deps, lent
-                    )
-                else:
-                    positional, kwargs = executor.arguments(args, deps, lent)
-                value = self._method(method)(*positional, **kwargs)
-                if inspect.isawaitable(value):
-                    value = await value
-                if inspect.isasyncgen(value):
-                    count = 0
-                    async for item in value:
-                        executor.send_item(channel, number, count, item, task.name)
-                        count += 1
-                    answer: Answer = (number, 5, count)
-                else:
-                    answer = executor.results(value, channel, number, returns, task.name)
-            del positional, kwargs, value
-        except asyncio.CancelledError:
-            answer = (number, ERROR, failures.typed(TaskCancelledError.of(task.name)))
-        except BaseException as error:
-            positional = kwargs = value = None
-            try:
-                answer = executor.failure(error, channel, number, task.name)
-            except Exit as end:
-                channel.answer(end.answer, 0.0)
-                self._worker.flush()
-                self._worker.leave(end.code)
-        if lent:
-            answer = executor.with_borrowed(answer, lent)
-        self._worker._end_output(task)
-        channel.answer(answer, 0.0 if self._unfinished > 1 else time.perf_counter() - start)
-        if self._unfinished > 1:
-            assert self._loop is not None
-            self._loop.call_soon(channel.flush)
-        else:
-            channel.flush()
-        self._one_done()
 
     def cancel(self, channel: Channel, number: int) -> bool:
-        """Cancel a call that runs as a coroutine; False when it is not one."""
-        task = self._coroutines.get((channel.lease, number))
-        if task is None or self._loop is None:
+        """Cancel a concurrent call that waits or is a coroutine; False when it is not one."""
+        if self._calls is None:
             return False
-        self._loop.call_soon_threadsafe(task.cancel)
+        with self._lock:
+            for of, calls in self._early:
+                for call in calls:
+                    if of is channel and call[0] == number:
+                        calls.remove(call)
+                        channel.answer(self.cancelled(call), 0.0)
+                        channel.flush()
+                        return True
+        return self._calls.cancel(channel, number)
+
+    def cancelled(self, call: Call) -> Answer:
+        """The answer of a cancelled call."""
+        name = f"{self.name}.{call[1].partition('@')[0]}"
+        return call[0], ERROR, failures.typed(TaskCancelledError.of(name))
+
+    def answered(self, count: int = 1) -> None:
+        """That many concurrent calls have ended."""
+        with self._lock:
+            self._unfinished -= count
+        if self._leaving:
+            self._leave_if_idle()
+
+    # -- the end ---------------------------------------------------------------------------------------
+
+    def exit_when_idle(self) -> bool:
+        """No handle is left: end after the calls that have arrived. False when the main thread sees to it."""
+        if self._calls is None:
+            return False
+        self._leaving = True
+        self._leave_if_idle()
         return True
 
-    def exit_when_idle(self) -> None:
-        """No handle is left: end after the calls that have arrived."""
+    def end_by(self, end: Exit) -> None:
+        """A concurrent call has asked for the end: those that run are finished, those that wait are dropped."""
+        if end.code:
+            self.leave(end)
+        assert self._calls is not None
         with self._lock:
-            self._leaving = True
-            idle = self._unfinished == 0
-        if idle and (self._loop is not None or self._threads is not None):
-            self._worker.leave(0)
+            first, self._ended, self._leaving = not self._ended, True, True
+        if first:
+            self.worker.session.tell(("actor_ended", self.id, end.text))
+            self.answered(1 + self._calls.drop_waiting())
+        else:
+            self.answered()
+
+    def _leave_if_idle(self) -> None:
+        with self._lock:
+            idle = self._leaving and self._constructed and self._unfinished == 0
+        if idle:
+            self.worker.leave(0)
+
+    def leave(self, end: Exit) -> NoReturn:
+        """End now. With status 0 it has ended itself and is not started again, as in Ray."""
+        if end.code == 0:
+            self.worker.session.tell(("actor_ended", self.id, end.text))
+        self.worker.leave(end.code)

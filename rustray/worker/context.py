@@ -6,13 +6,14 @@ import contextvars
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from rustray.worker.actor import OwnerChannel
     from rustray.worker.channel import Channel
 
 
 class Running(NamedTuple):
     """The task that this thread or coroutine runs, and the channel it came by."""
 
-    channel: Channel
+    channel: Channel | OwnerChannel
     number: int
     name: str
 

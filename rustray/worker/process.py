@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from rustray.driver import failures
 from rustray.driver import session as session_module
@@ -90,8 +90,8 @@ class Worker:
         session_module.set_current(self.session)
         self.session.start(timeout=60.0)
         self.info = self.session.info
-        sys.stdout = TaskStream("stdout", sys.stdout, lambda: self._current)  # type: ignore[assignment,arg-type]
-        sys.stderr = TaskStream("stderr", sys.stderr, lambda: self._current)  # type: ignore[assignment,arg-type]
+        sys.stdout = TaskStream("stdout", sys.stdout, self._prints_for)  # type: ignore[arg-type]
+        sys.stderr = TaskStream("stderr", sys.stderr, self._prints_for)  # type: ignore[arg-type]
         while True:
             try:
                 self._serve()
@@ -121,6 +121,14 @@ class Worker:
             else:
                 self.run_task(channel, message, self._current, self._load)
 
+    def _prints_for(self) -> Running | None:
+        """Whom text belongs to that no task of its own thread has printed."""
+        return self._current or (self.actor.background if self.actor is not None else None)
+
+    def constructed(self) -> None:
+        """The constructor of the actor has returned."""
+        self._current = None
+
     def _load(self, function: bytes) -> Callable[..., Any]:
         return self.executor.function(function)
 
@@ -142,22 +150,25 @@ class Worker:
                 value = target(*args, **kwargs)
             finally:
                 self._interruptible = False
+            self.session.check_not_cancelled(channel.client, message[0], task.name)
             return self._each(value) if message[4] < 0 and hasattr(value, "__iter__") else value
 
         try:
             answer, spent = self.executor.run(channel, message, call, task.name)
         except Exit as end:
-            self._end_output(task)
+            self.end_output(task)
+            if self.actor is not None:
+                self.actor.leave(end)
             self.give_back(None)
+            assert end.answer is not None
             channel.answer(end.answer, 0.0)
-            self.flush()
             self.leave(end.code)
         finally:
             self._interruptible = False
             running.reset(token)
         self._current = None
         self._cancelled = None
-        self._end_output(task)
+        self.end_output(task)
         self._durations[function] = spent
         channel.answer(answer, spent)
 
@@ -175,7 +186,8 @@ class Worker:
             yield value
             del value
 
-    def _end_output(self, task: Running) -> None:
+    def end_output(self, task: Running) -> None:
+        """The task has ended: what is left of its last line goes out."""
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TaskStream):
                 stream.end_of(task)
@@ -239,6 +251,7 @@ class Worker:
 
     def _on_closed(self, channel: Channel) -> None:
         self.channels.pop(channel.lease, None)
+        self.session.cancelled_calls = {at for at in self.session.cancelled_calls if at[0] != channel.client}
         with self.lock:
             kept = [at for at in self.queue if at[0] is not channel]
             self.queue.clear()
@@ -248,9 +261,23 @@ class Worker:
 
     def _cancel(self, channel: Channel, number: int, recursive: bool) -> None:
         if recursive:
-            self.session.tasks.cancel_children(number)
+            self.session.tasks.cancel_children((channel.lease, number))
         if self.actor is not None and self.actor.cancel(channel, number):
             return
+        if self._cancel_queued(channel, number):
+            return
+        if self.actor is not None:
+            # As in Ray, an actor's code is not interrupted: its state would be left half-changed.
+            self.session.cancelled_calls.add((channel.client, number))
+            return
+        with self.lock:
+            current = self._current
+            if current is None or current.channel is not channel or current.number != number:
+                return
+            self._cancelled = number
+        self._interrupt_main()
+
+    def _cancel_queued(self, channel: Channel, number: int) -> bool:
         with self.lock:
             for at in self.queue:
                 if at[0] is channel and at[1][0] == number:
@@ -258,12 +285,8 @@ class Worker:
                     error = failures.typed(TaskCancelledError.of(self.executor.name_of(at[1][1])))
                     channel.answer((number, ERROR, error), 0.0)
                     channel.flush()
-                    return
-            current = self._current
-            if current is None or current.channel is not channel or current.number != number:
-                return
-            self._cancelled = number
-        self._interrupt_main()
+                    return True
+        return False
 
     def _interrupt_main(self) -> None:
         if hasattr(signal, "pthread_kill"):
@@ -318,7 +341,11 @@ class Worker:
 
     def _pass_on_log(self, stream: str, text: str, name: str, pid: int, task: Any) -> None:
         # A nested task's text goes up to whoever submitted the task that submitted it.
-        current = self._current
+        parent = task.parent if task is not None else None
+        if parent is not None and parent[0] in self.channels:
+            self.channels[parent[0]].log(stream, text, parent[1])
+            return
+        current = self._prints_for()
         if current is not None:
             current.channel.log(stream, text, current.number)
 
@@ -347,21 +374,24 @@ class Worker:
             self._on_exit_when_idle()
 
     def _on_exit_when_idle(self) -> None:
+        if self.actor is not None and self.actor.exit_when_idle():
+            return
         self._exit_when_idle = True
-        if self.actor is not None:
-            self.actor.exit_when_idle()
         self._wake()
 
     def _server_is_gone(self) -> None:
         # Nobody could take a result any more; the zygote that would reap us is gone too.
         os._exit(1)
 
-    def leave(self, code: int) -> None:
+    def leave(self, code: int) -> NoReturn:
         """End this process after sending what is gathered."""
+        self.flush()
         deadline = time.monotonic() + 5.0
-        for channel in list(self.channels.values()):
-            while not channel.connection.flush() and time.monotonic() < deadline:
-                time.sleep(0.001)
+        connections = [channel.connection for channel in list(self.channels.values())]
+        while not all([*map(Connection.flush, connections), self.session.flush()]):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.001)
         with contextlib.suppress(Exception):  # a user's exit handler must not keep the process
             import atexit
 

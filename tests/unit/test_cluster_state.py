@@ -28,7 +28,9 @@ def cluster(*more: Command) -> ClusterState:
 
 
 def register(actor: bytes = A, **more: Any) -> Command:
-    return commands.register_actor(actor, more.pop("job", 1), "Counter", b"spec", 2.0, **more)
+    return commands.register_actor(
+        actor, more.pop("job", 1), "Counter", b"spec", more.pop("time", 2.0), **more
+    )
 
 
 def alive(actor: bytes = A, incarnation: int = 0, node: str = "n1") -> Command:
@@ -270,6 +272,15 @@ def test_what_is_over_is_forgotten_oldest_first(monkeypatch: pytest.MonkeyPatch)
     assert list(facts.to_dict()["results"]) == ["op-17", "op-18", "op-19"]
 
 
+def test_a_detached_actor_may_make_actors_after_its_driver_has_gone() -> None:
+    facts = cluster()
+    facts.apply(*register(A, detached=True))
+    facts.apply(*commands.end_job(1, 5.0))
+    assert facts.apply(*register(B)) == {"incarnation": 0}
+    facts.apply(*commands.kill_actor(A, "kill", 6.0))
+    assert error(facts, register(bytes(16))) == "job_ended"
+
+
 # -- replay and snapshots
 
 
@@ -293,6 +304,7 @@ def random_log(seed: int, length: int) -> list[Command]:
                 register(
                     actor,
                     job=job,
+                    time=time,
                     name=pick(["", "x", "y"]),
                     detached=rng.random() < 0.3,
                     max_restarts=pick([-1, 0, 2]),
@@ -319,7 +331,8 @@ def check(facts: ClusterState) -> None:
         assert held.max_restarts < 0 or held.restarts <= held.max_restarts
         assert not held.name or held.state == DEAD or facts.names[held.namespace, held.name] == held.id
         if held.state != DEAD and not held.detached:
-            assert facts.jobs[held.job].end is None
+            end = facts.jobs[held.job].end
+            assert end is None or held.created >= end  # made by a detached actor that goes on
         if held.state == ALIVE:
             assert facts.nodes[held.node].removed is None
 

@@ -1,0 +1,25 @@
+"""What `ray.util` has and programs use: a pool of actors, the names of actors, serializers of one's own classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rustray.driver.session import current
+from rustray.serialization import deregister_serializer, register_serializer
+from rustray.util.actor_pool import ActorPool
+
+__all__ = ["ActorPool", "deregister_serializer", "list_named_actors", "register_serializer"]
+
+
+def list_named_actors(all_namespaces: bool = False) -> list[Any]:
+    """The names of the living named actors, sorted.
+
+    Parameters
+    ----------
+    all_namespaces: give {"name": ..., "namespace": ...} for those of every namespace, not of this job's only.
+    """
+    session = current()
+    found = sorted(session.query("actor_names", None if all_namespaces else session.info["namespace"]))
+    if all_namespaces:
+        return [{"name": name, "namespace": namespace} for namespace, name in found]
+    return [name for _namespace, name in found]
