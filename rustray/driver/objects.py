@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 INLINE_LIMIT = 100 * 1024
 """Bytes; a value from this size on lies in shared memory (Ray's limit too)."""
 
+KEEP_SLOT_S = 0.1
+"""Seconds for which a task keeps its slot while an argument that exists is brought to it."""
+
 _PRIMITIVES = frozenset({int, float, str, bytes, bool, type(None)})
 
 Packed = bytes | tuple[bytes, tuple[bytes, ...]]
@@ -68,8 +71,7 @@ class ObjectTable:
         """The entry of `oid`, made when this process sees the id for the first time. Caller has `lock`."""
         entry = self._entries.get(oid)
         if entry is None:
-            entry = self._entries[oid] = Entry(oid, owned=False)
-            entry.known = True
+            entry = self._enter(oid)
             lent = getattr(self._lending, "entries", None)
             if lent is None:
                 # Read from an object that we hold: our hold reaches the node before that one's release.
@@ -83,6 +85,22 @@ class ObjectTable:
                 lent.append(entry)
         return entry
 
+    def _enter(self, oid: bytes) -> Entry:
+        """An entry for an id that the table does not have (any more)."""
+        task = self._lineage.get(oid)
+        if task is None:
+            entry = Entry(oid, owned=False)
+            entry.known = True
+        else:
+            # Ours: its references had all left this process. Its task must not make another one.
+            entry = next(entry for entry in task.entries if entry.id == oid)
+        self._entries[oid] = entry
+        return entry
+
+    def _remove(self, entry: Entry) -> None:
+        if self._entries.get(entry.id) is entry:
+            del self._entries[entry.id]
+
     @contextmanager
     def lending(self, lent: list[Entry]) -> Iterator[None]:
         """While arguments are read: refs in them are pinned by their sender until the task answers."""
@@ -94,6 +112,9 @@ class ObjectTable:
 
     def borrowed(self, lent: list[Entry]) -> list[bytes]:
         """The ids of `lent` still referred to here: the sender makes a hold for each (Rule 3)."""
+        if self.view_dropped:
+            with self.lock:
+                self._tell_unread(self._ended_views())
         self.settle_drops()
         kept = []
         with self.lock:
@@ -102,7 +123,7 @@ class ObjectTable:
                     entry.held = 1
                     kept.append(entry.id)
                 elif entry.count == 0 and not entry.held:
-                    self._entries.pop(entry.id, None)
+                    self._forget(entry)
         return kept
 
     def pin(self, entries: Iterable[Entry]) -> None:
@@ -149,23 +170,25 @@ class ObjectTable:
 
     def _forget(self, entry: Entry) -> None:
         # No local reference is left. A pending entry goes when it settles: its task still names it.
-        if entry.state == PENDING and entry.owned:
-            return
-        if entry.reading:
-            entry.reading = False
-            self._session.tell(("unread", entry.id))
-        while entry.held:
-            self._release.append(entry.id)
-            entry.held -= 1
-        if entry.known or not entry.owned:
-            self._entries.pop(entry.id, None)
-            self._session.actors.on_forgotten(entry.id)
-        contains, entry.contains = entry.contains, ()
-        entry.payload = None
-        for inner in contains:
-            inner.count -= 1
-            if inner.count == 0:
-                self._forget(inner)
+        unreferenced = [entry]
+        for entry in unreferenced:  # which grows meanwhile: what an object contains comes after it
+            if entry.state == PENDING and entry.owned:
+                continue
+            if entry.reading:
+                entry.reading = False
+                self._session.tell(("unread", entry.id))
+            while entry.held:
+                self._release.append(entry.id)
+                entry.held -= 1
+            if entry.known or not entry.owned:
+                self._remove(entry)
+                self._session.actors.on_forgotten(entry.id)
+            contains, entry.contains = entry.contains, ()
+            entry.payload = None
+            for inner in contains:
+                inner.count -= 1
+                if inner.count == 0:
+                    unreferenced.append(inner)
 
     def escape(self, refs: Sequence[ObjectRef]) -> tuple[Entry, ...]:
         """The entries of `refs`, made known to the node, because they are about to leave this process."""
@@ -219,10 +242,7 @@ class ObjectTable:
             if contains:
                 inner = []
                 for oid in contains:
-                    found = self._entries.get(oid)
-                    if found is None:
-                        found = self._entries[oid] = Entry(oid, owned=False)
-                        found.known = True
+                    found = self._entries.get(oid) or self._enter(oid)
                     found.held += 1
                     found.count += 1
                     inner.append(found)
@@ -337,15 +357,27 @@ class ObjectTable:
         """The values of `refs` in order, read-only views of shared memory where they are big."""
         self.settle_drops()
         entries = [ref._entry for ref in refs]
-        self.wait_for(entries, timeout)
-        return [self.value_of(entry) for entry in entries]
+        try:
+            self.wait_for(entries, timeout)
+            return [self.value_of(entry) for entry in entries]
+        except BaseException:
+            with self.lock:
+                self._tell_unread(entries)
+            raise
 
     def fetch(self, entry: Entry) -> None:
-        """Block until an argument may be read. It is there already, so the slot is kept meanwhile."""
+        """Block until an argument may be read. It is there already, so the slot is kept for a while.
+
+        One that is lost is made again, perhaps by a task that waits for this very slot.
+        """
+        session = self._session
         while entry.state == PENDING or entry.state == BLOCK and not entry.reading:
             self.want([entry])
-            self._session.reactor.wait(entry if entry.state == PENDING else _Readable(entry))
-            self._session.check_open()
+            awaited = entry if entry.state == PENDING else _Readable(entry)
+            if not session.reactor.wait(awaited, KEEP_SLOT_S):
+                session.check_open()
+                session.wait(awaited)
+            session.check_open()
 
     def wait_for(self, entries: Sequence[Entry], timeout: float | None) -> None:
         """Block until every entry may be read; GetTimeoutError when `timeout` seconds run out first."""
@@ -410,22 +442,29 @@ class ObjectTable:
         A value that has just been stored counts as read from one call to the next but one, so that who gets it
         at once need not ask where it is.
         """
-        dropped, unread = self.view_dropped, []
         with self.lock:
-            while dropped:
-                entry = dropped.popleft()
-                entry.views -= 1
-                entry.count -= 1
-                if entry.count == 0:
-                    self._forget(entry)
-                else:
-                    unread.append(entry)
-            unread += self._fresh_before
+            self._tell_unread([*self._ended_views(), *self._fresh_before])
             self._fresh_before, self._fresh = self._fresh, []
-            for entry in unread:
-                if entry.views == 0 and entry.reading:
-                    entry.reading = False
-                    self._session.tell(("unread", entry.id))
+
+    def _ended_views(self) -> list[Entry]:
+        """Count down the views that have been collected; gives what they were of. Caller has `lock`."""
+        dropped, ended = self.view_dropped, []
+        while dropped:
+            entry = dropped.popleft()
+            entry.views -= 1
+            entry.count -= 1
+            if entry.count == 0:
+                self._forget(entry)
+            else:
+                ended.append(entry)
+        return ended
+
+    def _tell_unread(self, entries: Iterable[Entry]) -> None:
+        """Those of `entries` that nothing here looks at may be moved. Caller has `lock`."""
+        for entry in entries:
+            if entry.views == 0 and entry.reading:
+                entry.reading = False
+                self._session.tell(("unread", entry.id))
 
     def wait(
         self, refs: Sequence[ObjectRef], num_returns: int, timeout: float | None
@@ -433,7 +472,7 @@ class ObjectTable:
         """The first `num_returns` ready refs in their order, and all others."""
         self.settle_drops()
         entries = [ref._entry for ref in refs]
-        self.want(entries)
+        self.want(entry for entry in entries if entry.state == PENDING)
         session = self._session
         session.check_open()
         with self.lock:
@@ -458,8 +497,10 @@ class ObjectTable:
 
     def when_ready(self, entry: Entry, call: Callable[[], object]) -> None:
         """Have `call()` run once, in whatever thread, when `entry` is settled."""
-        self.want([entry])
+        self._session.check_open()
         with self.lock:
+            if entry.state == PENDING:
+                self.want([entry])
             if entry.state == PENDING:
                 entry.add_waiter(call)
                 return
