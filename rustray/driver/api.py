@@ -221,6 +221,11 @@ def _make_remote(target: Any, options: dict[str, Any]) -> Any:
         return ActorClass(target, ActorOptions.build(options))
     if isinstance(target, RemoteFunction | ActorClass):
         raise OptionError(f"{target!r} is remote already; use .options(...) to change its options.")
+    if inspect.iscoroutinefunction(target):
+        raise OptionError(
+            f"async def {target.__name__}() cannot be a task: call asyncio.run({target.__name__}()) in a plain "
+            "function, or make it a method of an actor, which runs many of them at once."
+        )
     if not callable(target):
         raise OptionError(f"@rustray.remote is for functions and classes, not for a {type(target).__name__}.")
     return RemoteFunction(target, TaskOptions.build(options))
@@ -337,7 +342,8 @@ def kill(actor: ActorHandle, *, no_restart: bool = True) -> None:
         raise ValueError(
             f"kill() takes an actor's handle, not a {type(actor).__name__}; cancel() is for tasks."
         )
-    current().tell(("kill_actor", actor._entry.id, no_restart))
+    current().check_open()
+    actor._channel.kill(no_restart)
 
 
 def get_actor(name: str, namespace: str | None = None) -> ActorHandle:

@@ -108,7 +108,6 @@ class Session:
             "lease": self._on_lease,
             "revoke": self.leases.on_revoke,
             "infeasible": self.leases.on_infeasible,
-            "feasible": self.leases.on_feasible,
             "lease_lost": self.leases.on_lease_lost,
             "block": self._on_answer,
             "full": self._on_answer,

@@ -106,7 +106,7 @@ class SchedulingClass:
         self.idle = 0
         self.asked = 0
         self.estimate: float | None = None
-        self.infeasible: bytes | None = None
+        self.over: bytes | None = None
         self.false_starts = 0
 
     def enqueue(self, task: Task) -> None:
@@ -116,9 +116,9 @@ class SchedulingClass:
         length = len(queue)
         if self.idle or length % BATCH == 0 or length + len(self.leases) > self.asked < MAX_DEMAND:
             with self._lock:
-                if self.infeasible is not None:
+                if self.over is not None:
                     queue.remove(task)
-                    self._submitter.tasks.fail(task, self.infeasible)
+                    self._submitter.tasks.fail(task, self.over)
                     return
                 if self.leases:
                     self.pump()
@@ -130,6 +130,8 @@ class SchedulingClass:
         if outstanding > self.asked and self.asked < MAX_DEMAND:
             self.asked = min(1 << (outstanding - 1).bit_length(), MAX_DEMAND)
             self._submitter.tell(*self._submitter.spare(), ("demand", self.key, self.asked))
+        if self.queue and not self.leases:
+            self._submitter.waiting.add(self)
 
     def spare(self) -> list[Message]:
         """What tells the node that idle leases may go to others. Caller has the lock."""
@@ -208,6 +210,8 @@ class Submitter:
         self.tell = session.tell
         self._classes: dict[bytes, SchedulingClass] = {}
         self._leases: dict[int, Lease] = {}
+        self.waiting: set[SchedulingClass] = set()
+        """Those that had tasks and no lease when they were last looked at."""
         self._functions: dict[bytes, tuple[bytes, str]] = {}
         self._functions_at: dict[int, set[bytes]] = {}
 
@@ -252,6 +256,7 @@ class Submitter:
             self._leases[lease_id] = lease
             target.leases.append(lease)
             target.idle += 1
+            self.waiting.discard(target)
             self._session.reactor.add(
                 connection,
                 lambda messages: self._on_messages(lease, messages),
@@ -277,18 +282,16 @@ class Submitter:
         return [message for target in idle for message in target.spare()]
 
     def on_infeasible(self, key: bytes, text: str) -> None:
-        """No node could ever run this class: its tasks fail now."""
+        """No node could ever run this class: its tasks fail now. A node that can may come, so later ones ask again."""
         target = self._classes[key]
         error = failures.typed(InfeasibleError(f"Task {target.name}() can never be scheduled: {text}"))
         with self.lock:
-            target.infeasible = error
+            target.asked = 0
+            self.tell(("demand", key, 0))
+            self.waiting.discard(target)
             queued, target.queue = list(target.queue), deque()
             for task in queued:
                 self.tasks.fail(task, error)
-
-    def on_feasible(self, key: bytes) -> None:
-        """A node has joined that can run this class."""
-        self._classes[key].infeasible = None
 
     def on_lease_lost(self, lease_id: int, kind: str, text: str) -> None:
         """The worker is dead, and this is how it died."""
@@ -332,6 +335,8 @@ class Submitter:
             if target.queue:
                 target.pump()
                 target.ask()
+            elif self.waiting and not lease.in_flight and (offer := target.spare()):
+                self.tell(*offer)
 
     def _on_done(self, lease: Lease, results: list[Any], elapsed: float) -> None:
         target, in_flight, tasks = lease.target, lease.in_flight, self.tasks
@@ -455,7 +460,7 @@ class Submitter:
             for target in self._classes.values():
                 queued, target.queue = list(target.queue), deque()
                 target.leases.clear()
-                target.infeasible = error
+                target.over = error
                 for task in queued:
                     self.tasks.fail(task, error)
 

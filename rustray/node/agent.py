@@ -103,6 +103,7 @@ class NodeAgent:
             "blocked": lambda c: self._lent(c, "worker_blocked"),
             "unblocked": lambda c: self._lent(c, "worker_unblocked"),
             "kill_worker": self._on_kill_worker,
+            "setup_failed": self._on_setup_failed,
             "counts": self._on_counts,
             "staying": self._on_staying,
             "create_actor": self._on_create_actor,
@@ -344,6 +345,11 @@ class NodeAgent:
         worker = self.clients[client].worker
         if worker is not None and not worker.leases and worker.doom is None:
             self.pool.put_idle(worker)
+
+    def _on_setup_failed(self, client: int, text: str) -> None:
+        worker = self.clients[client].worker
+        if worker is not None:
+            self.pool.kill(worker, "setup", f"could not be set up: {text}")
 
     def _on_counts(self, _client: int, finished: int, failed: int) -> None:
         self.finished += finished

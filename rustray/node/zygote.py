@@ -17,6 +17,7 @@ import socket
 import sys
 from typing import Any, NoReturn
 
+from rustray.errors import RustRayError
 from rustray.wire.frames import Connection, ConnectionClosed
 
 _PR_SET_PDEATHSIG = 1
@@ -119,7 +120,11 @@ def _become_worker(fd: int, place: dict[str, Any]) -> NoReturn:
         if place["runtime_env"]:
             from rustray import runtime_env
 
-            runtime_env.apply(place["runtime_env"])
+            try:
+                runtime_env.apply(place["runtime_env"])
+            except RustRayError as error:
+                Connection(socket.socket(fileno=fd)).send([("setup_failed", str(error))])
+                raise
         sys.argv = ["rustray-worker"]
         from rustray.worker import process
 
