@@ -22,8 +22,8 @@ from rustray.traceback_text import frames_text, traceback_text
 
 
 class ErrorSummary(NamedTuple):
-    """A packed error as text. `function_name` and `traceback` are "" for errors of RustRay's own;
-    `type_name` and `message` are of the exception raised, "" if it could not travel."""
+    """A packed error as text: type and message of the exception, "" if it could not travel; the function that
+    raised it, "" for errors of RustRay's own; the traceback of that, or of what caused it, else ""."""
 
     function_name: str
     type_name: str
@@ -95,10 +95,16 @@ def unpack_task_error(data: bytes) -> TaskError:
 
 def read_summary(data: bytes) -> ErrorSummary:
     """What a packed error tells without being rebuilt: nothing is unpickled, nobody's code runs."""
-    fields, _callers, _cause, (type_name, message) = marshal.loads(data)
+    fields, callers, _cause, (type_name, message) = marshal.loads(data)
     if fields is None:
-        return ErrorSummary("", type_name, message, "")
+        return ErrorSummary("", type_name, message, read_summary(callers).traceback if callers else "")
     return ErrorSummary(fields[0], type_name, message, fields[1])
+
+
+def error_text(data: bytes) -> str:
+    """What `str` gives of the exception that `unpack_error` would make, without making it."""
+    fields, callers, _cause, (_type_name, message) = marshal.loads(data)
+    return message if fields is None else str(_task_error(fields, callers, b""))
 
 
 def _summary(error: BaseException | None) -> tuple[str, str]:

@@ -339,7 +339,7 @@ class Actors:
             if kind == "error":
                 channel.on_dead(cause)
             elif kind == "constructor":
-                told = f"Actor {channel.name} is dead: its constructor failed. {failures.unpack(cause)}"
+                told = f"Actor {channel.name} is dead: its constructor failed. {failures.text(cause)}"
                 channel.on_dead(failures.typed(ActorDiedError(told, actor_id=actor), cause))
             else:
                 told = f"Actor {channel.name} is dead: {cause}"

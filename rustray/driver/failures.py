@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from rustray.error_packing import pack_system_error, unpack_error
+from rustray.error_packing import error_text, pack_system_error, unpack_error
 from rustray.errors import ObjectLostError, OwnerDiedError
 from rustray.task_error import TaskError, plain
 
 typed = pack_system_error
 unpack = unpack_error
+text = error_text
 
 
 def cause_of(payload: bytes) -> BaseException | None:

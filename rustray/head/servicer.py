@@ -243,10 +243,6 @@ class RustRayServicer(rustray_pb2_grpc.RustRayServicer):  # type: ignore[misc]
                     raise errors.OptionError(f"The class cannot be used: {error.type_name}: {error.message}")
                 _pickle, buffers = await self._in_thread(gateway.parts, ref)
                 facts = gateway.learn_class_facts(digest, json.loads(bytes(buffers[0])))
-            if "name" in options:
-                refs = [arg for arg in (*args, *kwargs.values()) if isinstance(arg, ObjectRef)]
-                if refs:
-                    await self._known(gateway, refs, len(refs))
             async with session.order:
                 handle = await self._in_thread(gateway.create_actor, facts, code, args, kwargs, options)
         return _actor_reply(handle)

@@ -47,9 +47,12 @@ def arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> pb.Arguments:
 
 
 class Client:
+    opened_here: list[Client] = []
+
     def __init__(self, **fields: Any) -> None:
         self.opened = self.call("OpenSession", pb.OpenSessionRequest(**fields))
         self.session = self.opened.session
+        self.opened_here.append(self)
 
     def call(self, method: str, request: Any, timeout: float = WAIT_S) -> Any:
         return getattr(STUB, method)(request, metadata=TOKEN, timeout=timeout)
@@ -126,6 +129,7 @@ class Client:
         self.call("ReleaseObjects", self.make("ReleaseObjects", ids=ids))
 
     def close(self) -> None:
+        self.opened_here.remove(self)
         self.call("CloseSession", self.make("CloseSession"))
 
 
@@ -303,7 +307,8 @@ def check_actors() -> None:
     found, text = refused(client.create, "builtins:len")
     assert found == Code.INVALID_ARGUMENT and "class" in text
     failing = client.create(Counter)  # without its argument
-    assert client.error(client.method(failing.actor, "add", 1)).type == "TypeError"
+    told = client.error(client.method(failing.actor, "add", 1))
+    assert told.type == "rustray.errors.ActorDiedError" and "TypeError" in told.traceback, told
     client.release(made.actor)
     assert refused(client.method, made.actor, "add", 1)[0] == Code.NOT_FOUND
     client.close()
@@ -530,7 +535,11 @@ def check_server_unpickles_nothing() -> None:
 
 
 if __name__ == "__main__":
-    globals()[sys.argv[3]]()
-    CHANNEL.close()
+    try:
+        globals()[sys.argv[3]]()
+    finally:
+        for left in list(Client.opened_here):
+            left.close()
+        CHANNEL.close()
     assert "rustray" not in sys.modules
     print("passed")
