@@ -55,6 +55,7 @@ class ActorChannel(KeepsOrder):
         """The actor's process, as a client of its node; after its end the one that was."""
         self._asked = False
         self._pinned = False
+        self._killed = False
         self.dead: bytes | None = None
 
     @property
@@ -78,7 +79,7 @@ class ActorChannel(KeepsOrder):
                 self._drop_cancelled()
                 if self.queue:
                     self._connect()
-            else:
+            elif not self._killed:
                 self._send_queue(self._connection)
             if self._pinned is not bool(self.in_flight or self.queue or self._interrupted):
                 self._pin_or_unpin()
@@ -128,6 +129,12 @@ class ActorChannel(KeepsOrder):
             self._asked = True
             self._actors.tell(("connect_actor", self.id, self.worker))
 
+    def kill(self, no_restart: bool) -> None:
+        """Have the actor killed. Calls made from now on are for its successor, if it has one."""
+        with self._lock:
+            self._killed = True
+            self._actors.tell(("kill_actor", self.id, no_restart))
+
     def interrupt(self, task: Task, force: bool, recursive: bool) -> None:
         """Cancel a call that has been sent. Caller has the lock."""
         if self._connection is not None:
@@ -138,7 +145,7 @@ class ActorChannel(KeepsOrder):
     def on_channel(self, worker: int, connection: Connection, page: mmap.mmap) -> None:
         """The actor is up."""
         with self._lock:
-            self._asked = False
+            self._asked = self._killed = False
             self._fail_interrupted("")
             self._connection, self._page, self.worker = connection, page, worker
             self._actors.reactor.add(connection, self._on_messages, self._on_closed)
