@@ -201,7 +201,10 @@ class Server:
         if self._serving is not None:
             self._serving.cancel()
         if self._grpc is not None:
-            self.loop.run_until_complete(self._grpc.stop())
+            try:
+                self.loop.run_until_complete(self._grpc.stop())
+            except Exception:
+                logging.exception("the gRPC service did not stop")  # the workers must end nevertheless
         self.node.close()
         self._zygote.close()
         try:
