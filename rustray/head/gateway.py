@@ -266,7 +266,7 @@ class Gateway:
 
     def kill_actor(self, actor: bytes, restart: bool) -> None:
         """End an actor at once."""
-        self._session.tell(("kill_actor", self._actor(actor)._entry.id, not restart))
+        self._actor(actor)._channel.kill(not restart)
 
     # -- objects ---------------------------------------------------------------------------------------
 
