@@ -26,6 +26,7 @@ class Entry:
     known: whether the node has been told of it (it left this process, or its value lies in the store).
     contains: entries that this object's value refers to, counted as long as this one lives.
     asked: whether a `want` is on its way.
+    no_room: in state ERROR: only for now, the store had no room to bring the value back from disk.
     reading, views: whether the node keeps the block in place for us, and how many live views we have of it.
     task: while pending, the task that makes it; kept for big results, which may have to be made again.
     """
@@ -37,6 +38,7 @@ class Entry:
         "held",
         "id",
         "known",
+        "no_room",
         "owned",
         "payload",
         "reading",
@@ -55,6 +57,7 @@ class Entry:
         self.owned = owned
         self.known = False
         self.asked = False
+        self.no_room = False
         self.reading = False
         self.views = 0
         self.contains: tuple[Entry, ...] = ()

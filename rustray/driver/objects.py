@@ -276,6 +276,15 @@ class ObjectTable:
             elif state == BLOCK:
                 self._session.tell(("unread", oid))  # forgotten meanwhile
 
+    def on_no_room(self, oid: bytes, error: bytes) -> None:
+        """The node's answer to a `want` of what is on disk, while all memory is being read."""
+        with self.lock:
+            entry = self._entries.get(oid)
+            if entry is not None and entry.asked:
+                entry.asked = False
+                entry.no_room = True
+                entry.settle(ERROR, error)
+
     def on_freed(self, oids: Sequence[bytes]) -> None:
         """Nobody refers to these any more: they need not be made again."""
         for oid in oids:
@@ -420,6 +429,9 @@ class ObjectTable:
                     return serialization.deserialize(payload[0], payload[1])
                 return serialization.deserialize(payload)
             if state == ERROR:
+                if entry.no_room:
+                    # The next one who wants it may find room.
+                    entry.no_room, entry.state = False, BLOCK
                 raise failures.unpack(payload)
             parts = self.block_parts(entry)
             if parts is not None:

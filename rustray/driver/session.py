@@ -76,7 +76,8 @@ class Session:
         self.info: dict[str, Any] = {}
         self.ended: RustRayError | None = None
         self.print_log = print_log
-        self.log_sinks: dict[int, LogSink] = {}
+        self.log_sinks: dict[Any, LogSink] = {}
+        """What takes the output of tasks of one function, by the function's key, in place of `print_log`."""
         self.pid = os.getpid()
         self.running: Callable[[], Any] = lambda: None
         """In a worker: the task that the calling thread runs (`worker.context.Running`)."""
@@ -114,6 +115,7 @@ class Session:
             "segment": self._on_segment,
             "unmap": self.blocks.on_unmap,
             "object": self.objects.on_object,
+            "no_room": self.objects.on_no_room,
             "freed": self.objects.on_freed,
             "recover": self.objects.on_recover,
             "actor_channel": self._on_actor_channel,
@@ -243,7 +245,7 @@ class Session:
         self, task: Task | None, stream: str, text: str, _number: int, pid: int, name: str | None = None
     ) -> None:
         """A task has printed."""
-        sink = self.log_sinks.get(task.number, self.print_log) if task is not None else self.print_log
+        sink = self.log_sinks.get(task.function, self.print_log) if task is not None else self.print_log
         if sink is not None:
             sink(stream, text, name or (task.target.name if task is not None else "worker"), pid, task)
 

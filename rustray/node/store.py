@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,14 @@ from rustray.store.ledger import Ledger
 from rustray.store.segments import create_segment, default_capacity, shm_directory
 from rustray.store.spill import SpillDirectory, delete, read_back
 
+log = logging.getLogger(__name__)
+
 Send = Callable[..., None]
+
+PATIENCE_S = 3.0
+"""Seconds for which a request for room is tried again before it is refused: that arrays have been collected and
+references dropped takes a moment to be told."""
+TRY_AGAIN_S = 0.1
 
 
 class StoreService:
@@ -36,14 +44,30 @@ class StoreService:
         self._loop = loop
         self._send = send
         self._directory = shm_directory()
-        self.ledger = Ledger(capacity or default_capacity(self._directory))
+        self._capacity = default_capacity(self._directory)
+        if capacity:
+            space = os.statvfs(self._directory)
+            self._capacity = min(capacity, space.f_bavail * space.f_frsize * 9 // 10)
+            if self._capacity < capacity:
+                log.warning(
+                    "%s has no room for an object store of %.0f MiB, so it has %.0f MiB; the rest goes to disk",
+                    self._directory,
+                    capacity / 2**20,
+                    self._capacity / 2**20,
+                )
+        self.ledger = Ledger(self._capacity)
         self._segments: dict[int, tuple[int, int]] = {}
         self._spill = SpillDirectory(spill_folder)
         self._mapped: dict[int, set[int]] = {}
+        self._clients: set[int] = set()
+        self._delayed: dict[tuple[int, int], tuple[int, float]] = {}
+        """(client, request) of those that wait for room: (size, when they are refused)"""
+        self._unread: dict[tuple[int, bytes], float] = {}
+        """(client, object) of spilled objects for which there is no room now: when that is said"""
         # Faulting in a segment and writing a spill file take long; one thread keeps them in order.
         self._io = ThreadPoolExecutor(1, "rustray-store")
         self.handlers: dict[str, Callable[..., None]] = {
-            "alloc": lambda c, request, size: self.do(self.ledger.reserve(c, request, size)),
+            "alloc": self._on_alloc,
             "seal": lambda c, oid, s, o, n, contains, holder: self.do(
                 self.ledger.seal(c, oid, s, o, n, tuple(contains), holder)
             ),
@@ -63,13 +87,51 @@ class StoreService:
 
     def connect(self, client: int) -> None:
         """A client has come."""
+        self._clients.add(client)
         self.do(self.ledger.connect(client))
 
     def disconnect(self, client: int) -> None:
         """A client has gone, with all that it held."""
+        self._clients.discard(client)
         self.do(self.ledger.disconnect(client))
         for clients in self._mapped.values():
             clients.discard(client)
+
+    def _on_alloc(self, client: int, request: int, size: int) -> None:
+        actions = self.ledger.reserve(client, request, size)
+        if not (len(actions) == 1 and type(actions[0]) is act.Granted):
+            self._delayed[client, request] = size, self._loop.time() + PATIENCE_S
+        self.do(actions)
+
+    def _on_full(self, action: act.Full) -> None:
+        key = action.client, action.request
+        size, deadline = self._delayed.pop(key, (0, 0.0))
+        if size > self._capacity or self._loop.time() > deadline:
+            self._send(action.client, ("full", action.request, action.text))
+            return
+
+        def again() -> None:
+            if action.client in self._clients:
+                self._delayed[key] = size, deadline
+                self.do(self.ledger.reserve(action.client, action.request, size))
+
+        self._loop.call_later(TRY_AGAIN_S, again)
+
+    def _on_no_room_to_read(self, action: act.Deliver) -> None:
+        key = action.client, action.oid
+        deadline = self._unread.setdefault(key, self._loop.time() + PATIENCE_S)
+
+        def again() -> None:
+            if action.client not in self._clients or not self.ledger.knows(action.oid):
+                self._unread.pop(key, None)
+            elif self._loop.time() < deadline:
+                self.do(self.ledger.want(action.client, action.oid))
+            else:
+                del self._unread[key]
+                error = failures.typed(ObjectStoreFullError(str(action.payload)))
+                self._send(action.client, ("no_room", action.oid, error))
+
+        self._loop.call_later(TRY_AGAIN_S, again)
 
     def _on_map(self, client: int, request: int, segment: int) -> None:
         fd, size = self._segments[segment]
@@ -85,6 +147,8 @@ class StoreService:
             elif kind is act.Freed:
                 self._send(action.owner, ("freed", action.oids))  # type: ignore[union-attr]
             elif kind is act.Granted:
+                if self._delayed:
+                    self._delayed.pop((action.client, action.request), None)  # type: ignore[union-attr]
                 self._send(
                     action.client,  # type: ignore[union-attr]
                     ("block", action.request, action.segment, action.offset, action.size),  # type: ignore[union-attr]
@@ -94,19 +158,22 @@ class StoreService:
 
     def _deliver(self, action: act.Deliver) -> None:
         status, payload = action.status, action.payload
+        if status == act.STORE_FULL:
+            self._on_no_room_to_read(action)
+            return
+        if self._unread:
+            self._unread.pop((action.client, action.oid), None)
         if status == act.IN_BLOCK:
             status = BLOCK
         elif status == act.OWNER_DIED:
             status, payload = ERROR, failures.owner_died(action.oid)
         elif status == act.LOST:
             status, payload = ERROR, failures.object_lost(action.oid)
-        elif status == act.STORE_FULL:
-            status, payload = ERROR, failures.typed(ObjectStoreFullError(str(payload)))
         self._send(action.client, ("object", action.oid, status, payload))
 
     def _do_rare(self, action: act.Action) -> None:
         if isinstance(action, act.Full):
-            self._send(action.client, ("full", action.request, action.text))
+            self._on_full(action)
         elif isinstance(action, act.Recover):
             self._send(action.owner, ("recover", action.oid))
         elif isinstance(action, act.CreateSegment):

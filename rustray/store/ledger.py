@@ -308,6 +308,10 @@ class Ledger:
             "waiting": len(self._room.waiting),
         }
 
+    def knows(self, oid: bytes) -> bool:
+        """Whether there is an entry for the object."""
+        return oid in self._table.entries
+
     def sanity_check(self) -> None:
         """Assert all that must hold between calls."""
         check(self._table)
