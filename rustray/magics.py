@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -36,6 +37,8 @@ class RustRayMagics(Magics):
             "shutdown": (_shutdown, NO_OPTIONS),
         }
         with _short_errors():
+            if not command:
+                raise OptionError(f"%rustray needs an action: {', '.join(commands)}.")
             if command not in commands:
                 raise unknown_name("action of %rustray", command, commands)
             call, known = commands[command]
@@ -71,6 +74,8 @@ def _short_errors() -> Iterator[None]:
         text = f"{type(error).__name__}: {error}"
         error._render_traceback_ = text.splitlines  # type: ignore[attr-defined]
         raise
+    except SyntaxError as error:
+        raise UsageError("".join(traceback.format_exception_only(error))) from None
 
 
 def _init(**given: Any) -> None:
@@ -90,9 +95,9 @@ def _status() -> ClusterStatus:
 
 
 def _dashboard() -> Any:
-    from rustray.dashboard import live
+    from rustray import dashboard
 
-    return live.show()
+    return dashboard.show()
 
 
 def _shutdown() -> None:

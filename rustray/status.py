@@ -53,7 +53,7 @@ class ClusterStatus:
         ]
         if self.memory_total:  # else it has not been measured yet
             told += [
-                ("CPU", f"{self.cpu:.0f} %"),
+                ("CPU load", f"{self.cpu:.0f} %"),
                 ("Memory", f"{_size(self.memory)} of {_size(self.memory_total)}"),
                 ("Tasks", f"{self.tasks_per_s:,.0f} a second"),
             ]
@@ -64,19 +64,19 @@ class ClusterStatus:
         for node in self.nodes:
             state = "" if node.alive else "  (lost)"
             lines.append(f"{node.name}  {node.hostname}{state}")
-            lines += [f"  {name:<14}{used}" for name, used in _amounts(node)]
+            lines += [f"  {name:<18}{used}" for name, used in _amounts(node)]
         lines.append("cluster")
-        lines += [f"  {name:<14}{value}" for name, value in self.facts()]
+        lines += [f"  {name:<18}{value}" for name, value in self.facts()]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        names = list(dict.fromkeys(name for node in self.nodes for name in node.resources))
+        amounts = [dict(_amounts(node)) for node in self.nodes]
+        names = list(dict.fromkeys(name for one in amounts for name in one))
         head = "".join(f"<th>{escape(name)}</th>" for name in ("Node", "Host", *names))
         rows = []
-        for node in self.nodes:
-            amounts = dict(_amounts(node))
+        for node, has in zip(self.nodes, amounts, strict=True):
             cells = [node.name + ("" if node.alive else " (lost)"), node.hostname]
-            cells += [amounts.get(name, "–") for name in names]
+            cells += [has.get(name, "–") for name in names]
             rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
         facts = " · ".join(f"{escape(name)} <b>{escape(value)}</b>" for name, value in self.facts())
         table = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
@@ -115,10 +115,13 @@ def _node(row: dict[str, Any]) -> NodeStatus:
 
 
 def _amounts(node: NodeStatus) -> list[tuple[str, str]]:
-    return [
-        (name, f"{_size(used)} of {_size(total)}" if name == "memory" else f"{used:g} of {total:g} in use")
-        for name, (used, total) in node.resources.items()
-    ]
+    told = []
+    for name, (used, total) in node.resources.items():
+        if name != "memory":
+            told.append((name, f"{used:g} of {total:g} in use"))
+        elif used:  # few tasks ask for memory, and what is used of it is another matter
+            told.append(("memory asked for", f"{_size(used)} of {_size(total)}"))
+    return told
 
 
 def _size(count: float) -> str:

@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from bokeh.models import ColumnDataSource, DatetimeTickFormatter, Div, LayoutDOM
+from bokeh.models import (
+    BasicTicker,
+    ColumnDataSource,
+    DataRange1d,
+    DatetimeTicker,
+    DatetimeTickFormatter,
+    LayoutDOM,
+    NumeralTickFormatter,
+    Range,
+    Range1d,
+)
 from bokeh.plotting import figure, row
 
 SPAN_S = 120
@@ -27,8 +37,7 @@ def resources(source: ColumnDataSource) -> LayoutDOM:
 
 def cpu(source: ColumnDataSource) -> figure:
     """Percent of the machine's cores in use."""
-    plot = _over_time()
-    plot.y_range.end = 100
+    plot = _over_time(Range1d(start=0, end=100))
     _area(plot, source, "cpu", BLUE)
     return plot
 
@@ -43,6 +52,7 @@ def memory(source: ColumnDataSource) -> figure:
 def tasks(source: ColumnDataSource) -> figure:
     """Tasks finished a second."""
     plot = _over_time()
+    plot.yaxis.formatter = NumeralTickFormatter(format="0a")
     _area(plot, source, "tasks", ORANGE)
     return plot
 
@@ -55,13 +65,8 @@ def workers(source: ColumnDataSource) -> figure:
     return plot
 
 
-def captions(told: Sequence[tuple[str, str, str]]) -> Div:
-    """A heading over each panel of a row: name, value, and what goes with it."""
-    return Div(text=captions_html(told), sizing_mode="stretch_width")
-
-
 def captions_html(told: Sequence[tuple[str, str, str]]) -> str:
-    """The text of `captions`."""
+    """A heading over each panel of a row, as HTML: name, value, and what goes with it."""
     parts = [
         f'<div style="flex:1;min-width:0;white-space:nowrap;overflow:hidden">{escape(name)} '
         f'<b class="rustray-{name.lower()}">{escape(value)}</b> <small>{escape(more)}</small></div>'
@@ -73,31 +78,29 @@ def captions_html(told: Sequence[tuple[str, str, str]]) -> str:
     )
 
 
-def _over_time() -> figure:
+def _over_time(values: Range | None = None) -> figure:
     plot = figure(
         height=HEIGHT,
         sizing_mode="stretch_width",
         x_axis_type="datetime",
+        # The newest sample is at the right edge, whether or not there are two minutes of them yet.
+        x_range=DataRange1d(follow="end", follow_interval=SPAN_S * 1000, range_padding=0),
+        y_range=values or DataRange1d(start=0, min_interval=1),
         toolbar_location=None,
         tools="",
         background_fill_alpha=0,
         border_fill_alpha=0,
         outline_line_color=None,
-        min_border_left=34,
+        min_border_left=38,
         min_border_right=8,
     )
-    # The newest sample stays at the right edge, whether or not there are two minutes of them yet.
-    plot.x_range.follow = "end"
-    plot.x_range.follow_interval = SPAN_S * 1000
-    plot.x_range.range_padding = 0
-    plot.y_range.start = 0
-    plot.y_range.min_interval = 1
+    plot.xaxis.ticker = DatetimeTicker(desired_num_ticks=3)
+    plot.yaxis.ticker = BasicTicker(desired_num_ticks=3)
+    plot.xaxis.formatter = DatetimeTickFormatter(seconds="%H:%M:%S", minsec="%H:%M:%S", minutes="%H:%M")
     for axis in plot.axis:
         axis.axis_line_color = axis.major_tick_line_color = GREY
         axis.minor_tick_line_color = None
         axis.major_label_text_color = GREY
-        axis.ticker.desired_num_ticks = 3
-    plot.xaxis.formatter = DatetimeTickFormatter(seconds="%H:%M:%S", minsec="%H:%M:%S", minutes="%H:%M")
     plot.xgrid.grid_line_color = None
     plot.ygrid.grid_line_color = GREY
     plot.ygrid.grid_line_alpha = 0.25

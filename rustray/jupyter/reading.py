@@ -34,12 +34,12 @@ class CellCode:
     kernel_call: int
 
 
-def read_cell(source: str) -> CellCode:
+def read_cell(source: str, file: str) -> CellCode:
     """Look at a cell whose magics IPython has turned into calls of ``get_ipython()``.
 
-    Raises SyntaxError if it is not Python.
+    Raises SyntaxError, told of `file`, if it is not Python.
     """
-    tree = ast.parse(source)
+    tree = ast.parse(source, file)
     reads: dict[str, None] = {}
     bound: set[str] = set()
     binds: set[str] = set()

@@ -8,12 +8,14 @@ from typing import Any
 
 import rustray
 from rustray.driver import cells
+from rustray.driver.remote_function import scheduling_class
 from rustray.driver.session import auto_init
-from rustray.driver.task import Task
 from rustray.errors import GetTimeoutError, OptionError, RustRayError, SerializationError
 from rustray.jupyter import options, remote_cell
 from rustray.jupyter.reading import CellCode, read_cell
 from rustray.model.option_checks import unknown_name
+from rustray.model.options import TaskOptions
+from rustray.serialization import serialize
 
 OPTIONS: options.Options = {
     "-o": ("wanted", options.names),
@@ -33,7 +35,10 @@ def remote_cell_magic(shell: Any, line: str, body: str) -> Any:
         return None
     # An empty first line stands for the magic's own, so that line numbers are those of the notebook.
     source = "\n" + shell.transform_cell(body)
-    code = read_cell(source)
+    # Not shell.execution_count: as the versions of IPython go, that is this cell's number or the next one's.
+    number = len(shell.history_manager.input_hist_parsed) - 1
+    file = f"Cell In[{number}]"
+    code = read_cell(source, file)
     if code.kernel_call:
         text = body.splitlines()[code.kernel_call - 2].strip()
         raise OptionError(
@@ -43,21 +48,22 @@ def remote_cell_magic(shell: Any, line: str, body: str) -> Any:
     if code.defines is not None:
         if wanted or "name" in given:
             raise OptionError("%%remote: -o and --name are for cells that run; this one only defines.")
-        return _define(shell, code, given)
+        return _define(shell, code, number, given)
     for name in wanted:
         if name not in code.binds and name not in shell.user_ns:
             raise unknown_name("assigned variable of this cell", name, code.binds)
-    return _run(shell, code, wanted, given)
+    given.setdefault("name", f"cell_{number}")
+    return _run(shell, code, file, wanted, given)
 
 
 # -- a cell that defines -----------------------------------------------------------------------------------
 
 
-def _define(shell: Any, code: CellCode, given: dict[str, Any]) -> None:
+def _define(shell: Any, code: CellCode, number: int, given: dict[str, Any]) -> None:
     assert code.defines is not None
     space = shell.user_ns
     # Under the name that the shell gives its cells: the source is found, and travels with the code.
-    file = shell.compile.cache(code.source, shell.execution_count)
+    file = shell.compile.cache(code.source, number)
     exec(compile(code.source, file, "exec", dont_inherit=True), space)
     for name in code.defines:
         made = space[name]
@@ -70,36 +76,35 @@ def _define(shell: Any, code: CellCode, given: dict[str, Any]) -> None:
 # -- a cell that runs --------------------------------------------------------------------------------------
 
 
-def _run(shell: Any, code: CellCode, wanted: tuple[str, ...], given: dict[str, Any]) -> Any:
+def _run(shell: Any, code: CellCode, file: str, wanted: tuple[str, ...], given: dict[str, Any]) -> Any:
     session = auto_init()
-    number = shell.execution_count
-    given.setdefault("name", f"cell_{number}")
+    checked, name = TaskOptions.build(given), given["name"]
     # A function of its own for each cell: run times are learnt for each by itself.
-    body = functools.partial(remote_cell.run, code.source, f"Cell In[{number}]", wanted)
-    function = rustray.remote(**given)(body)
+    body = functools.partial(remote_cell.run, code.source, file, wanted)
+    key, target = scheduling_class(session, serialize(body, name).pickle, name, checked)
     write = cells.writer()
-
-    def show(stream: str, text: str, _name: str, _pid: int, _task: Task | None) -> None:
-        write(stream, text)
-
-    with session.objects.lock:  # no answer is looked at before its sink is there
-        try:
-            ref = function.remote(captured(code.reads, shell))
-        except SerializationError as error:
-            raise _named(error) from None
-        task = ref._entry.task
-        if task is not None:
-            session.log_sinks[task.number] = show
+    session.log_sinks[key] = lambda stream, text, *_whose: write(stream, text)
     try:
-        value, brought = rustray.get(ref)
+        names = captured(code.reads, shell)
+        try:
+            ref = session.tasks.submit(target, key, (names,), {}, 1, checked.max_retries, checked, body)
+        except SerializationError as error:
+            raise _not_sent(error) from None
+        value, brought = _wait(ref)
+    finally:
+        del session.log_sinks[key]
+    shell.user_ns.update(brought)
+    return value
+
+
+def _wait(ref: Any) -> Any:
+    try:
+        return rustray.get(ref)
     except KeyboardInterrupt:
         _stop(ref)
         raise
-    finally:
-        if task is not None:
-            session.log_sinks.pop(task.number, None)
-    shell.user_ns.update(brought)
-    return value
+    except SerializationError as error:
+        raise _not_brought(error) from None
 
 
 def captured(reads: tuple[str, ...], shell: Any) -> dict[str, Any]:
@@ -112,13 +117,30 @@ def captured(reads: tuple[str, ...], shell: Any) -> dict[str, Any]:
     }
 
 
-def _named(error: SerializationError) -> SerializationError:
+def _not_sent(error: SerializationError) -> SerializationError:
     """The error of a variable that cannot travel, told by the variable's name."""
     name, _, inside = error.path.removeprefix("['").partition("']")
     return SerializationError(
         f"%%remote sends the variables that the cell reads, and {name}{inside} cannot be sent: "
         f"{error.reason}. Make {name} inside the cell, or keep it in an actor.",
         path=f"{name}{inside}",
+        reason=error.reason,
+    )
+
+
+def _not_brought(error: SerializationError) -> SerializationError:
+    """The error of a result that cannot travel, told by its name in the cell; `remote_cell.run` returns a pair."""
+    if error.path.startswith("[0]"):
+        what, inside = "the value of its last line", error.path[3:]
+    elif error.path.startswith("[1]['"):
+        what, _, inside = error.path[5:].partition("']")
+    else:
+        return error  # raised by the cell's own code
+    told = f"{what} ({inside})" if inside else what
+    return SerializationError(
+        f"%%remote brings back what the cell asks for, and {told} cannot be sent: {error.reason}. "
+        "End the cell with something else, or keep it in an actor.",
+        path=f"{what}{inside}",
         reason=error.reason,
     )
 
