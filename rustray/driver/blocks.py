@@ -40,6 +40,15 @@ class Blocks:
 
         Raises ObjectStoreFullError.
         """
+        location = self.write(packed)
+        self.seal(oid, location, contains, holder)
+        return location
+
+    def write(self, packed: Packed) -> Location:
+        """Write a value into a block of the store, ours until it is sealed or abandoned.
+
+        Raises ObjectStoreFullError.
+        """
         size = layout.size_of(packed.pickle, packed.buffers)
         segment, offset = self._block(size)
         try:
@@ -47,7 +56,16 @@ class Blocks:
         except BaseException:
             self._session.tell(("abandon", segment, offset))
             raise
-        seal = ("seal", oid, segment, offset, size, list(contains), holder)
+        return segment, offset, size
+
+    def abandon(self, location: Location) -> None:
+        """What was written there is not wanted after all."""
+        self._session.tell(("abandon", *location[:2]))
+
+    def seal(self, oid: bytes, location: Location, contains: Sequence[bytes], holder: int) -> None:
+        """What was written there is the value of `oid`, held by the client `holder`."""
+        size = location[2]
+        seal = ("seal", oid, *location, list(contains), holder)
         if self._steady and size <= MAX_AHEAD and self._ahead is None:
             # What stores one value after the other finds the next block granted already.
             with self._lock:
@@ -55,9 +73,8 @@ class Blocks:
                     number, reply = self._session.new_request()
                     self._ahead = (size, reply, time.monotonic())
                     self._session.tell(seal, ("alloc", number, size))
-                    return segment, offset, size
+                    return
         self._session.tell(seal)
-        return segment, offset, size
 
     def _block(self, size: int) -> tuple[int, int]:
         with self._lock:

@@ -292,7 +292,8 @@ class Session:
     def check_open(self) -> None:
         """SessionError when the session has ended or belongs to the parent of this process."""
         if self.ended is not None:
-            raise self.ended
+            # A new one each time: a traceback keeps all that its frames know alive.
+            raise type(self.ended)(*self.ended.args)
         if self.pid != os.getpid():
             raise SessionError.forked("rustray", self.pid)
 

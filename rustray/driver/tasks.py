@@ -195,8 +195,6 @@ class Tasks:
         kind = result[1]
         if kind == ERROR:
             if not self._retry_on(task, result[2]):
-                if task.returns > 1:
-                    self.retract(task)
                 self.fail(task, result[2])
             return
         self.finished += 1
@@ -249,7 +247,7 @@ class Tasks:
             self._finish(task, False)
 
     def retract(self, task: Task) -> None:
-        """The task has failed after it may have stored some of its results: their blocks are nobody's."""
+        """The worker has died, perhaps after it stored a result: nobody will release its block."""
         lineage = self._objects.has_lineage
         stored = [entry.id for entry in task.entries if not lineage(entry.id)]
         if task.stream is not None:

@@ -46,6 +46,14 @@ class Peer:
         if messages:
             self._on_messages(messages)
 
+    def drain(self) -> None:
+        """Handle all that has arrived, without waiting for the peer to close its end."""
+        try:
+            while messages := self._connection.receive():
+                self._on_messages(messages)
+        except ConnectionClosed:
+            pass  # that was all
+
     def take_fd(self) -> int:
         """The next descriptor that came with the messages being handled."""
         return self._connection.fds.popleft()

@@ -10,6 +10,7 @@ from typing import Any
 from rustray import serialization
 from rustray.actor import ActorExit
 from rustray.driver import failures
+from rustray.driver.blocks import Location
 from rustray.driver.entry import BLOCK, ERROR, VALUE, Entry
 from rustray.driver.objects import INLINE_LIMIT, inline, packed_size
 from rustray.driver.session import Session
@@ -136,7 +137,34 @@ class Executor:
             raise ValueError(
                 f"{name}() has num_returns={returns} but returned {got}: return exactly {returns} values."
             )
-        return number, MULTIPLE, [self.pack(v, channel.client, number, i, name) for i, v in enumerate(values)]
+        return number, MULTIPLE, self._pack_all(values, channel.client, number, name)
+
+    def _pack_all(
+        self, values: list[Any], client: int, number: int, name: str
+    ) -> list[tuple[int, Any, list[bytes]]]:
+        """`pack` of several results, all or none: nobody would ever release those before one that fails."""
+        packed = [serialization.serialize(value, f"the result of {name}()") for value in values]
+        blocks = self._session.blocks
+        locations: dict[int, Location] = {}
+        try:
+            for index, one in enumerate(packed):
+                if packed_size(one) >= INLINE_LIMIT:
+                    locations[index] = blocks.write(one)
+        except BaseException:
+            for location in locations.values():
+                blocks.abandon(location)
+            raise
+        results: list[tuple[int, Any, list[bytes]]] = []
+        for index, one in enumerate(packed):
+            contains = [entry.id for entry in self._objects.escape(one.refs)]
+            if index in locations:
+                blocks.seal(ids.make_object_id(client, number, index), locations[index], contains, client)
+                results.append((BLOCK, locations[index], []))
+            else:
+                if contains:
+                    self._session.tell(("hold_for", client, contains))
+                results.append((VALUE, inline(one), contains))
+        return results
 
     def send_item(self, channel: Channel, number: int, index: int, item: Any, name: str) -> None:
         """One object of a stream, sent at once: somebody may be waiting for it."""

@@ -303,7 +303,10 @@ class Worker:
         self._cancelled = None
         error = KeyboardInterrupt("the task was cancelled")
         error.of_task = current.number  # type: ignore[attr-defined]
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # else its traceback would keep it, and with it the arguments of the task
 
     def _tick(self) -> None:
         if self._cancelled is not None and self._interruptible:
