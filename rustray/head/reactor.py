@@ -236,7 +236,7 @@ class Head:
     def _start_actor(self, grant: Grant) -> None:
         actor = grant.key
         record = self.state.actors[actor]
-        spec = self._specs[actor]
+        spec = {**self._specs[actor], "incarnation": record.incarnation}
         self._links[grant.node](("start_actor", grant.lease, actor, record.job, spec))
 
     def _on_actor_ready(self, node: str, actor: bytes, worker: int) -> None:
@@ -277,7 +277,8 @@ class Head:
         self._fail_actor(actor, text, restart=False, stop=False)
 
     def _on_actor_exited(self, _node: str, actor: bytes, _worker: int, kind: str, text: str) -> None:
-        self._fail_actor(actor, f"its worker {text}", restart=kind != "killed")
+        cause = text if kind == "killed" else f"its worker {text}"
+        self._fail_actor(actor, cause, restart=kind != "job")
 
     def _fail_actor(self, actor: bytes, cause: str, restart: bool, stop: bool = True) -> None:
         record = self.state.actors.get(actor)
@@ -293,8 +294,7 @@ class Head:
             self._waiting[actor] |= callers
             for client in callers:
                 self._to(client, ("actor_restarting", client, actor, record.cause))
-            self._step(events.Demand(actor, NO_CLIENT, 0))
-            self._step(events.Demand(actor, NO_CLIENT, 1))
+            # It still demands a lease: the next is granted when the node returns the one of the dead process.
         else:
             self._tell_dead(actor, stop, callers)
 

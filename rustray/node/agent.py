@@ -367,21 +367,21 @@ class NodeAgent:
         if worker is None:
             return
         kind, text = worker.how_it_ended(exit_code)
+        at = self.clients.get(client)
+        if at is not None and at.peer is not None:
+            # What it wrote before it died still counts.
+            at.peer.drain()
+            at.peer.close()
+        if worker.actor is not None:
+            # Before its lease ends: the head must know what the next lease of the actor is for.
+            self.actors.pop(worker.actor, None)
+            self.head(("actor_exited", worker.actor, client, kind, text))
         for lease, holder in list(worker.leases.items()):
             if lease in self.leases:
                 self._end_lease(lease)
                 self.send(holder, ("lease_lost", lease, kind, text))
-        at = self.clients.get(client)
         if at is not None:
-            if at.peer is not None:
-                # What it wrote before it died still counts.
-                if not at.peer.closed:
-                    at.peer._on_readable()
-                at.peer.close()
             self._forget_client(at)
-        if worker.actor is not None:
-            self.actors.pop(worker.actor, None)
-            self.head(("actor_exited", worker.actor, client, kind, text))
         self._sweep_job(worker.setting.job)
 
     def _sweep_job(self, job: int) -> None:
@@ -401,6 +401,7 @@ class NodeAgent:
     def _on_start_actor(self, lease: int, actor: bytes, job: int, spec: dict[str, Any]) -> None:
         if job not in self.jobs:
             self.head(("actor_exited", actor, 0, "job", "was not started because its job has ended"))
+            self.head(("returned", lease))
             return
         self.classes[actor] = spec
         worker = self._worker_for(job, spec, lease)

@@ -93,7 +93,8 @@ class ActorHost:
         self._early: list[tuple[Channel, list[Call]]] = []
         self._unfinished = 0
         self._leaving = False
-        self._ended = False
+        self.ended = False
+        """Whether it has been asked for the end: calls that have not begun are dropped."""
         self._lock = threading.Lock()
 
     def _concurrent_calls(self, spec: dict[str, Any]) -> ConcurrentCalls | None:
@@ -179,7 +180,7 @@ class ActorHost:
         if self._calls is None:
             return False
         with self._lock:
-            if self._ended:
+            if self.ended:
                 return True  # they fail with the actor
             if not self._constructed:
                 self._early.append((channel, calls))
@@ -230,7 +231,7 @@ class ActorHost:
             self.leave(end)
         assert self._calls is not None
         with self._lock:
-            first, self._ended, self._leaving = not self._ended, True, True
+            first, self.ended, self._leaving = not self.ended, True, True
         if first:
             self.worker.session.tell(("actor_ended", self.id, end.text))
             self.answered(1 + self._calls.drop_waiting())

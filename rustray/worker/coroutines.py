@@ -80,6 +80,9 @@ class Coroutines:
         async with self._slots[call[1].partition("@")[2]]:
             if self._waiting.pop(key, None) is None:
                 return  # cancelled, or dropped, while it waited
+            if self._host.ended:
+                self._host.answered()
+                return
             current = asyncio.current_task()
             assert current is not None
             self._running[key] = current

@@ -59,6 +59,9 @@ class Threads:
 
     def _run(self, channel: Channel, call: Call) -> None:
         host, worker = self._host, self._host.worker
+        if host.ended:
+            host.answered()
+            return
         number, method = call[0], call[1]
         task = Running(channel, number, f"{host.name}.{method.partition('@')[0]}")
         token = running.set(task)
