@@ -28,7 +28,8 @@ class NodeRemoved:
 class ClassAdded:
     """A scheduling class of a job. Telling it again changes nothing.
 
-    Parameters: request: what one lease takes. pinned: each lease hosts an actor; it is never revoked.
+    Parameters: request: what one lease takes. pinned: each lease hosts an actor; it is never revoked. A pinned
+    class ends when nobody demands or has a lease of it any more.
     """
 
     key: bytes

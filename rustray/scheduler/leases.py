@@ -96,11 +96,16 @@ class LeaseBook:
         for cls in list(job.classes.values()):
             for claim in list(cls.claims.values()):
                 self.void(claim)
-            del self.classes[cls.key]
-            cls.shape.classes -= 1
-            if not cls.shape.classes:
-                del self.shapes[cls.shape.request]
+            self._end_class(cls)
         del self.jobs[job.number]
+
+    def _end_class(self, cls: SchedulingClass) -> None:
+        if self.classes.pop(cls.key, None) is None:
+            return  # it was pinned, and ended with its last claim
+        del cls.job.classes[cls.key]
+        cls.shape.classes -= 1
+        if not cls.shape.classes:
+            del self.shapes[cls.shape.request]
 
     # -- claims
 
@@ -287,3 +292,5 @@ class LeaseBook:
             claims.pop(claim, None)
             if not claims:
                 self.claims_of.pop(claim.client, None)
+            if cls.pinned and not cls.claims:
+                self._end_class(cls)  # an actor has a class of its own, and there are many
