@@ -281,6 +281,13 @@ class Submitter:
         idle = {lease.target for lease in self._leases.values() if not lease.in_flight}
         return [message for target in idle for message in target.spare()]
 
+    def offer_idle(self) -> None:
+        """Nothing will be submitted for a while: tell the node at once which leases others may have."""
+        if self._leases:
+            with self.lock:
+                if offers := self.spare():
+                    self.tell(*offers)
+
     def on_infeasible(self, key: bytes, text: str) -> None:
         """No node could ever run this class: its tasks fail now. A node that can may come, so later ones ask again."""
         target = self._classes[key]

@@ -103,6 +103,7 @@ class Worker:
         while True:
             if not queue:
                 self.flush()
+                self.session.leases.offer_idle()
                 if self._exit_when_idle:
                     self.leave(0)
                 self.session.reactor.wait(self)
