@@ -74,6 +74,10 @@ def _short_errors() -> Iterator[None]:
         text = f"{type(error).__name__}: {error}"
         error._render_traceback_ = text.splitlines  # type: ignore[attr-defined]
         raise
+    except KeyboardInterrupt as error:
+        stopped = "KeyboardInterrupt: the cell was stopped, and its task with it"
+        error._render_traceback_ = stopped.splitlines  # type: ignore[attr-defined]
+        raise
     except SyntaxError as error:
         raise UsageError("".join(traceback.format_exception_only(error))) from None
 

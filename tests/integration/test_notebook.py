@@ -1,0 +1,209 @@
+"""The notebook's face in a real kernel: magics, output in the right cell, the stop button, the quickstart."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.manager import KernelManager
+
+ROOT = Path(__file__).resolve().parents[2]
+CELL_S = 30.0
+
+
+@dataclass
+class Shown:
+    """What one cell has shown."""
+
+    text: dict[str, str] = field(default_factory=lambda: {"stdout": "", "stderr": ""})
+    value: str | None = None
+    error: str = ""
+    kind: str = ""
+
+
+class Notebook:
+    """A kernel and the outputs of its cells, each by the request that ran it."""
+
+    def __init__(self) -> None:
+        self.manager = KernelManager(kernel_name="python3")
+        self.manager.start_kernel(extra_arguments=["--log-level=ERROR"], cwd=str(ROOT))
+        self.client = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=CELL_S)
+        self.shown: dict[str, Shown] = {}
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel()
+
+    def start(self, source: str) -> str:
+        """Send a cell off; gives its id."""
+        cell: str = self.client.execute(source)
+        self.shown[cell] = Shown()
+        return cell
+
+    def finish(self, cell: str) -> Shown:
+        """What `cell` has shown when it has ended."""
+        self.read(lambda message: message["msg_type"] == "status" and is_idle(message, cell))
+        return self.shown[cell]
+
+    def run(self, source: str) -> Shown:
+        return self.finish(self.start(source))
+
+    def read(self, until: Any) -> None:
+        """Take messages until one of them is what is waited for."""
+        deadline = time.monotonic() + CELL_S
+        while True:
+            message = self.client.get_iopub_msg(timeout=max(0.1, deadline - time.monotonic()))
+            self._take(message)
+            if until(message):
+                return
+
+    def _take(self, message: dict[str, Any]) -> None:
+        at = self.shown.get(message["parent_header"].get("msg_id", ""))
+        content = message["content"]
+        if at is None:
+            return
+        if message["msg_type"] == "stream":
+            at.text[content["name"]] += content["text"]
+        elif message["msg_type"] in ("execute_result", "display_data"):
+            at.value = content["data"]["text/plain"]
+        elif message["msg_type"] == "error":
+            at.kind, at.error = content["ename"], "\n".join(content["traceback"])
+
+
+def is_idle(message: dict[str, Any], cell: str) -> bool:
+    return message["content"]["execution_state"] == "idle" and message["parent_header"]["msg_id"] == cell
+
+
+@pytest.fixture(scope="module")
+def notebook() -> Iterator[Notebook]:
+    opened = Notebook()
+    try:
+        shown = opened.run("%load_ext rustray\n%rustray init --num-cpus 2\nimport rustray, time, threading")
+        assert "ready with 2 CPUs" in shown.text["stdout"], shown
+        yield opened
+        assert opened.run("%rustray shutdown").text["stdout"] == "RustRay is shut down.\n"
+    finally:
+        opened.close()
+
+
+def test_a_cell_runs_elsewhere_prints_here_and_has_a_value(notebook: Notebook) -> None:
+    notebook.run("import os\nhere, n = os.getpid(), 20\ndef helper(x):\n    return x + n")
+    shown = notebook.run(
+        "%%remote\nimport sys\nprint(os.getpid() != here)\nprint('aside', file=sys.stderr)\nhelper(1) * 2"
+    )
+    assert shown.error == ""
+    assert (shown.text["stdout"], shown.text["stderr"], shown.value) == ("True\n", "aside\n", "42")
+    assert notebook.run("_ + 1").value == "43"
+    assert notebook.run("%%remote\nn;").value is None
+
+
+def test_variables_come_back(notebook: Notebook) -> None:
+    notebook.run("%%remote -o squares,kept --name squaring\nkept = 'k'\nsquares = [x * x for x in range(3)]")
+    assert notebook.run("squares, kept").value == "([0, 1, 4], 'k')"
+    assert "Did you mean 'made'" in notebook.run("%%remote -o mode\nmade = 1").text["stderr"]
+
+
+def test_a_cell_of_definitions_makes_them_remote(notebook: Notebook) -> None:
+    source = (
+        "%%remote\ndef double(x):\n    return 2 * x\n"
+        "@rustray.remote(num_cpus=0)\ndef already():\n    return 'as it was'\n"
+        "class Counter:\n    n = 0\n    def add(self):\n        self.n += 1\n        return self.n"
+    )
+    assert notebook.run(source).error == ""
+    shown = notebook.run("c = Counter.remote()\nrustray.get([double.remote(4), already.remote(), c.add.remote()])")
+    assert shown.value == "[8, 'as it was', 1]"
+
+
+def test_an_error_shows_the_lines_of_the_cell(notebook: Notebook) -> None:
+    shown = notebook.run("%%remote\ndef inner(x):\n    return 1 / x\ninner(0)")
+    assert "ZeroDivisionError" in shown.kind
+    assert "line 3, in inner\n    return 1 / x" in shown.error
+    assert "remote_magic" not in shown.error
+
+
+def test_what_cannot_travel_is_named(notebook: Notebook) -> None:
+    notebook.run("class Box: pass\nbox = Box(); box.lock = threading.Lock()")
+    shown = notebook.run("%%remote\nbox")
+    assert shown.kind == "SerializationError" and "box.lock cannot be sent" in shown.error
+    shown = notebook.run("%%remote\nimport threading\nthreading.Lock()")
+    assert "the value of its last line cannot be sent" in shown.error
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("%rustray stats", "Did you mean 'status'"),
+        ("%rustray", "needs an action: init"),
+        ("%rustray init --num-cpsu 2", "Did you mean '--num-cpus'"),
+        ("%%remote --num-gpu 1\n1", "Did you mean '--num-gpus'"),
+        ("%%remote\nx = 1\n!ls", "line 3 is for the notebook's own kernel: '!ls'"),
+        ("%%remote\ndef f(:", "SyntaxError"),
+    ],
+)
+def test_bad_input_is_one_line_that_helps(notebook: Notebook, source: str, said: str) -> None:
+    shown = notebook.run(source)
+    assert said in shown.text["stderr"]
+    assert shown.error == ""
+
+
+def test_init_again_keeps_the_cluster(notebook: Notebook) -> None:
+    assert "already connected" in notebook.run("%rustray init").text["stdout"]
+
+
+def test_tasks_print_in_the_cell_that_submitted_them(notebook: Notebook) -> None:
+    notebook.run("@rustray.remote\ndef say(word, wait=0.0):\n    time.sleep(wait)\n    print(word)")
+    first = notebook.start("late = say.remote('late', 1.0)\nprint('first is over')")
+    second = notebook.start("rustray.get(say.remote('early'))\nrustray.get(late)\nprint('second is over')")
+    notebook.finish(second)
+    assert notebook.shown[first].text["stdout"].splitlines()[0] == "first is over"
+    assert notebook.shown[first].text["stdout"].endswith(") late\n")
+    early, over = notebook.shown[second].text["stdout"].splitlines()
+    assert early.startswith("(say pid=") and early.endswith(") early")
+    assert over == "second is over"
+
+
+def test_output_that_the_user_captures_is_captured(notebook: Notebook) -> None:
+    notebook.run("%%capture caught\nrustray.get(say.remote('caught'))")
+    assert ") caught" in (notebook.run("caught.stdout").value or "")
+
+
+def test_the_stop_button_ends_the_task(notebook: Notebook) -> None:
+    cell = notebook.start("%%remote\nprint('started')\nimport time\ntime.sleep(60)")
+    notebook.read(lambda message: "started" in message["content"].get("text", ""))
+    pressed = time.monotonic()
+    notebook.manager.interrupt_kernel()
+    shown = notebook.finish(cell)
+    assert shown.kind == "KeyboardInterrupt"
+    assert time.monotonic() - pressed < 10
+    assert notebook.run("%%remote\n'free again'").value == "'free again'"
+
+
+def test_status_and_dashboard(notebook: Notebook) -> None:
+    assert "0 of 2 in use" in (notebook.run("time.sleep(1)\n%rustray status").value or "")
+    assert (notebook.run("%rustray dashboard").value or "").startswith("<live dashboard: CPU")
+    # It moves while the kernel waits: the samples in the widget are newer after the cell.
+    shown = notebook.run(
+        "from rustray.dashboard import live\nwidget = live._shown.widget\n"
+        "before = widget.columns['time'][-1:]\nrustray.get(say.remote('x', 2.5))\n"
+        "widget.columns['time'][-1:] > before"
+    )
+    assert shown.value == "True"
+
+
+@pytest.mark.timeout(180)
+def test_the_quickstart_runs_and_leaves_nothing() -> None:
+    """`examples/demo.py` runs it as ./install.sh demo does, and fails if a process is left."""
+    ran = subprocess.run(
+        [sys.executable, "examples/demo.py"], cwd=ROOT, capture_output=True, text=True, timeout=170, check=False
+    )
+    assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
+    assert "nothing is left running" in ran.stdout
+    assert "times as fast" in ran.stdout
