@@ -191,6 +191,16 @@ def shutdown(_exiting_interpreter: bool = False) -> None:
             server.stop()
 
 
+def _after_fork_in_child() -> None:
+    # The cluster is the parent's, and a thread of the parent may have been in init() or shutdown().
+    global _server, _init_lock
+    _server = None
+    _init_lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
 @atexit.register
 def _at_exit() -> None:
     session = current_or_none()

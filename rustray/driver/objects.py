@@ -20,7 +20,7 @@ from rustray.driver import failures
 from rustray.driver.entry import BLOCK, ERROR, PENDING, VALUE, Entry
 from rustray.driver.reactor import Awaited
 from rustray.driver.refs import ObjectRef
-from rustray.errors import GetTimeoutError
+from rustray.errors import GetTimeoutError, SessionError
 
 if TYPE_CHECKING:
     import asyncio
@@ -193,6 +193,8 @@ class ObjectTable:
     def escape(self, refs: Sequence[ObjectRef]) -> tuple[Entry, ...]:
         """The entries of `refs`, made known to the node, because they are about to leave this process."""
         entries = tuple(ref._entry for ref in refs)
+        if any(type(ref) is ObjectRef and ref._table is not self for ref in refs):
+            raise SessionError.shut_down("Pickling an ObjectRef")
         with self.lock:
             for entry in entries:
                 if not entry.known:

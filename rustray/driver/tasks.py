@@ -17,7 +17,7 @@ from rustray.driver.generator import ObjectRefGenerator, Stream
 from rustray.driver.objects import INLINE_LIMIT, inline, packed_size
 from rustray.driver.refs import ObjectRef
 from rustray.driver.task import Task
-from rustray.errors import TaskCancelledError
+from rustray.errors import SessionError, TaskCancelledError
 from rustray.model import ids
 
 if TYPE_CHECKING:
@@ -123,12 +123,16 @@ class Tasks:
         deps: list[tuple[int | str, Entry]] = []
         for at, value in enumerate(args):
             if type(value) is ObjectRef:
+                self._check(value)
                 deps.append((at, value._entry))
         if deps:
             args = tuple(None if type(value) is ObjectRef else value for value in args)
         if kwargs:
             in_kwargs = [(name, value._entry) for name, value in kwargs.items() if type(value) is ObjectRef]
             if in_kwargs:
+                for value in kwargs.values():
+                    if type(value) is ObjectRef:
+                        self._check(value)
                 deps += in_kwargs
                 kwargs = {name: None if type(value) is ObjectRef else value for name, value in kwargs.items()}
         packed = serialization.serialize_call(args, kwargs, signature, task.target.name)
@@ -149,6 +153,10 @@ class Tasks:
             self._objects.pin(pins)
             task.pins = pins
         task.weight += size + len(deps) * 1024
+
+    def _check(self, ref: ObjectRef) -> None:
+        if ref._table is not self._objects:
+            raise SessionError.shut_down("remote()")
 
     def _enqueue_when_known(self, task: Task) -> None:
         objects = self._objects

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from rustray.errors import exit_text
+from rustray.node.zygote import end_group
 
 
 class Setting(NamedTuple):
@@ -131,14 +132,7 @@ class WorkerPool:
     def end(self, worker: WorkerProcess) -> None:
         """Kill `worker` and what it has started, without giving a reason."""
         if worker.pid and not worker.exited:
-            try:
-                os.killpg(worker.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                # It has not made its process group yet, or is gone already.
-                try:
-                    os.kill(worker.pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass  # the zygote's word that it has ended is on its way
+            end_group(worker.pid)
 
     def on_forked(self, client: int, pid: int) -> None:
         """The zygote has made the process."""

@@ -32,12 +32,20 @@ def die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
+def end_group(pid: int) -> None:
+    """Kill the worker `pid` and what it has started; harmless when it is gone."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        # It has not made its process group yet, or is gone already.
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it has ended by itself
+
+
 def run(sock: socket.socket) -> NoReturn:
-    """Fork workers until the server is gone."""
-    parent = os.getppid()
-    die_with_parent()
-    if os.getppid() != parent:
-        os._exit(0)
+    """Fork workers until the server is gone; then end them and what they have started."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()
@@ -58,6 +66,8 @@ def run(sock: socket.socket) -> NoReturn:
         try:
             messages = connection.receive()
         except ConnectionClosed:
+            for pid in workers:
+                end_group(pid)
             os._exit(0)
         for _op, worker, place in messages:
             fd = connection.fds.popleft()
