@@ -154,10 +154,9 @@ class Head:
             callers.discard(client)
 
     def _infeasible(self, action: Infeasible) -> None:
-        missing = ", ".join(f"{amount:g} {name}" for name, amount in action.missing.items())
-        have = ", ".join(f"{amount:g} {name}" for name, amount in action.have.items()) or "nothing"
         text = (
-            f"no node can ever have what it asks for. Missing: {missing}; the closest node has {have}. "
+            f"no node can ever have what it asks for. Missing: {_told(action.missing)}; the closest node has "
+            f"{_told(action.have) or 'nothing'}. "
             "Ask for less, or add a node that has it."
         )
         if action.client == NO_CLIENT:
@@ -416,4 +415,12 @@ def resources_of(amounts: dict[str, float]) -> Resources:
         gpu=amounts.get("GPU", 0.0),
         memory=amounts.get("memory", 0.0),
         custom=custom,
+    )
+
+
+def _told(amounts: dict[str, float]) -> str:
+    """Amounts for people: "2 CPU, 16.5 GiB memory"."""
+    return ", ".join(
+        f"{amount / 2**30:.3g} GiB memory" if name == "memory" else f"{amount:g} {name}"
+        for name, amount in amounts.items()
     )
