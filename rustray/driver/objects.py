@@ -511,7 +511,6 @@ class ObjectTable:
 
     def when_ready(self, entry: Entry, call: Callable[[], object]) -> None:
         """Have `call()` run once, in whatever thread, when `entry` is settled."""
-        self._session.check_open()
         with self.lock:
             if entry.state == PENDING:
                 self.want([entry])
@@ -521,6 +520,7 @@ class ObjectTable:
         call()
 
     def future_of(self, ref: ObjectRef) -> concurrent.futures.Future[Any]:
+        self._session.check_open()  # before the lock: in a forked child nobody may ever give it back
         future: concurrent.futures.Future[Any] = concurrent.futures.Future()
         future.set_running_or_notify_cancel()
         with self.lock:
@@ -541,6 +541,7 @@ class ObjectTable:
         return future
 
     def asyncio_future_of(self, ref: ObjectRef, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
+        self._session.check_open()
         future: asyncio.Future[Any] = loop.create_future()
 
         def resolve() -> None:
