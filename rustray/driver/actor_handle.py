@@ -35,9 +35,12 @@ class ActorMethod:
         Raises PendingCallsLimitExceeded when the actor's `max_pending_calls` of this process are unanswered.
         """
         handle = self._handle
+        session = handle._session
+        if session.ended is not None:
+            raise session.ended
         if handle._max_pending > 0:
             handle._check_pending(self._name)
-        return handle._session.tasks.submit(
+        return session.tasks.submit(
             handle._channel,
             self._function,
             args,

@@ -169,12 +169,6 @@ class Reactor:
                         self._poll_shielded(awaited, deadline)
                     finally:
                         self._turn.release()
-                        sleepers = self._sleepers
-                        if sleepers:
-                            try:
-                                sleepers[0].set()
-                            except IndexError:
-                                pass  # it left between the two looks
                 else:
                     self._sleep_for(awaited, deadline)
             return True
@@ -182,6 +176,17 @@ class Reactor:
             with self._mutex:
                 self._claims -= 1
                 self._visits += 1
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Have one of those who wait for the turn look again. Whoever leaves does so, holder or not: the event that
+        a holder has set may be that of a thread which leaves because its own value is there.
+        """
+        if self._sleepers and not self._turn.locked():
+            try:
+                self._sleepers[0].set()
+            except IndexError:
+                pass  # it left between the two looks
 
     def _poll_shielded(self, awaited: Awaited | None, deadline: float | None) -> None:
         """Poll until `awaited` is ready (None: once, without waiting), holding signals off meanwhile."""
@@ -244,6 +249,7 @@ class Reactor:
                 self._poll_shielded(None, 0.0)
             finally:
                 self._turn.release()
+                self._pass_on()
 
     def visit(self) -> None:
         """Handle what is ready, from a thread that submits much: quicker than to fight over the interpreter with
@@ -256,6 +262,7 @@ class Reactor:
             finally:
                 self._turn.release()
                 self._visits += 1
+                self._pass_on()
         elif self._has_thread_turn and not self._visitor:
             self._visitor = True
             self.wake()

@@ -20,7 +20,6 @@ from rustray.actor import exit_actor
 from rustray.driver.session import current
 from rustray.errors import (
     ActorDiedError,
-    ActorError,
     ActorNotFoundError,
     ActorUnavailableError,
     SessionError,
@@ -99,11 +98,6 @@ class Mortal:
         if os.path.getsize(self.path) == 1:
             os.kill(os.getpid(), signal.SIGKILL)
         return f"call {os.path.getsize(self.path)}"
-
-    def wait_for(self, path: str) -> int:
-        while not os.path.exists(path):
-            time.sleep(0.005)
-        return self.add()
 
 
 # -- dying for good
@@ -470,7 +464,3 @@ except rustray.exceptions.SessionError as error:
 """
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=40)
     assert told.stdout.split() == [SessionError.__name__] * 3, told.stderr
-
-
-def test_every_actor_error_is_one_family() -> None:
-    assert issubclass(ActorDiedError, ActorError) and issubclass(ActorUnavailableError, ActorError)

@@ -23,6 +23,7 @@ from rustray.errors import (
     InfeasibleError,
     OptionError,
     PendingCallsLimitExceeded,
+    SessionError,
     TaskCancelledError,
 )
 from rustray.util import ActorPool, list_named_actors
@@ -553,6 +554,35 @@ def test_a_storm_of_calls_from_three_callers() -> None:
     mine = rustray.get([counter.add.remote() for _ in range(4000)])
     assert rustray.get(tasks) == [3000, 3000] and len(set(mine)) == 4000
     assert rustray.get(counter.get.remote()) == 10_000
+
+
+def test_threads_of_one_driver_call_at_once() -> None:
+    counter = Counter.remote()
+
+    def call() -> None:
+        for _ in range(500):
+            rustray.get(counter.add.remote())
+
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert rustray.get(counter.get.remote()) == 2000
+
+
+def test_a_forked_child_leaves_its_parents_actors_alone() -> None:
+    counter = Counter.remote()
+    rustray.get(counter.add.remote())
+    child = os.fork()
+    if child == 0:
+        try:
+            counter.add.remote()
+        except SessionError:
+            os._exit(0)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert rustray.get(counter.add.remote()) == 2
 
 
 # -- cancelling
