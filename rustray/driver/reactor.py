@@ -292,6 +292,8 @@ class Reactor:
 
     def close(self) -> None:
         """Stop the background thread and wake every waiter; the connections are closed by their owners."""
+        if self._closed:
+            return
         self._closed = True
         self.wake()
         for event in list(self._sleepers):

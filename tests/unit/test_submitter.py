@@ -1,0 +1,332 @@
+"""Leases from their client's side: the worker is a socket that the test reads and writes, the node a list."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from rustray.driver import failures
+from rustray.driver.entry import ERROR, PENDING, VALUE
+from rustray.driver.session import Session
+from rustray.driver.submitter import IDLE_S, MAX_FALSE_STARTS, SPARE_S
+from rustray.errors import InfeasibleError, OutOfMemoryError, WorkerCrashedError, WorkerExitedError
+from rustray.node.store import page_fd
+from rustray.wire.frames import Connection
+
+KEY, CODE = b"class", b"code"
+
+
+def nothing() -> None:
+    """The function whose signature names parameters."""
+
+
+class Worker:
+    """The other end of a lease."""
+
+    def __init__(self, bench: Bench, lease: int) -> None:
+        ours, theirs = socket.socketpair()
+        fd = page_fd()
+        self.page = mmap.mmap(fd, mmap.PAGESIZE)
+        self.lease = lease
+        self.bench = bench
+        self.connection = Connection(theirs)
+        bench.session.leases.on_lease(KEY, lease, 1000 + lease, ours.detach(), fd)
+
+    def received(self) -> list[int]:
+        """The numbers of the tasks that have come since the last call."""
+        found = []
+        for op, *fields in self.connection.receive():
+            if op == "run":
+                found += [task[0] for task in fields[0]]
+        return found
+
+    def start(self, number: int) -> None:
+        struct.pack_into("<Q", self.page, 0, number)
+
+    def say(self, *messages: tuple[Any, ...]) -> None:
+        self.connection.send(messages)
+        self.bench.turn()
+
+    def answer(self, *numbers: int, seconds: float = 0.0) -> None:
+        self.say(("done", [(number, VALUE, b"result") for number in numbers], seconds))
+
+    def die(self, kind: str = "signal") -> None:
+        self.connection.close()
+        self.bench.turn()
+        self.bench.session.leases.on_lease_lost(self.lease, kind, "ended")
+
+
+class Bench:
+    """A session whose node is a list of what it was told."""
+
+    def __init__(self) -> None:
+        ours, self.node = socket.socketpair()
+        self.session = Session(ours, None, None)
+        self.told = Connection(self.node)
+        self.session.leases.add_function(CODE, b"", "f")
+        spec = {"name": "f", "resources": {"CPU": 1.0}, "runtime_env": None, "env_key": b""}
+        self.target = self.session.leases.scheduling_class(KEY, "f", spec)
+        self.workers: list[Worker] = []
+        self.refs: list[Any] = []
+
+    def worker(self) -> Worker:
+        made = Worker(self, len(self.workers) + 1)
+        self.workers.append(made)
+        return made
+
+    def submit(self, count: int = 1, retries: int = 0) -> list[Any]:
+        submit = self.session.tasks.submit
+        refs = [submit(self.target, CODE, (), {}, 1, retries, None, nothing) for _ in range(count)]
+        self.refs += refs
+        return [ref._entry for ref in refs]
+
+    def turn(self) -> None:
+        """Let the session handle what has arrived."""
+        self.session.reactor.poll_now()
+
+    def demands(self) -> list[int]:
+        return [message[2] for message in self.told.receive() if message[0] == "demand"]
+
+    def close(self) -> None:
+        self.session.close()
+        self.node.close()
+        for worker in self.workers:
+            worker.connection.close()
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    made = Bench()
+    yield made
+    made.close()
+
+
+def numbers(entries: list[Any]) -> list[int]:
+    return [entry.task.number for entry in entries]
+
+
+def error_of(entry: Any) -> BaseException:
+    assert entry.state == ERROR
+    return failures.unpack(entry.payload)
+
+
+def test_demand_grows_in_powers_of_two(bench: Bench) -> None:
+    bench.submit(5)
+    assert bench.demands() == [1, 2, 4, 8]
+
+
+def test_a_lease_gets_what_waits_and_a_lone_task_leaves_at_once(bench: Bench) -> None:
+    first = bench.submit()
+    worker = bench.worker()
+    assert worker.received() == numbers(first)
+    worker.answer(*numbers(first))
+    assert first[0].state == VALUE
+    second = bench.submit()
+    assert worker.received() == numbers(second)
+
+
+def test_until_something_is_known_one_task_goes_at_a_time(bench: Bench) -> None:
+    entries = bench.submit(10)
+    worker = bench.worker()
+    assert len(worker.received()) == 1
+    worker.answer(entries[0].task.number, seconds=0.0005)
+    assert worker.received() == numbers(entries[1:10])  # half a millisecond each: ten fit into the pipe
+
+
+def test_long_tasks_are_bound_late(bench: Bench) -> None:
+    entries = bench.submit(10)
+    worker = bench.worker()
+    worker.received()
+    worker.answer(entries[0].task.number, seconds=1.0)
+    assert len(worker.received()) == 1
+
+
+def test_a_blocked_worker_gets_nothing_until_it_wakes(bench: Bench) -> None:
+    entries = bench.submit(2)
+    worker = bench.worker()
+    worker.received()
+    worker.say(("blocked",))
+    worker.answer(entries[0].task.number)
+    assert worker.received() == []
+    worker.say(("unblocked",))
+    assert worker.received() == numbers(entries[1:])
+
+
+def test_what_is_handed_back_goes_elsewhere_in_order(bench: Bench) -> None:
+    entries = bench.submit(1)
+    one = bench.worker()
+    one.received()
+    one.answer(entries[0].task.number, seconds=1e-5)
+    entries = bench.submit(4)
+    sent = one.received()
+    one.start(sent[0])
+    one.say(("blocked",), ("returned", sent[1:]))
+    two = bench.worker()
+    assert sorted(two.received()) == sorted(sent[1:] + [n for n in numbers(entries) if n not in sent])
+
+
+def test_a_revoked_lease_is_returned_when_it_is_empty(bench: Bench) -> None:
+    entries = bench.submit()
+    worker = bench.worker()
+    bench.session.leases.on_revoke(worker.lease)
+    assert ("return", worker.lease) not in bench.told.receive()
+    worker.answer(*numbers(entries))
+    assert ("return", worker.lease) in bench.told.receive()
+
+
+class TestDeath:
+    def test_only_the_task_that_had_begun_is_charged(self, bench: Bench) -> None:
+        warm = bench.submit()
+        worker = bench.worker()
+        worker.answer(*numbers(warm), seconds=1e-5)
+        entries = bench.submit(5)
+        sent = numbers(entries)
+        worker.received()
+        worker.start(sent[2])
+        worker.answer(*sent[:2])
+        worker.die()
+        assert [entry.state for entry in entries] == [VALUE, VALUE, ERROR, PENDING, PENDING]
+        assert isinstance(error_of(entries[2]), WorkerCrashedError)
+        other = bench.worker()
+        assert other.received() == sent[3:]
+
+    @pytest.mark.parametrize(
+        ("kind", "error"), [("signal", WorkerCrashedError), ("exit", WorkerExitedError), ("oom", OutOfMemoryError)]
+    )
+    def test_each_kind_has_its_error(self, bench: Bench, kind: str, error: type[Exception]) -> None:
+        entries = bench.submit()
+        worker = bench.worker()
+        worker.start(entries[0].task.number)
+        worker.die(kind)
+        assert type(error_of(entries[0])) is error
+
+    def test_retries_are_counted(self, bench: Bench) -> None:
+        entries = bench.submit(retries=2)
+        for _attempt in range(3):
+            assert entries[0].state == PENDING
+            worker = bench.worker()
+            worker.start(*worker.received())
+            worker.die()
+        assert isinstance(error_of(entries[0]), WorkerCrashedError)
+
+    def test_who_died_for_another_is_not_charged(self, bench: Bench) -> None:
+        entries = bench.submit()
+        worker = bench.worker()
+        worker.start(entries[0].task.number)
+        worker.die("cancelled")
+        assert entries[0].state == PENDING
+        assert bench.worker().received() == numbers(entries)
+
+    def test_an_answer_that_was_sent_before_it_counts(self, bench: Bench) -> None:
+        entries = bench.submit()
+        worker = bench.worker()
+        worker.start(entries[0].task.number)
+        worker.connection.send([("done", [(entries[0].task.number, VALUE, b"result")], 0.0)])
+        bench.session.leases.on_lease_lost(worker.lease, "signal", "ended")
+        assert entries[0].state == VALUE
+
+    def test_workers_that_never_begin_anything(self, bench: Bench) -> None:
+        entries = bench.submit()
+        for _attempt in range(MAX_FALSE_STARTS):
+            assert entries[0].state == PENDING
+            bench.worker().die()
+        assert isinstance(error_of(entries[0]), WorkerCrashedError)
+
+    def test_all_that_was_submitted_comes_back(self, bench: Bench) -> None:
+        for _turn in range(3):
+            entries = bench.submit(20, retries=5)
+            worker = bench.worker()
+            worker.start(worker.received()[0])
+            worker.die()
+            worker = bench.worker()
+            while waiting := list(worker.received()):
+                worker.answer(*waiting, seconds=1e-5)
+            assert {entry.state for entry in entries} == {VALUE}
+            assert bench.target.idle == len(bench.target.leases) == 1
+            worker.die()
+            assert bench.target.idle == len(bench.target.leases) == 0
+
+
+class TestCancel:
+    def test_queued(self, bench: Bench) -> None:
+        entries = bench.submit(2)
+        bench.session.tasks.cancel(entries[0].task, False, True)
+        assert "cancelled" in str(error_of(entries[0]))
+        assert bench.worker().received() == [entries[1].task.number]
+
+    def test_sent(self, bench: Bench) -> None:
+        entries = bench.submit()
+        worker = bench.worker()
+        bench.session.tasks.cancel(entries[0].task, False, True)
+        assert ("cancel", entries[0].task.number, True) in worker.connection.receive()
+        assert entries[0].state == PENDING
+
+    def test_by_force_only_what_has_begun(self, bench: Bench) -> None:
+        entries = bench.submit()
+        worker = bench.worker()
+        task = entries[0].task
+        bench.session.tasks.cancel(task, True, True)
+        assert ("cancel", task.number, True) in worker.connection.receive()
+        worker.start(task.number)
+        bench.session.tasks.cancel(task, True, True)
+        assert any(message[:2] == ("kill_worker", 1001) for message in bench.told.receive())
+        worker.die("cancelled")
+        assert "cancelled" in str(error_of(entries[0]))
+
+
+class TestIdleLeases:
+    def test_are_offered_and_then_returned(self, bench: Bench) -> None:
+        entries = bench.submit()
+        worker = bench.worker()
+        worker.answer(*numbers(entries))
+        bench.told.receive()
+        now = time.monotonic()
+        bench.session.leases.tick(now + SPARE_S + 0.01)
+        assert bench.demands() == [0]
+        bench.session.leases.tick(now + IDLE_S + 0.01)
+        assert ("return", worker.lease) in bench.told.receive()
+        assert bench.target.leases == [] and bench.target.idle == 0
+
+    def test_are_offered_at_once_when_another_class_asks(self, bench: Bench) -> None:
+        entries = bench.submit()
+        bench.worker().answer(*numbers(entries))
+        bench.told.receive()
+        other = bench.session.leases.scheduling_class(b"other", "g", {})
+        bench.session.tasks.submit(other, CODE, (), {}, 1, 0, None, nothing)
+        asked = [message[1:] for message in bench.told.receive() if message[0] == "demand"]
+        assert asked == [(KEY, 0), (b"other", 1)]
+
+    def test_are_counted_right_when_a_result_leads_to_another_task(self, bench: Bench) -> None:
+        ref = bench.session.tasks.submit(bench.target, CODE, (), {}, 1, 0, None, nothing)
+        worker = bench.worker()
+        submit = bench.session.tasks.submit
+        for _step in range(5):
+            ref = submit(bench.target, CODE, (ref,), {}, 1, 0, None, nothing)
+        for _step in range(6):
+            worker.answer(*worker.received())
+        assert ref._entry.state == VALUE and bench.target.idle == 1
+
+
+def test_infeasible_fails_what_waits_and_later_tasks_ask_again(bench: Bench) -> None:
+    entries = bench.submit(2)
+    bench.demands()
+    bench.session.leases.on_infeasible(KEY, "Missing: 1 GPU")
+    assert all(isinstance(error_of(entry), InfeasibleError) for entry in entries)
+    assert bench.demands() == [0]
+    bench.submit()
+    assert bench.demands() == [1]
+
+
+def test_the_end_of_the_session_fails_everything(bench: Bench) -> None:
+    entries = bench.submit(3)
+    bench.worker()
+    os.close(bench.node.detach())
+    bench.turn()
+    assert all("connection to the cluster was lost" in str(error_of(entry)) for entry in entries)
