@@ -24,6 +24,8 @@ MEMORY_CHECK_S = 0.25
 KEEP = 600
 """Samples kept: five minutes."""
 DEFAULT_THRESHOLD = 0.95
+WORTH_KILLING = 256 << 20
+"""Bytes; a worker that uses less is not what the memory is full of (nor below 2 % of a small machine's)."""
 
 
 class Monitor:
@@ -97,13 +99,15 @@ class Monitor:
             return
         largest: tuple[int, WorkerProcess] | None = None
         for worker in self._node.pool.workers.values():
+            if worker.doom is not None and worker.doom[0] == "oom":
+                return  # its memory is still on its way back
             if not worker.pid or worker.doom is not None or not worker.leases:
                 continue
             size = _resident(worker.pid)
             if largest is None or size > largest[0]:
                 largest = (size, worker)
-        if largest is None:
-            return
+        if largest is None or largest[0] < min(WORTH_KILLING, memory.total // 50):
+            return  # somebody else fills the memory: killing a task would not help
         size, worker = largest
         text = (
             f"was killed because the machine's memory is full: {used:.0%} of {memory.total / 2**30:.1f} GiB used, the "
