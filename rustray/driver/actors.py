@@ -72,7 +72,7 @@ class ActorChannel(KeepsOrder):
 
     def pump(self) -> None:
         """Send what may be sent."""
-        with self._lock:
+        with self._actors.reactor.shield, self._lock:
             if self.dead is not None:
                 self._fail_queue(self.dead)
             elif self._connection is None:

@@ -19,12 +19,10 @@ import os
 import selectors
 import threading
 import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
-# signal.signal() turns each number and handler into an enum, at ten times the price of what it does; a wait needs two.
-from _signal import SIGINT, getsignal, signal  # type: ignore[import-not-found]
-from collections.abc import Callable
-from typing import Any, Protocol
-
+from rustray.driver.shield import Shield
 from rustray.wire.frames import Connection, ConnectionClosed, Message
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -32,7 +30,6 @@ _LOOK_AGAIN_S = 0.003
 _LOOK_AGAIN_IDLE_S = 0.025
 _IDLE_AFTER_LOOKS = 300
 _TICK_S = 0.1
-_main_thread = threading.main_thread().ident
 
 
 class Awaited(Protocol):
@@ -70,7 +67,7 @@ class Reactor:
         """Called by the background thread each time it takes the turn over."""
         self.on_defect: Callable[[Exception], None] = _raise
         """Called when a handler of messages raises."""
-        self._signals: list[tuple[int, Any]] = []
+        self.shield = Shield(self.wake)
         self._next_tick = 0.0
         self._closed = False
         self._parked = threading.Lock()
@@ -156,6 +153,15 @@ class Reactor:
             self.poll_now()
             return awaited.ready
         deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            with self.shield:
+                outcome = self._wait(awaited, deadline)
+            if outcome is not None:
+                return outcome
+            # A signal came, and its handler did not raise: go on.
+
+    def _wait(self, awaited: Awaited, deadline: float | None) -> bool | None:
+        """As `wait`; None when a signal has to be handled first."""
         with self._mutex:
             self._claims += 1
         try:
@@ -164,9 +170,11 @@ class Reactor:
                     return False
                 if self._closed:
                     return awaited.ready
+                if self.shield.pending and threading.current_thread() is threading.main_thread():
+                    return None
                 if self._turn.acquire(False):
                     try:
-                        self._poll_shielded(awaited, deadline)
+                        self._poll_for(awaited, deadline)
                     finally:
                         self._turn.release()
                 else:
@@ -188,30 +196,11 @@ class Reactor:
             except IndexError:
                 pass  # it left between the two looks
 
-    def _poll_shielded(self, awaited: Awaited | None, deadline: float | None) -> None:
-        """Poll until `awaited` is ready (None: once, without waiting), holding signals off meanwhile."""
-        handler = getsignal(SIGINT) if threading.get_ident() == _main_thread else None
-        if not callable(handler):
-            self._poll_loop(awaited, deadline)
-            return
-        signal(SIGINT, self._on_signal)
-        try:
-            self._poll_loop(awaited, deadline)
-        finally:
-            signal(SIGINT, handler)
-            while self._signals:
-                handler(*self._signals.pop())
-
-    def _on_signal(self, number: int, frame: Any) -> None:
-        self._signals.append((number, frame))
-        self.wake()
-
-    def _poll_loop(self, awaited: Awaited | None, deadline: float | None) -> None:
+    def _poll_for(self, awaited: Awaited, deadline: float | None) -> None:
         poll = self.poll
-        if awaited is None:
-            poll(0.0)
-            return
-        while not awaited.ready and not self._closed and not self._signals:
+        is_main = threading.current_thread() is threading.main_thread()
+        pending: Sequence[object] = self.shield.pending if is_main else ()
+        while not awaited.ready and not self._closed and not pending:
             if deadline is None:
                 poll(_TICK_S)
             else:
@@ -228,7 +217,9 @@ class Reactor:
             if self._has_thread_turn:
                 self.wake()
             if not awaited.ready and self._turn.locked():
-                event.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+                # Not for ever: a signal that has to wait cannot wake its own thread here.
+                left = _TICK_S if deadline is None else deadline - time.monotonic()
+                event.wait(max(0.0, min(left, _TICK_S)))
         finally:
             self._sleepers.remove(event)
             awaited.remove_waiter(event.set)
@@ -244,28 +235,30 @@ class Reactor:
 
     def poll_now(self) -> None:
         """Handle what is ready without waiting; does nothing when another thread has the turn."""
-        if self._turn.acquire(False):
-            try:
-                self._poll_shielded(None, 0.0)
-            finally:
-                self._turn.release()
-                self._pass_on()
+        with self.shield:
+            if self._turn.acquire(False):
+                try:
+                    self.poll(0.0)
+                finally:
+                    self._turn.release()
+                    self._pass_on()
 
     def visit(self) -> None:
         """Handle what is ready, from a thread that submits much: quicker than to fight over the interpreter with
         the background thread, which would get it for one system call at a time. The turn stays with the visitors
         as long as they come every few milliseconds.
         """
-        if self._turn.acquire(False):
-            try:
-                self._poll_shielded(None, 0.0)
-            finally:
-                self._turn.release()
-                self._visits += 1
-                self._pass_on()
-        elif self._has_thread_turn and not self._visitor:
-            self._visitor = True
-            self.wake()
+        with self.shield:
+            if self._turn.acquire(False):
+                try:
+                    self.poll(0.0)
+                finally:
+                    self._turn.release()
+                    self._visits += 1
+                    self._pass_on()
+            elif self._has_thread_turn and not self._visitor:
+                self._visitor = True
+                self.wake()
 
     def _run(self) -> None:
         while not self._closed:

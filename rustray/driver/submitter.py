@@ -115,7 +115,7 @@ class SchedulingClass:
         queue.append(task)
         length = len(queue)
         if self.idle or length % BATCH == 0 or length + len(self.leases) > self.asked < MAX_DEMAND:
-            with self._lock:
+            with self._submitter.shield, self._lock:
                 if self.over is not None:
                     queue.remove(task)
                     self._submitter.tasks.fail(task, self.over)
@@ -208,6 +208,7 @@ class Submitter:
         self.lock = session.objects.lock
         self.tasks = session.tasks
         self.tell = session.tell
+        self.shield = session.reactor.shield
         self._classes: dict[bytes, SchedulingClass] = {}
         self._leases: dict[int, Lease] = {}
         self.waiting: set[SchedulingClass] = set()

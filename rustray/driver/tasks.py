@@ -7,6 +7,7 @@ target (a scheduling class or an actor), and publishes each result once, whateve
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -58,6 +59,7 @@ class Tasks:
         self._session = session
         self._objects = session.objects
         self._numbers = itertools.count(1)
+        self._unblocked: deque[Task] = deque()
         self.finished = 0
         self.failed = 0
         self._counted = (0, 0, 0.0)
@@ -167,7 +169,7 @@ class Tasks:
             # Called under the lock by whoever settles an argument.
             task.missing -= 1
             if task.missing == 0:
-                self._deps_known(task)
+                self._unblock(task)
 
         with objects.lock:
             for entry in entries:
@@ -180,6 +182,18 @@ class Tasks:
                 # An actor runs the calls of one caller in order: the call takes its place now.
                 task.queued = True
                 task.target.enqueue(task)
+
+    def _unblock(self, task: Task) -> None:
+        """A task knows its arguments. One that fails by them may unblock another, and so on through a long chain: in
+        turn, not one inside the other."""
+        self._unblocked.append(task)
+        if len(self._unblocked) > 1:
+            return
+        while self._unblocked:
+            try:
+                self._deps_known(self._unblocked[0])
+            finally:
+                self._unblocked.popleft()
 
     def _deps_known(self, task: Task) -> None:
         if task.cancelled:
