@@ -12,6 +12,7 @@ from typing import Any
 from rustray.errors import OptionError
 
 SMALLEST_AMOUNT = 0.0001  # of a resource, as in Ray
+LARGEST_AMOUNT = 10**15  # far from where counting in units of the smallest one ceases to be exact
 
 
 def unknown_name(what: str, name: object, known: Iterable[str]) -> OptionError:
@@ -31,6 +32,14 @@ def quantity(*, none: float) -> Callable[[str, Any], float]:
         return none if value is None else _amount(name, value)
 
     return check
+
+
+def gpus(name: str, value: Any) -> float:
+    """An amount of GPUs: a fraction of one, or a whole number of them."""
+    amount = 0 if value is None else _amount(name, value)
+    if amount > 1 and amount != amount // 1:
+        raise _refused(name, value, "at most 1 or a whole number: a task shares one GPU or has whole ones")
+    return amount
 
 
 def count(*, least: int, none: int | None) -> Callable[[str, Any], int | None]:
@@ -68,6 +77,8 @@ def resources(name: str, value: Any) -> dict[str, float]:
         return {}
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise _refused(name, value, "a dict of {name: amount}")
+    if "" in value:
+        raise OptionError(f"{name}={value!r} is not allowed: the name of a resource must not be empty.")
     for key, instead in (("CPU", "num_cpus"), ("GPU", "num_gpus"), ("memory", "memory")):
         if key in value:
             raise OptionError(f"{name}={{{key!r}: ...}} is not allowed: use {instead}={value[key]!r}.")
@@ -78,7 +89,7 @@ def byte_count(name: str, value: Any) -> int:
     """A number of bytes; a whole float, as 500e6, is one too."""
     if value is None:
         return 0
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or value != value // 1:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= LARGEST_AMOUNT or value % 1:
         raise _refused(name, value, "a whole number of bytes from 0 on, as 500 * 2**20")
     return int(value)
 
@@ -152,6 +163,8 @@ def _amount(name: str, value: Any) -> float:
         raise _refused(name, value, "a number from 0 on")
     if 0 < value < SMALLEST_AMOUNT:
         raise _refused(name, value, f"0 or a number from {SMALLEST_AMOUNT} on")
+    if value > LARGEST_AMOUNT:
+        raise _refused(name, value, f"a number up to {LARGEST_AMOUNT:.0e}")
     return value
 
 

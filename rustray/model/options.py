@@ -198,7 +198,7 @@ def _request(
 
 
 _placing: dict[str, Check] = {
-    "num_gpus": check.quantity(none=0),
+    "num_gpus": check.gpus,
     "resources": check.resources,
     "memory": check.byte_count,
     "accelerator_type": check.text_or_none,
