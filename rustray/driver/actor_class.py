@@ -76,7 +76,7 @@ class ActorClass:
         session = session_module.auto_init()
         session.check_open()
         self._check_arguments(args, kwargs)
-        code = serialization.serialize(self._cls, f"actor class {self.__name__}").pickle
+        code = serialization.serialize_code(self._cls, f"actor class {self.__name__}")
         signature = self._cls.__init__  # type: ignore[misc]
         return create_actor(session, self.facts(), code, self._options, args, kwargs, signature)
 
@@ -133,7 +133,7 @@ def _is_users(cls: type, name: str) -> bool:
 def create_actor(
     session: Session,
     cls: ClassFacts,
-    code: bytes,
+    code: serialization.Packed,
     options: ActorOptions,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -171,7 +171,7 @@ def create_actor(
         "resources": options.resource_request(),
         "runtime_env": env,
         "env_key": env_key,
-        "code": code,
+        "code": code.pickle,
         "handle": handle,
         "args": None,
         "deps": None,
@@ -179,6 +179,10 @@ def create_actor(
     task = Task(0, _Constructor(cls.name), "__init__", b"", 1, 0, None)
     if args or kwargs:
         session.tasks.pack(task, args, kwargs, signature)
+    if code.refs:
+        captured = session.objects.escape(code.refs)
+        session.objects.pin(captured)
+        task.pins = (*task.pins, *captured)
     missing = [entry for _at, entry in task.deps if not entry.ready]
     failed = _failed_argument(task)
     if not missing and failed is None:

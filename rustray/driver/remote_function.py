@@ -70,7 +70,7 @@ class RemoteFunction:
         """Send the function's code and class to the session, once a session."""
         session = session_module.auto_init()
         session.check_open()
-        code = serialization.serialize(self._function, f"function {self._name}").pickle
+        code = serialization.serialize_code(self._function, f"function {self._name}")
         self._key, self._target = scheduling_class(session, code, self._name, self._options)
         self._session = session
         return session
@@ -83,7 +83,7 @@ class RemoteFunction:
 
 
 def scheduling_class(
-    session: Session, code: bytes, name: str, options: TaskOptions
+    session: Session, code: serialization.Packed, name: str, options: TaskOptions
 ) -> tuple[bytes, SchedulingClass]:
     """The key of a function for `Tasks.submit`, and where its tasks go.
 
@@ -92,8 +92,11 @@ def scheduling_class(
     code: the pickled function.
     name: what messages call it.
     """
-    key = hashlib.sha1(code, usedforsecurity=False).digest()[:KEY_BYTES]
-    session.leases.add_function(key, code, name)
+    key = hashlib.sha1(code.pickle, usedforsecurity=False).digest()[:KEY_BYTES]
+    if code.refs:
+        # What it captures lives as long as its code may be sent to another worker: to the end of the session.
+        session.objects.pin(session.objects.escape(code.refs))
+    session.leases.add_function(key, code.pickle, name)
     resources = options.resource_request()
     env, env_key = class_environment(session, options.runtime_env)
     named = repr((session.info["job"], sorted(resources.items()), options.scheduling_strategy)).encode()

@@ -172,7 +172,7 @@ class Gateway:
                     "Close it and open another, or send values as arguments instead of inside functions."
                 )
             name = options.name or _name_of(code)
-            pickled = serialization.serialize(code).pickle
+            pickled = serialization.serialize_code(code, "function")
             known = self._functions[digest] = scheduling_class(self._session, pickled, name, options)
         key, target = known
         returns = 1 if options.num_returns is None else int(options.num_returns)
@@ -224,7 +224,7 @@ class Gateway:
         handle = create_actor(
             self._session,
             cls,
-            serialization.serialize(code).pickle,
+            serialization.serialize_code(code, "function"),
             ActorOptions.build(options),
             tuple(args),
             dict(kwargs),

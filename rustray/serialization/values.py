@@ -85,6 +85,41 @@ def serialize(value: Any, name: str = "value") -> Packed:
     return _new(Packed, (data, [buffer.raw() for buffer in buffers] if buffers else (), refs))
 
 
+MAX_CODE = 95 << 20
+"""Bytes of a function or class with all that it captures (Ray's limit): it is sent to every worker inline."""
+
+
+def serialize_code(value: Any, name: str) -> Packed:
+    """Pickle a function or class with what it captures, all of it in the pickle: code has no buffers.
+
+    Parameters
+    ----------
+    name: what messages call it, as "function f".
+
+    Raises
+    ------
+    SerializationError: something that it captures cannot be pickled, or it is more than MAX_CODE bytes.
+    """
+    if _by_value_dumps is None:
+        preload()
+        assert _by_value_dumps is not None
+    with collecting() as refs:
+        try:
+            data = _by_value_dumps(value, None)
+        except Exception as error:
+            from rustray.serialization.unpicklable import serialization_error
+
+            raise serialization_error(value, name, error) from error
+    if len(data) > MAX_CODE:
+        from rustray.errors import SerializationError
+
+        raise SerializationError(
+            f"The {name} captures {len(data) >> 20} MiB, more than the {MAX_CODE >> 20} MiB that code may have. "
+            "Store big values once with put(), and pass the refs as arguments."
+        )
+    return Packed(data, (), refs)
+
+
 def serialize_call(
     args: tuple[Any, ...], kwargs: dict[str, Any], function: Callable[..., Any], name: str
 ) -> Packed:
