@@ -184,7 +184,9 @@ class ActorChannel(KeepsOrder):
                 op = message[0]
                 if op == "done":
                     for result in message[1]:
-                        task = in_flight.pop(result[0])
+                        task = in_flight.pop(result[0], None)
+                        if task is None:
+                            continue  # it came before, or nobody waits for it
                         if result[1] == VALUE and len(result) == 3:
                             tasks.take_value(task, result[2])
                             continue

@@ -44,8 +44,13 @@ IDLE_S = 0.5
 SPARE_S = 0.02
 """Seconds after which an unused lease is offered to whoever waits."""
 MAX_DEMAND = 4096
+WORKERS_KNOWN = 256
+"""Workers of which it is remembered what functions they have."""
 MAX_FALSE_STARTS = 5
 """Workers that may end, one after the other, before they begin a task."""
+BY_ITSELF = ("exit", "signal")
+"""How a worker ended that the node has not killed."""
+LOST_ANSWER = "had finished it, but not sent the answer, when it "
 CANCELLED = "cancelled"
 """How a worker ended that was killed for `cancel(force=True)`."""
 _STARTED = struct.Struct("<Q")
@@ -230,6 +235,9 @@ class Submitter:
         """The keys that `worker` has been sent by us."""
         known = self._functions_at.get(worker)
         if known is None:
+            # Nobody tells of the end of a worker whose lease was given back. One forgotten gets the code once more.
+            if len(self._functions_at) == WORKERS_KNOWN:
+                del self._functions_at[next(iter(self._functions_at))]
             known = self._functions_at[worker] = set()
         return known
 
@@ -348,7 +356,10 @@ class Submitter:
 
     def _on_done(self, lease: Lease, results: list[Any], elapsed: float) -> None:
         target, in_flight, tasks = lease.target, lease.in_flight, self.tasks
-        answered = [in_flight.pop(result[0]) for result in results]
+        # An answer that came before, or that nobody waits for, counts for nothing.
+        answered = [(task, result) for result in results if (task := in_flight.pop(result[0], None)) is not None]
+        if not answered:
+            return
         each = elapsed / len(results)
         estimate = target.estimate
         # Slower news counts at once: a pipe that is too deep hurts more than one that is too shallow.
@@ -361,7 +372,7 @@ class Submitter:
             # Known before the results are: those who waited for them may submit to this very lease.
             target.idle += 1
             lease.idle_since = time.monotonic()
-        for task, result in zip(answered, results, strict=True):
+        for task, result in answered:
             if result[1] == VALUE and len(result) == 3:
                 tasks.take_value(task, result[2])
                 continue
@@ -407,14 +418,24 @@ class Submitter:
             lease.closed = True  # the node will tell how the worker ended
 
     def _lose(self, lease: Lease) -> None:
-        """Charge the task that ran; the others of the pipe have not started and just go elsewhere."""
+        """Charge the task that ran; those behind it have not started and just go elsewhere.
+
+        Those before it have run too, and their answers died with the worker: they are run again without a charge,
+        but fail when they may run only once.
+        """
         assert lease.loss is not None
         kind, text = lease.loss
         target, started = lease.target, lease.started()
         self._forget(lease)
         self._functions_at.pop(lease.worker, None)
         again: list[Task] = []
+        has_run = started in lease.in_flight
         for number, task in lease.in_flight.items():
+            has_run = has_run and number != started
+            if has_run and task.retries == 0:
+                self.tasks.retract(task)
+                self.tasks.fail(task, cancelled(task) if task.cancelled else _crash(task, kind, LOST_ANSWER + text))
+                continue
             # One that was killed for the sake of another has done nothing wrong.
             if number == started and (task.cancelled or kind != CANCELLED):
                 if task.cancelled or task.retries == 0:
@@ -425,7 +446,7 @@ class Submitter:
                     task.retries -= 1
             again.append(task)
         self._requeue(target, again)
-        if not started and kind not in (CANCELLED, "oom"):
+        if not started and (kind == "setup" or lease.in_flight and kind in BY_ITSELF):
             target.false_starts += 1
             if target.false_starts == MAX_FALSE_STARTS or kind == "setup":
                 self._give_up(target, kind, text)

@@ -80,10 +80,10 @@ class Task:
         self.stream: Stream | None = None
 
     def message(self) -> tuple[Any, ...]:
-        """The task as the worker gets it."""
+        """The task as the worker gets it: number, function, args, deps, returns, whether it may run only once."""
         deps = [(at, entry.state, _dep(entry)) for at, entry in self.deps] if self.deps else None
         returns = self.returns if self.stream is None else -1 - self.stream.received
-        return self.number, self.function, self.args, deps, returns
+        return self.number, self.function, self.args, deps, returns, self.retries == 0
 
 
 def _dep(entry: Entry) -> Any:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rustray.worker.process import Worker
 
 Call = tuple[Any, ...]
-"""A call as it arrives: number, method, args, deps, returns."""
+"""A call as it arrives: number, method, args, deps, returns, whether it may run only once."""
 
 
 class ConcurrentCalls(Protocol):
@@ -85,7 +85,7 @@ class ActorHost:
         self.name: str = spec["name"]
         self.instance: Any = None
         self.creation_channel: Any = OwnerChannel(worker, actor, self.name)
-        self.creation_message = (0, "__init__", spec["args"], spec["deps"], 1)
+        self.creation_message = (0, "__init__", spec["args"], spec["deps"], 1, True)
         self.background = Running(self.creation_channel, 0, self.name)
         """Whom a print belongs to when no call runs."""
         self._calls = self._concurrent_calls(spec)

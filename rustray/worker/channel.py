@@ -12,7 +12,9 @@ from typing import Any
 from rustray.wire.frames import Connection, Message
 
 FLUSH_S = 0.001
-"""Answers of short tasks are gathered for this long."""
+"""Answers of short tasks are gathered for this long,"""
+MAX_GATHERED = 16
+"""and no more of them: those not sent are lost when the process dies."""
 _STARTED = struct.Struct("<Q")
 
 
@@ -60,7 +62,7 @@ class Channel:
                 self._since = now
             self._results.append(result)
             self._spent += spent
-            if now - self._since < FLUSH_S and spent < FLUSH_S:
+            if now - self._since < FLUSH_S and spent < FLUSH_S and len(self._results) < MAX_GATHERED:
                 return
         self.flush()
 

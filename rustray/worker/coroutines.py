@@ -123,7 +123,7 @@ class Coroutines:
     async def _attempt(self, channel: Channel, call: Call, name: str, lent: list[Entry]) -> Answer:
         # A frame of its own: its arguments and its value are gone before it is looked what is still borrowed.
         executor = self._host.worker.executor
-        number, method, args, deps, returns = call
+        number, method, args, deps, returns, _once = call
         if deps or type(args) is tuple and args and args[0] == BLOCK:
             # Arguments in the store may have to be waited for; the loop must go on meanwhile.
             positional, kwargs = await self._loop.run_in_executor(None, executor.arguments, args, deps, lent)

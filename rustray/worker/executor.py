@@ -228,7 +228,7 @@ class Executor:
         lent: list[Entry],
     ) -> Answer:
         # A frame of its own: its arguments and its value are gone before `run` looks what is still borrowed.
-        number, _function, args, deps, returns = message
+        number, _function, args, deps, returns, _once = message
         positional, kwargs = self.arguments(args, deps, lent)
         value = call(*positional, **kwargs)
         del positional, kwargs

@@ -30,6 +30,9 @@ from rustray.worker.context import Running, running
 from rustray.worker.executor import Executor, Exit
 from rustray.worker.output import TaskStream
 
+SHORT_QUEUE = 16
+"""Calls of an actor that must wait for its answers to be gathered."""
+
 
 class Worker:
     """The tasks of one worker process.
@@ -172,6 +175,9 @@ class Worker:
         self.end_output(task)
         self._durations[function] = spent
         channel.answer(answer, spent)
+        if len(self.queue) < SHORT_QUEUE if self.actor is not None else message[5]:
+            # Were the answer lost with this process, the task would have to fail.
+            channel.flush()
 
     def _each(self, values: Iterable[Any]) -> Iterator[Any]:
         """The objects of a stream; it can be interrupted while the user's code makes the next one."""

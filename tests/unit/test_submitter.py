@@ -15,7 +15,7 @@ import pytest
 from rustray.driver import failures
 from rustray.driver.entry import ERROR, PENDING, VALUE
 from rustray.driver.session import Session
-from rustray.driver.submitter import IDLE_S, MAX_FALSE_STARTS, SPARE_S
+from rustray.driver.submitter import IDLE_S, MAX_FALSE_STARTS, SPARE_S, WORKERS_KNOWN
 from rustray.errors import InfeasibleError, OutOfMemoryError, WorkerCrashedError, WorkerExitedError
 from rustray.node.store import page_fd
 from rustray.wire.frames import Connection
@@ -172,6 +172,15 @@ def test_what_is_handed_back_goes_elsewhere_in_order(bench: Bench) -> None:
     assert sorted(two.received()) == sorted(sent[1:] + [n for n in numbers(entries) if n not in sent])
 
 
+def test_an_answer_that_comes_twice_counts_once(bench: Bench) -> None:
+    entries = bench.submit()
+    worker = bench.worker()
+    (number,) = numbers(entries)
+    worker.answer(number)
+    worker.answer(number)
+    assert entries[0].state == VALUE and bench.session.ended is None and bench.target.idle == 1
+
+
 def test_a_revoked_lease_is_returned_when_it_is_empty(bench: Bench) -> None:
     entries = bench.submit()
     worker = bench.worker()
@@ -238,6 +247,36 @@ class TestDeath:
             assert entries[0].state == PENDING
             bench.worker().die()
         assert isinstance(error_of(entries[0]), WorkerCrashedError)
+
+    def test_what_ran_before_and_was_not_answered_runs_again_only_if_it_may(self, bench: Bench) -> None:
+        warm = bench.submit()
+        worker = bench.worker()
+        worker.answer(*numbers(warm), seconds=1e-5)
+        once, twice = bench.submit(), bench.submit(retries=1)
+        ran, after = bench.submit(), bench.submit()
+        worker.received()
+        worker.start(ran[0].task.number)
+        again = numbers(twice + after)
+        worker.die()
+        assert [entry.state for entry in once + twice + ran + after] == [ERROR, PENDING, ERROR, PENDING]
+        assert "had finished it" in str(error_of(once[0])) and twice[0].task.retries == 1
+        assert bench.worker().received() == again
+
+    def test_of_idle_workers_is_no_false_start(self, bench: Bench) -> None:
+        workers = [bench.worker() for _ in range(MAX_FALSE_STARTS)]
+        for worker in workers:
+            worker.die()
+        entries = bench.submit()
+        for _attempt in range(MAX_FALSE_STARTS - 1):
+            bench.worker().die()
+        for _attempt in range(MAX_FALSE_STARTS):
+            bench.worker().die("owner")
+        assert entries[0].state == PENDING
+
+    def test_of_workers_given_back_is_not_waited_for(self, bench: Bench) -> None:
+        for worker in range(2 * WORKERS_KNOWN):
+            bench.session.leases.functions_at(worker).add(CODE)
+        assert len(bench.session.leases._functions_at) == WORKERS_KNOWN
 
     def test_all_that_was_submitted_comes_back(self, bench: Bench) -> None:
         for _turn in range(3):
