@@ -172,6 +172,7 @@ class Head:
         self, node: str, client: int, request: int, actor: bytes, job: int, spec: dict[str, Any]
     ) -> None:
         self._clients[client] = node
+        total = resources_of(spec["resources"])  # first: what cannot be counted must leave nothing behind
         result = self._apply(
             commands.register_actor(
                 actor,
@@ -194,7 +195,6 @@ class Head:
         self._owned.setdefault(client, set()).add(actor)
         if request:
             self._to(client, ("answer", client, request, True, (actor, spec["handle"])))
-        total = resources_of(spec["resources"])
         self._step(events.ClassAdded(actor, 0 if spec["detached"] else job, spec["name"], total, pinned=True))
         if spec["complete"]:
             self._step(events.Demand(actor, NO_CLIENT, 1))

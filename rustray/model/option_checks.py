@@ -89,7 +89,12 @@ def byte_count(name: str, value: Any) -> int:
     """A number of bytes; a whole float, as 500e6, is one too."""
     if value is None:
         return 0
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= LARGEST_AMOUNT or value % 1:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not 0 <= value <= LARGEST_AMOUNT
+        or value % 1
+    ):
         raise _refused(name, value, "a whole number of bytes from 0 on, as 500 * 2**20")
     return int(value)
 

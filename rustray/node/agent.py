@@ -13,6 +13,8 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from rustray.error_packing import pack_system_error
+from rustray.errors import SessionError
 from rustray.node.gpus import GpuSlots
 from rustray.node.peers import Peer
 from rustray.node.pool import Setting, WorkerPool, WorkerProcess
@@ -84,6 +86,8 @@ class NodeAgent:
         self.clients: dict[int, Client] = {}
         self.jobs: dict[int, Job] = {}
         self.classes: dict[bytes, dict[str, Any]] = {}
+        self._refused: dict[bytes, str] = {}
+        """Classes that could not be handled, and why: demand for them is infeasible."""
         self.leases: dict[int, tuple[WorkerProcess, int, bytes]] = {}
         self.actors: dict[bytes, WorkerProcess] = {}
         self._detached: dict[bytes, int] = {}
@@ -98,7 +102,7 @@ class NodeAgent:
         self._from_client: dict[str, Callable[..., None]] = {
             **self.store.handlers,
             "class": self._on_class,
-            "demand": lambda c, key, count: self.head(("demand", key, c, count)),
+            "demand": self._on_demand,
             "return": self._on_return,
             "blocked": lambda c: self._lent(c, "worker_blocked"),
             "unblocked": lambda c: self._lent(c, "worker_unblocked"),
@@ -181,7 +185,11 @@ class NodeAgent:
         def on_messages(messages: list[Message]) -> None:
             try:
                 for message in messages:
-                    handlers[message[0]](number, *message[1:])
+                    try:
+                        handlers[message[0]](number, *message[1:])
+                    except Exception as error:
+                        if not self._refuse(number, message, error):
+                            raise
             except Exception as error:
                 # It asked what it may not, or we have a defect. It must learn of it rather than wait for ever.
                 log.exception("client %s is disconnected: its message could not be handled", number)
@@ -191,6 +199,24 @@ class NodeAgent:
 
         peer._on_messages = on_messages
         peer._on_closed = lambda: self._on_client_closed(client)
+
+    def _refuse(self, client: int, message: Message, error: Exception) -> bool:
+        """Tell the one who asked that it cannot be done; False where nobody waits for an answer."""
+        op, *fields = message
+        text = f"{type(error).__name__}: {error}"
+        if op == "create_actor":
+            self._on_actor_over(fields[1])
+        if op == "class":
+            self._refused[fields[0]] = text  # nothing waits for it yet
+        elif op in ("create_actor", "query") and fields[0]:
+            packed = pack_system_error(SessionError(f"The node cannot handle this request: {text}."))
+            self.send(client, ("answer", fields[0], False, packed))
+        elif op == "create_actor":
+            self.send(client, ("actor_dead", fields[1], "text", f"it cannot be created: {text}"))
+        else:
+            return False
+        log.error("the request %r of client %s is refused", op, client, exc_info=error)
+        return True
 
     def _adopt(self, worker: WorkerProcess, sock: socket.socket) -> None:
         client = Client(worker.client, None, worker.setting.job, worker)
@@ -265,7 +291,14 @@ class NodeAgent:
 
     # -- leases ----------------------------------------------------------------------------------------
 
+    def _on_demand(self, client: int, key: bytes, count: int) -> None:
+        if key not in self._refused:
+            self.head(("demand", key, client, count))
+        elif count:
+            self.send(client, ("infeasible", key, self._refused[key]))
+
     def _on_class(self, client: int, key: bytes, spec: dict[str, Any]) -> None:
+        self._refused.pop(key, None)
         self.classes[key] = spec
         self.head(("class", key, self.clients[client].job, spec))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 
 import rustray
 from rustray import exceptions as errors
+from rustray.driver import session as session_module
 from tests.support import eventually, lives, run_program
 
 CPUS = 2
@@ -299,6 +301,32 @@ def test_a_coroutine_function_is_refused():
         @rustray.remote
         async def f():
             pass
+
+
+def test_a_request_that_the_node_cannot_handle_is_refused_and_the_session_goes_on():
+    @rustray.remote
+    def f():
+        return 1
+
+    @rustray.remote
+    class Counter:
+        def get(self):
+            return 1
+
+    # Past the check of options, as another version's client might be.
+    f_bad, unnamed, named = f.options(), Counter.options(), Counter.options(name="refused")
+    for bad in (f_bad, unnamed, named):
+        bad._options = dataclasses.replace(bad._options, num_gpus=1.5)
+    for _again in range(2):
+        with pytest.raises(errors.InfeasibleError, match="whole number"):
+            rustray.get(f_bad.remote(), timeout=20)
+    with pytest.raises(errors.ActorDiedError, match="whole number"):
+        rustray.get(unnamed.remote().get.remote(), timeout=20)
+    with pytest.raises(errors.SessionError, match="whole number"):
+        named.remote()
+    with pytest.raises(errors.SessionError, match="cannot handle"):
+        session_module.current().query("store", "no", "arguments")
+    assert rustray.get(Counter.options(name="refused").remote().get.remote(), timeout=20) == 1
 
 
 def test_a_runtime_environment_that_is_gone(tmp_path):
