@@ -19,13 +19,14 @@ from rustray.driver import cells, launch
 from rustray.driver import session as session_module
 from rustray.driver.actor_class import ActorClass, check_actor_class
 from rustray.driver.actor_handle import ActorHandle
+from rustray.driver.entry import VALUE
 from rustray.driver.environment import driver_place
 from rustray.driver.generator import ObjectRefGenerator
 from rustray.driver.output import print_log
 from rustray.driver.refs import ObjectRef
 from rustray.driver.remote_function import RemoteFunction
 from rustray.driver.session import Session, auto_init, current, current_or_none
-from rustray.errors import ClusterStartError, OptionError, SessionError
+from rustray.errors import ClusterStartError, OptionError, RustRayError, SessionError
 from rustray.model.option_checks import unknown_name
 from rustray.model.options import ActorOptions, TaskOptions
 
@@ -185,10 +186,13 @@ def shutdown(_exiting_interpreter: bool = False) -> None:
         if session is not None:
             session_module.set_current(None)
             serialization.on_ref_pickled_outside(None)
-            session.close()
         server, _server = _server, None
-        if server is not None:
-            server.stop()
+        try:
+            if session is not None:
+                session.close()
+        finally:
+            if server is not None:
+                server.stop()
 
 
 def _after_fork_in_child() -> None:
@@ -257,18 +261,26 @@ def get(refs: Any, *, timeout: float | None = None) -> Any:
     session = current()
     if type(refs) is ObjectRef:
         entry = refs._entry
-        if entry.state == 1 and refs._table._session is session:
+        if entry.state == VALUE and refs._table._session is session:
             return session.objects.value_of(entry)
         _check_refs((refs,), session, "get")
-        return session.objects.get((refs,), timeout)[0]
+        return _values(session, (refs,), timeout)[0]
     if isinstance(refs, ObjectRefGenerator):
-        return session.objects.get(list(refs), timeout)
+        return _values(session, list(refs), timeout)
     if not isinstance(refs, list | tuple):
         raise TypeError(
             f"get() takes an ObjectRef or a list of them, not a {type(refs).__name__}: {_short(refs)}."
         )
     _check_refs(refs, session, "get")
-    return session.objects.get(refs, timeout)
+    return _values(session, refs, timeout)
+
+
+def _values(session: Session, refs: Sequence[ObjectRef], timeout: float | None) -> list[Any]:
+    try:
+        return session.objects.get(refs, timeout)
+    except RustRayError as error:
+        # Its text has the frames of the task. Ours, down to where it was taken out of its envelope, tell nothing.
+        raise error.with_traceback(None) from error.__cause__
 
 
 def _check_refs(refs: Sequence[Any], session: Session, call: str) -> None:

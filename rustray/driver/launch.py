@@ -17,7 +17,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from rustray.errors import ClusterStartError
+from rustray.errors import ClusterStartError, OptionError
 
 START_TIMEOUT_S = 60.0
 _MAX_SOCKET_PATH = 100
@@ -70,6 +70,15 @@ def count_resources(
         num_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if num_gpus is None:
         num_gpus = _count_gpus()
+    for name, amount in (("num_cpus", num_cpus), ("num_gpus", num_gpus)):
+        if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 <= amount < float("inf"):
+            raise OptionError(f"{name}={amount!r}: give a number from 0 on, or leave it out to have it counted.")
+    for name, amount in (resources or {}).items():
+        if name in ("CPU", "GPU") or not isinstance(amount, int | float) or not 0 <= amount < float("inf"):
+            raise OptionError(
+                f"resources={{{name!r}: {amount!r}}}: custom names with numbers from 0 on; CPU and GPU have num_cpus= "
+                "and num_gpus=."
+            )
     found = {"CPU": float(num_cpus), **(resources or {})}
     if num_gpus:
         found["GPU"] = float(num_gpus)

@@ -85,7 +85,7 @@ class Monitor:
                 "tasks_per_s": (node.finished - finished) / passed,
                 "failed_per_s": (node.failed - failed) / passed,
                 "workers": len(workers),
-                "busy": sum(1 for worker in workers if worker.leases),
+                "busy": max(0, sum(1 for w in workers if w.leases) - self._head.status.idle_leases()),
                 "store": store["used"],
                 "store_capacity": store["capacity"],
                 "waiting": sum(row["wanted"] - row["held"] for row in self._head.status.waiting()),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from rustray.scheduler.leases import LeaseBook
-from rustray.scheduler.records import Claim, visible
+from rustray.scheduler.records import Claim, Lease, visible
 
 AHEAD_SHOWN = 10
 
@@ -17,16 +20,37 @@ class Status:
         self._book = book
 
     def nodes(self) -> dict[str, dict[str, Any]]:
-        """By node: total, available (not below 0), labels, and the number of leases."""
+        """By node: total, available (not below 0), labels, and the number of leases.
+
+        What lies idle in a lease counts as available: whoever asks gets it.
+        """
+        idle: dict[str, Counter[str]] = {}
+        for lease in self._idle():
+            idle.setdefault(lease.node.name, Counter()).update(lease.claim.cls.shape.request)
         return {
             node.name: {
                 "total": visible(node.total),
-                "available": visible({name: max(0, units) for name, units in node.free.items()}),
+                "available": visible(
+                    {
+                        name: max(0, units + idle.get(node.name, Counter())[name])
+                        for name, units in node.free.items()
+                    }
+                ),
                 "labels": dict(node.labels),
                 "leases": len(node.leases) + len(node.leaving),
             }
             for node in self._book.nodes.by_name.values()
         }
+
+    def idle_leases(self) -> int:
+        """Leases that their clients keep without use."""
+        return sum(1 for _lease in self._idle())
+
+    def _idle(self) -> Iterator[Lease]:
+        for cls in self._book.classes.values():
+            for claim in cls.claims.values():
+                unused = (lease for lease in claim.leases.values() if not lease.blocked)
+                yield from islice(unused, max(0, claim.surplus))
 
     def total(self) -> dict[str, float]:
         """Resources of the whole cluster."""
