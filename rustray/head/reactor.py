@@ -53,7 +53,6 @@ class Head:
         self._node_info: dict[str, dict[str, Any]] = {}
         self._clients: dict[int, str] = {}
         self._specs: dict[bytes, dict[str, Any]] = {}
-        self._names: dict[bytes, str] = {}
         self._waiting: dict[bytes, set[int]] = {}
         self._callers: dict[bytes, set[int]] = {}
         self._owned: dict[int, set[bytes]] = {}
@@ -128,7 +127,6 @@ class Head:
             self._step(events.JobEnded(job))
 
     def _on_class(self, _node: str, key: bytes, job: int, spec: dict[str, Any]) -> None:
-        self._names[key] = spec["name"]
         self._step(events.ClassAdded(key, job, spec["name"], resources_of(spec["resources"])))
 
     def _on_demand(self, node: str, key: bytes, client: int, count: int) -> None:

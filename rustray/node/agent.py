@@ -86,6 +86,8 @@ class NodeAgent:
         self.clients: dict[int, Client] = {}
         self.jobs: dict[int, Job] = {}
         self.classes: dict[bytes, dict[str, Any]] = {}
+        self._classes_of: dict[int, set[bytes]] = {}
+        """The classes of tasks by the jobs that have them: they go with the last of these."""
         self._refused: dict[bytes, str] = {}
         """Classes that could not be handled, and why: demand for them is infeasible."""
         self.leases: dict[int, tuple[WorkerProcess, int, bytes]] = {}
@@ -299,8 +301,10 @@ class NodeAgent:
 
     def _on_class(self, client: int, key: bytes, spec: dict[str, Any]) -> None:
         self._refused.pop(key, None)
+        job = self.clients[client].job
         self.classes[key] = spec
-        self.head(("class", key, self.clients[client].job, spec))
+        self._classes_of.setdefault(job, set()).add(key)
+        self.head(("class", key, job, spec))
 
     def _setting(self, job: int, spec: dict[str, Any], gpus: tuple[int, ...]) -> Setting:
         return Setting(job, spec["env_key"], max(1, int(spec["resources"].get("CPU", 1))), gpus)
@@ -422,6 +426,10 @@ class NodeAgent:
         if at is not None and at.driver not in self.clients and job not in self._detached.values():
             if not any(worker.setting.job == job for worker in self.pool.workers.values()):
                 del self.jobs[job]
+                gone = self._classes_of.pop(job, set()).difference(*self._classes_of.values())
+                for key in gone:
+                    self.classes.pop(key, None)
+                    self._refused.pop(key, None)
 
     # -- actors ----------------------------------------------------------------------------------------
 
@@ -466,7 +474,9 @@ class NodeAgent:
 
     def _on_actor_over(self, actor: bytes) -> None:
         self.classes.pop(actor, None)
-        self._detached.pop(actor, None)
+        job = self._detached.pop(actor, None)
+        if job is not None:
+            self._sweep_job(job)
 
     # -- questions -------------------------------------------------------------------------------------
 
