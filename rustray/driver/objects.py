@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rustray import serialization
 from rustray.driver import failures
-from rustray.driver.entry import BLOCK, ERROR, PENDING, VALUE, Entry
+from rustray.driver.entry import BLOCK, ERROR, PENDING, VALUE, Entry, wake_all
 from rustray.driver.reactor import Awaited
 from rustray.driver.refs import ObjectRef
 from rustray.errors import GetTimeoutError, SessionError
@@ -32,6 +32,12 @@ INLINE_LIMIT = 100 * 1024
 
 KEEP_SLOT_S = 0.1
 """Seconds for which a task keeps its slot while an argument that exists is brought to it."""
+
+CALLBACK_THREADS = 64
+"""Callbacks of `ref.future()` that may wait for one another at once; a thread is started where none is free."""
+
+ESCAPE_BATCH = 300
+"""Messages in one frame about refs that leave this process together; each may have a value of INLINE_LIMIT."""
 
 _PRIMITIVES = frozenset({int, float, str, bytes, bool, type(None)})
 
@@ -196,14 +202,20 @@ class ObjectTable:
         if any(type(ref) is ObjectRef and ref._table is not self for ref in refs):
             raise SessionError.shut_down("Pickling an ObjectRef")
         with self.lock:
+            messages: list[tuple[Any, ...]] = []
             for entry in entries:
                 if not entry.known:
                     entry.known = True
                     entry.held += 1
                     self._entries[entry.id] = entry
-                    self._session.tell(("declare", entry.id), ("hold", [entry.id]))
+                    messages += (("declare", entry.id), ("hold", [entry.id]))
                     if entry.state != PENDING:
-                        self._publish(entry)
+                        messages.append(_published(entry))
+                    if len(messages) > ESCAPE_BATCH:
+                        self._session.tell(*messages)
+                        messages = []
+            if messages:
+                self._session.tell(*messages)
         return entries
 
     def publish_new(self, entry: Entry, contains: tuple[Entry, ...]) -> None:
@@ -231,9 +243,7 @@ class ObjectTable:
         self.pin(self.escape([ref]))
 
     def _publish(self, entry: Entry) -> None:
-        contains = [inner.id for inner in entry.contains]
-        payload = bytes(entry.payload) if isinstance(entry.payload, memoryview) else entry.payload
-        self._session.tell(("publish", entry.id, entry.state, payload, contains))
+        self._session.tell(_published(entry))
 
     # -- values that arrive ----------------------------------------------------------------------------
 
@@ -522,13 +532,14 @@ class ObjectTable:
     def future_of(self, ref: ObjectRef) -> concurrent.futures.Future[Any]:
         self._session.check_open()  # before the lock: in a forked child nobody may ever give it back
         future: concurrent.futures.Future[Any] = concurrent.futures.Future()
-        future.set_running_or_notify_cancel()
         with self.lock:
             if self._callbacks is None:
-                self._callbacks = concurrent.futures.ThreadPoolExecutor(1, "rustray-futures")
+                self._callbacks = concurrent.futures.ThreadPoolExecutor(CALLBACK_THREADS, "rustray-futures")
         callbacks = self._callbacks
 
         def resolve() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
             try:
                 value = self.value_of(ref._entry)
             except BaseException as error:
@@ -536,25 +547,44 @@ class ObjectTable:
             else:
                 future.set_result(value)
 
-        # The user's callbacks may wait for other objects; the thread that settles this one must not.
-        self.when_ready(ref._entry, lambda: callbacks.submit(resolve))
+        def settled() -> None:
+            # The user's callbacks may wait for other objects; the thread that settles this one must not.
+            try:
+                callbacks.submit(resolve)
+            except RuntimeError:  # the interpreter is exiting: no thread can be started any more
+                future.cancel()
+
+        self.when_ready(ref._entry, settled)
         return future
 
     def asyncio_future_of(self, ref: ObjectRef, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
         self._session.check_open()
         future: asyncio.Future[Any] = loop.create_future()
 
+        entry = ref._entry
+
         def resolve() -> None:
-            if future.done():
-                return
+            # In the event loop: it must not wait, so a block that is not in place is asked for first.
+            with self.lock:
+                in_store = entry.state == BLOCK
+                if in_store and not entry.reading:
+                    if not future.done():
+                        self.want([entry])
+                        entry.add_waiter(settled)
+                    return
+                if in_store:
+                    entry.views += 1  # so that it stays in place until it has been read
+                    entry.count += 1
             try:
-                value = self.value_of(ref._entry)
+                if not future.done():
+                    future.set_result(self.value_of(entry))
             except StopIteration as error:
                 future.set_exception(RuntimeError(f"the task raised {error!r}"))
             except BaseException as error:
                 future.set_exception(error)
-            else:
-                future.set_result(value)
+            finally:
+                if in_store:
+                    self.view_dropped.append(entry)
 
         def settled() -> None:
             try:
@@ -562,7 +592,7 @@ class ObjectTable:
             except RuntimeError:
                 pass  # the loop is closed: nobody awaits any more
 
-        self.when_ready(ref._entry, settled)
+        self.when_ready(entry, settled)
         return future
 
     # -- the end ---------------------------------------------------------------------------------------
@@ -571,13 +601,19 @@ class ObjectTable:
         """The session has ended: whatever is pending fails with `error`."""
         with self.lock:
             for entry in list(self._entries.values()):
-                if entry.state == PENDING:
+                if entry.state == PENDING or entry.waiters:
                     entry.settle(ERROR, error)
         if self._callbacks is not None:
             self._callbacks.shutdown(wait=False)
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def _published(entry: Entry) -> tuple[Any, ...]:
+    """What tells the node the value of an object."""
+    payload = bytes(entry.payload) if isinstance(entry.payload, memoryview) else entry.payload
+    return "publish", entry.id, entry.state, payload, [inner.id for inner in entry.contains]
 
 
 class _Enough:
@@ -598,8 +634,7 @@ class _Enough:
     def _one_more(self) -> None:
         self._settled += 1
         if self._settled == self._wanted:
-            for wake in list(self._waiters):
-                wake()
+            wake_all(list(self._waiters))
 
     @property
     def ready(self) -> bool:

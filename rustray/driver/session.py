@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 import threading
 import time
 import traceback
@@ -246,8 +247,23 @@ class Session:
     ) -> None:
         """A task has printed."""
         sink = self.log_sinks.get(task.function, self.print_log) if task is not None else self.print_log
-        if sink is not None:
+        if sink is None:
+            return
+        try:
             sink(stream, text, name or (task.target.name if task is not None else "worker"), pid, task)
+        except Exception as error:
+            # A closed terminal or pipe, or a stream of the user's that fails: output ends, the session must not.
+            self._drop_sink(sink, error)
+
+    def _drop_sink(self, sink: LogSink, error: Exception) -> None:
+        if self.print_log is sink:
+            self.print_log = None
+        self.log_sinks = {key: other for key, other in self.log_sinks.items() if other is not sink}
+        with contextlib.suppress(Exception):  # standard error may be closed as well; there is no other place
+            print(
+                f"rustray: what tasks print is shown no more, for it cannot be written: {error!r}",
+                file=sys.stderr,
+            )
 
     def _on_closed(self) -> None:
         if self.ended is None:
@@ -313,8 +329,7 @@ class Session:
     def abandon(self) -> None:
         """In a forked child: let go of the parent's sockets without a word to the node."""
         self.ended = SessionError.forked("rustray", self.pid)
-        self._node.sock.detach()
-        os.close(self._node.fd)
+        self._node.abandon()
 
     def close(self) -> None:
         """Leave the cluster; what is pending fails with SessionError."""

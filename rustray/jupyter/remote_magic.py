@@ -92,7 +92,7 @@ def _run(shell: Any, code: CellCode, file: str, wanted: tuple[str, ...], given: 
             raise _not_sent(error) from None
         value, brought = _wait(ref)
     finally:
-        del session.log_sinks[key]
+        session.log_sinks.pop(key, None)
     shell.user_ns.update(brought)
     return value
 

@@ -248,6 +248,40 @@ class TestAsyncio:
         double.remote(1).future().add_done_callback(on_done)
         assert finished.wait(20) and got == [4]
 
+    def test_callbacks_may_wait_for_other_futures(self, cluster):
+        got: list[int] = []
+        finished = threading.Event()
+
+        def on_done(future):
+            got.append(double.remote(future.result()).future().result(timeout=20))
+            finished.set()
+
+        double.remote(1).future().add_done_callback(on_done)
+        assert finished.wait(30) and got == [4]
+
+    def test_one_that_is_pending_when_the_interpreter_exits(self, tmp_path):
+        code = """
+            import time, rustray
+            rustray.init(num_cpus=1)
+
+            @rustray.remote
+            def slow():
+                time.sleep(30)
+
+            future = slow.remote().future()
+            future.add_done_callback(lambda future: print("cancelled:", future.cancelled()))
+            """
+        assert run_program(code, folder=tmp_path) == "cancelled: True\n"
+
+    def test_a_big_value_that_was_moved_does_not_block_the_loop(self, cluster):
+        ref = rustray.put(np.zeros(1 << 20))
+        eventually(lambda: not ref._entry.reading)
+
+        async def read():
+            return len(await ref)
+
+        assert asyncio.run(asyncio.wait_for(read(), 20)) == 1 << 20
+
 
 OTHER_DRIVER = """
     import os, sys, time, rustray
@@ -530,6 +564,29 @@ class TestPrinting:
             assert any(line.endswith(") error line") for line in since)
             assert any(line.endswith(") unfinished") for line in since)
         assert "from inside" in output
+
+    def test_a_closed_output_ends_no_session(self, tmp_path):
+        output = run_program(
+            """
+            import os, sys, time, rustray
+            rustray.init(num_cpus=1)
+
+            @rustray.remote
+            def speak():
+                print("into nothing")
+                return 1
+
+            reader, writer = os.pipe()
+            os.close(reader)
+            sys.stdout = os.fdopen(writer, "w", 1)
+            for _ in range(2):
+                assert rustray.get([speak.remote(), speak.remote()], timeout=20) == [1, 1]
+            sys.stdout = sys.__stdout__
+            print("goes on")
+            """,
+            folder=tmp_path,
+        )
+        assert output.count("shown no more") == 1 and "goes on" in output
 
     def test_not_if_not_wanted(self, tmp_path):
         output = run_program(
