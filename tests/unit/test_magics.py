@@ -11,7 +11,7 @@ from rustray.driver.cells import KEEP_CELLS, CellTable
 from rustray.errors import OptionError
 from rustray.jupyter import options, remote_cell
 from rustray.jupyter.reading import read_cell
-from rustray.jupyter.remote_magic import captured
+from rustray.jupyter.remote_magic import OPTIONS, captured
 
 
 @pytest.mark.parametrize(
@@ -90,9 +90,34 @@ def test_options_are_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "given"),
+    [
+        ("-o a -o b,c", {"wanted": ("a", "b", "c")}),
+        ("# -o a: don't", {}),
+        ("--cpus 2 # as many as there are", {"cpus": 2.0}),
+        ("--name '# 1' -o a", {"name": "# 1", "wanted": ("a",)}),
+        ("--name run#1", {"name": "run#1"}),
+    ],
+)
+def test_names_add_up_and_comments_are_left_out(line: str, given: dict[str, Any]) -> None:
+    assert options.parse("%%m", line, KNOWN) == given
+
+
+def test_a_magic_without_options_says_so() -> None:
+    with pytest.raises(OptionError, match=r"^%m takes no options; '--verbose' is one too many\.$"):
+        options.parse("%m", "--verbose", {})
+
+
+def test_what_is_hardly_like_an_option_is_not_taken_for_it() -> None:
+    with pytest.raises(OptionError, match=r"'--nosuch' is not an option of %%remote\. There are: -o"):
+        options.parse("%%remote", "--nosuch", OPTIONS)
+
+
+@pytest.mark.parametrize(
     ("line", "said"),
     [
         ("--cpu 1", "Did you mean '--cpus'"),
+        ("-o a b", "joined by commas, as -o a,b; 'b' stands alone"),
         ("word", "'word' is not an option of %%m"),
         ("--cpus", "--cpus needs a value"),
         ("--cpus -o a", "--cpus needs a value"),
