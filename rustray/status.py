@@ -29,7 +29,7 @@ class ClusterStatus:
 
     Attributes
     ----------
-    workers, busy: worker processes, and those that run something now.
+    workers, busy: worker processes, and those that run something; None before that has been measured.
     memory, memory_total: bytes in use and in all, of the machine; 0 before they have been measured.
     store, store_capacity: the same of the object store.
     cpu: percent of the machine's cores. tasks_per_s: finished in the last half second, as a rate.
@@ -37,7 +37,7 @@ class ClusterStatus:
 
     nodes: tuple[NodeStatus, ...]
     workers: int = 0
-    busy: int = 0
+    busy: int | None = None
     cpu: float = 0.0
     memory: int = 0
     memory_total: int = 0
@@ -47,8 +47,9 @@ class ClusterStatus:
 
     def facts(self) -> list[tuple[str, str]]:
         """What is true of the cluster as a whole: (name, value) for reading."""
+        workers = f"{self.workers}" if self.busy is None else f"{self.busy} busy of {self.workers}"
         told = [
-            ("Workers", f"{self.busy} busy of {self.workers}"),
+            ("Workers", workers),
             ("Object store", f"{_size(self.store)} of {_size(self.store_capacity)}"),
         ]
         if self.memory_total:  # else it has not been measured yet
@@ -97,11 +98,10 @@ def cluster_status(
     samples: Sequence[dict[str, Any]],
 ) -> ClusterStatus:
     """From what the node and head answer to those queries; of the samples the last one counts."""
-    measured = ("cpu", "memory", "memory_total", "tasks_per_s")
+    measured = ("busy", "cpu", "memory", "memory_total", "tasks_per_s")
     return ClusterStatus(
         tuple(_node(row) for row in nodes),
         workers=len(workers),
-        busy=sum(1 for row in workers if row["leases"]),
         store=store["used"],
         store_capacity=store["capacity"],
         **({name: samples[-1][name] for name in measured} if samples else {}),
