@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 PENDING, VALUE, BLOCK, ERROR = range(4)
 
 _waiters_lock = threading.Lock()
 """Threads that begin or end to wait for the same object; who settles it does not take it."""
+
+
+def wake_all(waiters: Iterable[Callable[[], object]]) -> None:
+    """Call each of `waiters`, whatever one of them raises; the first such error is raised at the end."""
+    first: Exception | None = None
+    for wake in waiters:
+        try:
+            wake()
+        except Exception as error:
+            first = first or error
+    if first is not None:
+        raise first
 
 
 class Entry:
@@ -89,5 +101,4 @@ class Entry:
         self.state = state
         waiters, self.waiters = self.waiters, None
         if waiters:
-            for wake in waiters:
-                wake()
+            wake_all(waiters)

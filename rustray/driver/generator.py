@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rustray.driver.entry import ERROR, Entry
+from rustray.driver.entry import ERROR, Entry, wake_all
 from rustray.driver.refs import ObjectRef
 
 if TYPE_CHECKING:
@@ -63,8 +63,7 @@ class Stream:
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []
-        for wake in waiters:
-            wake()
+        wake_all(waiters)
 
     def take(self) -> ObjectRef | None:
         """The next ref, None at the end. `ready` must be true."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rustray import serialization
 from rustray.driver import failures
-from rustray.driver.entry import BLOCK, ERROR, PENDING, VALUE, Entry
+from rustray.driver.entry import BLOCK, ERROR, PENDING, VALUE, Entry, wake_all
 from rustray.driver.generator import ObjectRefGenerator, Stream
 from rustray.driver.objects import INLINE_LIMIT, inline, packed_size
 from rustray.driver.refs import ObjectRef
@@ -246,8 +246,7 @@ class Tasks:
             waiters = entry.waiters
             if waiters:
                 entry.waiters = None
-                for wake in waiters:
-                    wake()
+                wake_all(waiters)
         if task.pins or task.parent:
             self._finish(task, False)
 

@@ -188,6 +188,12 @@ class Connection:
                 self.fds.extend(fds)
         return data
 
+    def abandon(self) -> None:
+        """In a forked child: let go of the socket, which is the parent's, without a word to the peer."""
+        self._lock = threading.Lock()  # another thread may have had it, and there are no others here
+        self.closed = True
+        os.close(self.sock.detach())
+
     def close(self) -> None:
         """Close the socket and every descriptor still kept; harmless when closed already."""
         with self._lock:

@@ -88,6 +88,11 @@ class Channel:
         self.flush()
         self.connection.send(messages)
 
+    def abandon(self) -> None:
+        """In a forked child: the channel is the parent's."""
+        self._lock = threading.Lock()
+        self.connection.abandon()
+
     def close(self) -> None:
         """The submitter has given the lease back, or is gone."""
         self.connection.close()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from rustray import serialization
 from rustray.actor import ActorExit
@@ -50,6 +53,8 @@ class Executor:
         self._objects = session.objects
         self._code: dict[bytes, tuple[bytes, str]] = {}
         self._functions: dict[bytes, Callable[..., Any]] = {}
+        self.forked = False
+        """Whether this is a child that a task has forked: it may not answer in its parent's place."""
 
     def add_function(self, key: bytes, code: bytes, name: str) -> None:
         """Code that tasks will name by `key`; loaded when the first of them runs."""
@@ -213,7 +218,11 @@ class Executor:
         try:
             answer = self._attempt(channel, message, call, name, lent)
         except BaseException as error:
+            if self.forked:
+                _leave_child(error)
             answer = self.failure(error, channel, message[0], name)
+        if self.forked:
+            _leave_child()
         spent = time.perf_counter() - start
         if lent:
             answer = self.with_borrowed(answer, lent)
@@ -232,7 +241,20 @@ class Executor:
         positional, kwargs = self.arguments(args, deps, lent)
         value = call(*positional, **kwargs)
         del positional, kwargs
+        if self.forked:
+            _leave_child()
         return self.results(value, channel, number, returns, name)
+
+
+def _leave_child(error: BaseException | None = None) -> NoReturn:
+    """End a process that a task has forked, where the task's function ended in it."""
+    code: Any = 0
+    if isinstance(error, SystemExit):
+        code = error.code
+    elif error is not None:
+        code = 1
+        traceback.print_exception(error, file=sys.__stderr__)
+    os._exit(code if isinstance(code, int) else 0 if code is None else 1)
 
 
 def _is_sized(value: Any) -> bool:

@@ -93,6 +93,7 @@ class Worker:
         session_module.set_current(self.session)
         self.session.start(timeout=60.0)
         self.info = self.session.info
+        os.register_at_fork(after_in_child=self._abandon)
         sys.stdout = TaskStream("stdout", sys.stdout, self._prints_for)  # type: ignore[arg-type]
         sys.stderr = TaskStream("stderr", sys.stderr, self._prints_for)  # type: ignore[arg-type]
         while True:
@@ -100,6 +101,13 @@ class Worker:
                 self._serve()
             except KeyboardInterrupt:
                 continue  # meant for a task that has just ended
+
+    def _abandon(self) -> None:
+        # A task has forked. What its child wrote to submitters would be taken for ours.
+        self.executor.forked = True
+        for channel in self.channels.values():
+            if not channel.connection.closed:
+                channel.abandon()
 
     def _serve(self) -> None:
         queue = self.queue
@@ -236,7 +244,8 @@ class Worker:
             return
         with self.lock:
             if self._blocked and self.actor is None:
-                channel.send(("returned", [task[0] for task in tasks]))
+                # Its lease may be younger than the wait.
+                channel.send(("blocked",), ("returned", [task[0] for task in tasks]))
                 return
             self.queue.extend([(channel, task) for task in tasks])
         self._wake()
@@ -325,6 +334,10 @@ class Worker:
 
     @contextlib.contextmanager
     def _lend(self) -> Iterator[None]:
+        if running.get() is None and threading.current_thread() is not threading.main_thread():
+            # A thread that a task has started, and may leave behind: as in Ray, its wait is not the task's.
+            yield
+            return
         with self.lock:
             self._blocked += 1
             first = self._blocked == 1
