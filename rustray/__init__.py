@@ -11,6 +11,9 @@ def square(x):
 rustray.get([square.remote(i) for i in range(4)])
 """
 
+import importlib
+from typing import Any
+
 from rustray import exceptions
 from rustray.driver.actor_class import ActorClass, method
 from rustray.driver.actor_handle import ActorHandle
@@ -63,6 +66,13 @@ __all__ = [
     "status",
     "wait",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # As modules of the package, without an import of their own; loaded when first asked for.
+    if name in ("testing", "util"):
+        return importlib.import_module(f"rustray.{name}")
+    raise AttributeError(f"module 'rustray' has no attribute {name!r}")
 
 
 def load_ipython_extension(ipython):  # type: ignore[no-untyped-def]

@@ -6,10 +6,12 @@ objects and ``cluster.json`` (0600): the registry of clusters is the set of thes
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,17 @@ from rustray.errors import ClusterStartError, OptionError
 
 START_TIMEOUT_S = 60.0
 _MAX_SOCKET_PATH = 100
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_RUN_SERVER = f"""
+import importlib.util, runpy, sys
+sys.path += (path for path in sys.argv[1:] if path not in sys.path)
+spec = importlib.util.spec_from_file_location("rustray", {os.path.join(_PACKAGE, "__init__.py")!r})
+sys.modules["rustray"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules["rustray"])
+runpy.run_module("rustray.server", run_name="__main__")
+"""
+"""Runs this very package, wherever it lies. The driver's folders come last: a file beside the user's script may have
+the name of a standard module, which the server needs itself."""
 
 
 @dataclass(slots=True)
@@ -52,11 +65,13 @@ def runtime_folder() -> str:
         folder = chosen
     else:
         folder = os.path.join(tempfile.gettempdir(), f"rustray-{os.getuid()}")
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    status = os.stat(folder)
-    if status.st_uid != os.getuid() or status.st_mode & 0o077:
+    with contextlib.suppress(FileExistsError):  # which the check below describes
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    status = os.lstat(folder)  # not where a link leads, which its owner could change afterwards
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise ClusterStartError(
-            f"{folder} must belong to you alone (mode 0700), for it holds the sockets and tokens of your clusters. "
+            f"{folder} must be a folder, not a link to one, and belong to you alone (mode 0700), for it holds the "
+            "sockets and tokens of your clusters. "
             "Correct its owner and mode, or set RUSTRAY_RUNTIME_DIR to another folder."
         )
     return folder
@@ -134,13 +149,12 @@ def start_server(settings: ServerSettings) -> ServerProcess:
     errors = os.path.join(settings.folder, "logs", "server.err")
     with open(errors, "wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "rustray.server"],
+            [sys.executable, "-P", "-c", _RUN_SERVER, *filter(None, sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             cwd="/",
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )
     server = ServerProcess(process, settings)
     assert process.stdin is not None and process.stdout is not None

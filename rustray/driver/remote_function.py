@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,7 @@ class RemoteFunction:
         self._session: Session | None = None
         self._target: SchedulingClass | None = None
         self._key = b""
+        self._signature, self._least, self._most = _signature(function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise TypeError(
@@ -45,7 +47,14 @@ class RemoteFunction:
         return RemoteFunction(self._function, self._options.updated(changes))
 
     def remote(self, *args: Any, **kwargs: Any) -> Any:
-        """Submit a task: gives its `ObjectRef` (a list of them, or a generator, as `num_returns` says)."""
+        """Submit a task: gives its `ObjectRef` (a list of them, or a generator, as `num_returns` says).
+
+        Raises
+        ------
+        TypeError: the function does not take these arguments.
+        """
+        if kwargs or not self._least <= len(args) <= self._most:
+            self._check_arguments(args, kwargs)
         session = session_module._current
         if session is None or session is not self._session:
             session = self._prepare()
@@ -60,6 +69,13 @@ class RemoteFunction:
             options,
             self._function,
         )
+
+    def _check_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self._signature is not None:
+            try:
+                self._signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{self._name}.remote(): {error}. It takes {self._signature}.") from None
 
     def bind(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(
@@ -103,6 +119,28 @@ def scheduling_class(
     class_key = hashlib.sha1(key + env_key + named, usedforsecurity=False).digest()[:KEY_BYTES]
     spec = {"name": name, "resources": resources, "runtime_env": env, "env_key": env_key}
     return key, session.leases.scheduling_class(class_key, name, spec)
+
+
+def _signature(function: Callable[..., Any]) -> tuple[inspect.Signature | None, float, float]:
+    """(signature, least, most): a call with that many positional arguments and no others needs no check.
+
+    The signature is that of the function itself: one with `__wrapped__` may take other arguments than what it
+    wraps. None if it has none to tell (compiled functions).
+    """
+    try:
+        signature = inspect.signature(function, follow_wrapped=False)
+    except (ValueError, TypeError):
+        return None, 0, math.inf
+    least, most = 0.0, 0.0
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            most = math.inf
+        elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            most += 1
+            least += parameter.default is parameter.empty
+        elif parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
+            least = math.inf  # no call without keywords will do
+    return signature, least, most
 
 
 def _returns(function: Callable[..., Any], options: TaskOptions) -> int:

@@ -36,6 +36,7 @@ IGNORED = frozenset(
 UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
     "fallback_strategy": (None, []),
     "label_selector": (None, {}),
+    "max_calls": (None, 0),
     "placement_group": (None, "default"),
 }
 
@@ -82,7 +83,11 @@ class _Options:
                 if value not in UNSUPPORTED[name]:
                     raise OptionError(
                         f"Option {name}={value!r} of {cls._kind} is not supported. "
-                        "Leave it out, or express the wish with resources={'name': amount}."
+                        + (
+                            "Leave it out: a worker is not replaced after a number of tasks."
+                            if name == "max_calls"
+                            else "Leave it out, or express the wish with resources={'name': amount}."
+                        )
                     )
             elif name not in IGNORED:
                 raise check.unknown_name(f"option of {cls._kind}", name, cls._checks)
@@ -105,7 +110,6 @@ class TaskOptions(_Options):
     num_returns: number of refs that a call gives; "streaming" for a generator; None decides by the function.
     max_retries: times a task is tried again when its worker died; -1 without end.
     retry_exceptions: whether the function's own exceptions count for that: all (True) or some (types).
-    max_calls: tasks after which a worker is replaced; 0 never.
     runtime_env: environment of its workers, see `rustray.runtime_env`.
     """
 
@@ -119,7 +123,6 @@ class TaskOptions(_Options):
     num_returns: NumReturns = None
     max_retries: int = 3
     retry_exceptions: bool | tuple[type[BaseException], ...] = False
-    max_calls: int = 0
     name: str | None = None
     runtime_env: Mapping[str, Any] | None = None
     scheduling_strategy: str | None = None
@@ -213,7 +216,6 @@ TaskOptions._checks = {
     "num_returns": check.num_returns,
     "max_retries": check.count(least=-1, none=3),
     "retry_exceptions": check.exceptions,
-    "max_calls": check.count(least=0, none=0),
 }
 
 ActorOptions._checks = {

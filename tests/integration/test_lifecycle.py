@@ -19,7 +19,9 @@ import psutil
 import pytest
 
 import rustray
+from rustray.driver import launch
 from rustray.driver.session import current
+from rustray.errors import ClusterStartError
 from rustray.exceptions import SessionError
 from tests.support import eventually, lives, run_program, start_program
 
@@ -529,6 +531,33 @@ class TestWhatWorkersSee:
             folder=tmp_path,
         )
         assert output == "('1', '1', 'from the module')\n('1', '2', 'from the module')\n"
+
+
+def test_a_file_with_the_name_of_a_standard_module(tmp_path):
+    (tmp_path / "asyncio.py").write_text("mine = True\n")  # which the server needs and a driver does not
+    output = run_program(
+        """
+        import asyncio, rustray
+        rustray.init(num_cpus=1)
+
+        @rustray.remote
+        def f():
+            import asyncio
+            return asyncio.mine
+
+        print(asyncio.mine, rustray.get(f.remote()), rustray.util.ActorPool.__name__)
+        """,
+        folder=tmp_path,
+    )
+    assert output == "True True ActorPool\n"
+
+
+def test_a_runtime_folder_that_is_a_link(tmp_path, monkeypatch):
+    (tmp_path / "real").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    monkeypatch.setenv("RUSTRAY_RUNTIME_DIR", str(tmp_path / "link"))
+    with pytest.raises(ClusterStartError, match="not a link"):
+        launch.runtime_folder()
 
 
 class TestPrinting:

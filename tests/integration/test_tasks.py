@@ -61,6 +61,12 @@ class TestArguments:
         assert rustray.get(echo.remote(1, "two", three=3.0)) == ((1, "two"), {"three": 3.0})
         assert rustray.get(add.remote(1, b=2)) == 3
 
+    def test_a_wrong_call_is_refused_where_it_is_made(self):
+        for args, kwargs in (((), {}), ((1, 2, 3), {}), ((1,), {"c": 2})):
+            with pytest.raises(TypeError, match=r"add.remote\(\): .*It takes \(a, b=0\)"):
+                add.remote(*args, **kwargs)
+        assert rustray.get(add.remote(b=rustray.put(1), a=rustray.put(2))) == 3
+
     def test_none_at_all(self):
         assert rustray.get(echo.remote()) == ()
 
