@@ -15,7 +15,7 @@ from rustray.jupyter import options, remote_cell
 from rustray.jupyter.reading import CellCode, read_cell
 from rustray.model.option_checks import unknown_name
 from rustray.model.options import TaskOptions
-from rustray.serialization import serialize
+from rustray.serialization import serialize_code
 
 OPTIONS: options.Options = {
     "-o": ("wanted", options.names),
@@ -81,7 +81,7 @@ def _run(shell: Any, code: CellCode, file: str, wanted: tuple[str, ...], given: 
     checked, name = TaskOptions.build(given), given["name"]
     # A function of its own for each cell: run times are learnt for each by itself.
     body = functools.partial(remote_cell.run, code.source, file, wanted)
-    key, target = scheduling_class(session, serialize(body, name).pickle, name, checked)
+    key, target = scheduling_class(session, serialize_code(body, f"cell {name}"), name, checked)
     write = cells.writer()
     session.log_sinks[key] = lambda stream, text, *_whose: write(stream, text)
     try:
