@@ -80,3 +80,10 @@ def load_ipython_extension(ipython):  # type: ignore[no-untyped-def]
     from rustray.magics import load
 
     load(ipython)
+
+
+def unload_ipython_extension(ipython):  # type: ignore[no-untyped-def]
+    """`%unload_ext rustray`."""
+    from rustray.magics import unload
+
+    unload(ipython)

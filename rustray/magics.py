@@ -28,17 +28,18 @@ class RustRayMagics(Magics):
 
     @line_magic
     def rustray(self, line: str) -> Any:
-        """`%rustray init [--num-cpus N] [--address A]`, `status`, `dashboard`, `shutdown`."""
+        """`%rustray init [--num-cpus N] [--address A]`, `status`, `dashboard`, `shutdown`, `help`."""
         command, _, rest = line.strip().partition(" ")
         commands: dict[str, tuple[Callable[..., Any], options.Options]] = {
             "init": (_init, INIT_OPTIONS),
             "status": (_status, NO_OPTIONS),
             "dashboard": (_dashboard, NO_OPTIONS),
             "shutdown": (_shutdown, NO_OPTIONS),
+            "help": (_help, NO_OPTIONS),
         }
         with _short_errors():
-            if not command:
-                raise OptionError(f"%rustray needs an action: {', '.join(commands)}.")
+            if not command or command.startswith("#"):
+                command, rest = "help", ""
             if command not in commands:
                 raise unknown_name("action of %rustray", command, commands)
             call, known = commands[command]
@@ -51,8 +52,10 @@ class RustRayMagics(Magics):
         """Run the cell on the cluster: `%%remote [-o NAMES] [--name N] [--num-cpus N] [--num-gpus N]`.
 
         The notebook variables that the cell reads travel with it, what it prints appears here, and the value
-        of its last expression is the cell's. `-o a,b` brings the variables a and b back. A cell of only
-        imports, functions and classes defines them as remote functions and actor classes instead.
+        of its last expression is the cell's. `-o a,b` brings the variables a and b back. A variable that the
+        cell changes without naming it in `-o`, be it by assignment or as in `items.append(1)`, stays as it
+        was in the notebook: the cell works on a copy. A cell of only imports, functions and classes defines
+        them as remote functions and actor classes instead.
         """
         with _short_errors():
             return remote_cell_magic(self.shell, line, cell)
@@ -61,6 +64,14 @@ class RustRayMagics(Magics):
 def load(ipython: Any) -> None:
     """Register the magics with this shell."""
     ipython.register_magics(RustRayMagics)
+
+
+def unload(ipython: Any) -> None:
+    """Take the magics out of this shell. The cluster, if there is one, stays."""
+    known = ipython.magics_manager
+    if known.registry.pop(RustRayMagics.__name__, None) is not None:
+        known.magics["line"].pop("rustray", None)
+        known.magics["cell"].pop("remote", None)
 
 
 @contextlib.contextmanager
@@ -94,14 +105,35 @@ def _init(**given: Any) -> None:
     print(f"RustRay is ready with {rustray.cluster_resources().get('CPU', 0):g} CPUs, after {passed:.2f} s.")
 
 
+def _check_cluster(action: str) -> None:
+    if not rustray.is_initialized():
+        raise OptionError(f"%rustray {action} needs a cluster, and there is none: %rustray init starts one.")
+
+
 def _status() -> ClusterStatus:
+    _check_cluster("status")
     return rustray.status()
 
 
 def _dashboard() -> Any:
     from rustray import dashboard
 
+    _check_cluster("dashboard")
     return dashboard.show()
+
+
+HELP = """\
+%rustray init [--num-cpus N] [--address A]  start a cluster, or connect to the one at A
+%rustray status                             its nodes, workers and memory as they are now
+%rustray dashboard                          the same, moving
+%rustray shutdown                           leave; ends the cluster that init started
+%rustray help                               this list
+%%remote [-o NAMES] [--name N] [--num-cpus N] [--num-gpus N]
+                                            run the cell on the cluster; %%remote? tells more"""
+
+
+def _help() -> None:
+    print(HELP)
 
 
 def _shutdown() -> None:

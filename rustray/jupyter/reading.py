@@ -23,14 +23,16 @@ class CellCode:
     ----------
     reads: global names that it may read before it has bound them, in the order of their use.
     binds: names that it may bind in the notebook's namespace.
-    defines: the functions and classes at its top if it has nothing but those and imports, else None.
+    made: the functions and classes at its top.
+    only_defines: whether it has nothing but those and imports.
     kernel_call: the line of its first magic, ``!`` or ``?``, which only the kernel could run; 0 for none.
     """
 
     source: str
     reads: tuple[str, ...]
     binds: frozenset[str]
-    defines: tuple[str, ...] | None
+    made: tuple[str, ...]
+    only_defines: bool
     kernel_call: int
 
 
@@ -48,7 +50,9 @@ def read_cell(source: str, file: str) -> CellCode:
         reads.update(dict.fromkeys(name for name in read if name not in bound))
         binds |= binding
         bound |= _surely_bound(statement)
-    return CellCode(source, tuple(reads), frozenset(binds), _definitions(tree), _kernel_call(tree))
+    return CellCode(
+        source, tuple(reads), frozenset(binds), _made(tree), _only_defines(tree), _kernel_call(tree)
+    )
 
 
 def _names(statement: ast.stmt) -> tuple[list[str], set[str]]:
@@ -128,15 +132,17 @@ def _targets(target: ast.expr) -> set[str]:
             return set()
 
 
-def _definitions(tree: ast.Module) -> tuple[str, ...] | None:
+def _made(tree: ast.Module) -> tuple[str, ...]:
+    made = (s.name for s in tree.body if isinstance(s, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef))
+    return tuple(dict.fromkeys(made))
+
+
+def _only_defines(tree: ast.Module) -> bool:
     body = tree.body
     if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
         if isinstance(body[0].value.value, str):
             body = body[1:]  # a docstring
-    if not body or not all(isinstance(statement, _DEFINITIONS) for statement in body):
-        return None
-    found = [s.name for s in body if isinstance(s, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
-    return tuple(dict.fromkeys(found))
+    return bool(body) and all(isinstance(statement, _DEFINITIONS) for statement in body)
 
 
 def _kernel_call(tree: ast.Module) -> int:

@@ -23,6 +23,10 @@ OPTIONS: options.Options = {
     "--num-cpus": ("num_cpus", float),
     "--num-gpus": ("num_gpus", float),
 }
+READ_ONLY = (
+    "Arrays that come from shared memory cannot be written to, for others read them too: "
+    "write to a copy, array = array.copy()."
+)
 CANCEL_GRACE_S = 1.5
 """Seconds that an interrupted cell's task has to end before its worker is killed."""
 
@@ -45,27 +49,31 @@ def remote_cell_magic(shell: Any, line: str, body: str) -> Any:
             f"%%remote: line {code.kernel_call} is for the notebook's own kernel: {text!r}. A worker runs "
             "plain Python; put magics and shell commands into a cell of their own, or use subprocess.run()."
         )
-    if code.defines is not None:
+    if code.only_defines:
         if wanted or "name" in given:
             raise OptionError("%%remote: -o and --name are for cells that run; this one only defines.")
         return _define(shell, code, number, given)
     for name in wanted:
         if name not in code.binds and name not in shell.user_ns:
+            if not code.binds:
+                raise OptionError(f"%%remote: -o {name} asks for a variable, and the cell assigns none.")
             raise unknown_name("assigned variable of this cell", name, code.binds)
     given.setdefault("name", f"cell_{number}")
-    return _run(shell, code, file, wanted, given)
+    value = _run(shell, code, file, wanted, given)
+    if hint := left_behind(code, wanted):
+        print(hint)
+    return value
 
 
 # -- a cell that defines -----------------------------------------------------------------------------------
 
 
 def _define(shell: Any, code: CellCode, number: int, given: dict[str, Any]) -> None:
-    assert code.defines is not None
     space = shell.user_ns
     # Under the name that the shell gives its cells: the source is found, and travels with the code.
     file = shell.compile.cache(code.source, number)
     exec(compile(code.source, file, "exec", dont_inherit=True), space)
-    for name in code.defines:
+    for name in code.made:
         made = space[name]
         if inspect.isclass(made) and issubclass(made, BaseException):
             continue
@@ -105,6 +113,22 @@ def _wait(ref: Any) -> Any:
         raise
     except SerializationError as error:
         raise _not_brought(error) from None
+    except ValueError as error:
+        if "read-only" in str(error):
+            error.add_note(READ_ONLY)
+        raise
+
+
+def left_behind(code: CellCode, wanted: tuple[str, ...]) -> str:
+    """What to tell of functions and classes that the cell has made for itself; "" if there are none."""
+    here = [name for name in code.made if name not in wanted]
+    if not here:
+        return ""
+    was = "was" if len(here) == 1 else "were"
+    return (
+        f"%%remote: {', '.join(here)} {was} defined on the worker only; put definitions in a cell of their own, "
+        f"or bring them back with -o {','.join(here)}."
+    )
 
 
 def captured(reads: tuple[str, ...], shell: Any) -> dict[str, Any]:

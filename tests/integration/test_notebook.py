@@ -141,7 +141,7 @@ def test_what_cannot_travel_is_named(notebook: Notebook) -> None:
     ("source", "said"),
     [
         ("%rustray stats", "Did you mean 'status'"),
-        ("%rustray", "needs an action: init"),
+        ("%rustray status --verbose", "takes no options"),
         ("%rustray init --num-cpsu 2", "Did you mean '--num-cpus'"),
         ("%%remote --num-gpu 1\n1", "Did you mean '--num-gpus'"),
         ("%%remote\nx = 1\n!ls", "line 3 is for the notebook's own kernel: '!ls'"),

@@ -6,12 +6,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
 
 from rustray.driver.cells import KEEP_CELLS, CellTable
 from rustray.errors import OptionError
 from rustray.jupyter import options, remote_cell
 from rustray.jupyter.reading import read_cell
-from rustray.jupyter.remote_magic import OPTIONS, captured
+from rustray.jupyter.remote_magic import OPTIONS, captured, left_behind
+from rustray.magics import RustRayMagics
 
 
 @pytest.mark.parametrize(
@@ -60,7 +63,44 @@ def test_names_that_a_cell_may_bind() -> None:
 def test_a_cell_of_definitions_is_told_from_one_that_runs(
     source: str, defines: tuple[str, ...] | None
 ) -> None:
-    assert read_cell(source, "c").defines == defines
+    code = read_cell(source, "c")
+    assert (code.made if code.only_defines else None) == defines
+
+
+def test_definitions_that_stay_on_the_worker_are_told() -> None:
+    code = read_cell("def fx(x): return x\nclass A: ...\nz = 3", "c")
+    assert left_behind(code, ()).startswith("%%remote: fx, A were defined on the worker only")
+    assert "-o A." in left_behind(code, ("fx",))
+    assert left_behind(code, ("A", "fx")) == ""
+
+
+def test_the_extension_is_unloaded_and_loaded_again() -> None:
+    shell = InteractiveShell()
+    for _ in range(2):
+        shell.run_line_magic("load_ext", "rustray")
+        assert shell.find_line_magic("rustray") and shell.find_cell_magic("remote")
+        shell.run_line_magic("unload_ext", "rustray")
+        assert not shell.find_line_magic("rustray") and not shell.find_cell_magic("remote")
+
+
+@pytest.mark.parametrize("line", ["", "help", "# what can it do?"])
+def test_help_lists_what_there_is(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    RustRayMagics(InteractiveShell()).rustray(line)
+    assert "%rustray shutdown" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("status", "%rustray init starts one"),
+        ("dashboard", "%rustray init starts one"),
+        ("shutdown now", "%rustray shutdown takes no options; 'now' is one too many"),
+        ("halp", "Did you mean 'help'"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_line(line: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        RustRayMagics(InteractiveShell()).rustray(line)
 
 
 def test_the_first_magic_of_a_cell_is_found() -> None:
