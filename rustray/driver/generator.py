@@ -25,6 +25,7 @@ class Stream:
         self._refs: deque[ObjectRef] = deque()
         self._ended = False
         self._waiters: list[Callable[[], object]] = []
+        self._dropped = False
         self.received = 0
 
     @property
@@ -47,13 +48,25 @@ class Stream:
 
     def _append(self, oid: bytes, state: int, payload: Any, contains: Sequence[bytes]) -> None:
         entry = Entry(oid, owned=True)
-        self._refs.append(self._session.objects.new_ref(entry))
+        if not self._dropped:
+            self._refs.append(self._session.objects.new_ref(entry))
         self._session.objects.settle(entry, state, payload, contains)
 
     def end(self) -> None:
         """The generator has returned."""
         self._ended = True
         self._wake()
+
+    def abandoned(self, task: Task) -> None:
+        """Its generator has died, perhaps in the middle of anything: see `ObjectTable.settle_drops`."""
+        if not self._ended or self._refs:
+            self._session.objects.dropped_streams.append(task)
+
+    def drop(self) -> bool:
+        """Nobody will take anything any more: what has come, and what still comes, is let go. False at the end."""
+        self._dropped = True
+        self._refs.clear()
+        return not self._ended
 
     def fail(self, error: bytes) -> None:
         """The task failed: the next ref raises, and it is the last."""
@@ -97,6 +110,10 @@ class ObjectRefGenerator(Iterator[ObjectRef], AsyncIterator[ObjectRef]):
     def __init__(self, stream: Stream, task: Task) -> None:
         self._stream = stream
         self._task = task
+
+    def __del__(self) -> None:
+        # In any thread, at any moment: no lock may be taken here.
+        self._stream.abandoned(self._task)
 
     def __iter__(self) -> ObjectRefGenerator:
         return self

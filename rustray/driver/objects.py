@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from rustray.driver.session import Session
+    from rustray.driver.task import Task
 
 INLINE_LIMIT = 100 * 1024
 """Bytes; a value from this size on lies in shared memory (Ray's limit too)."""
@@ -53,6 +54,7 @@ class ObjectTable:
         self.lock = threading.RLock()
         self.dropped: deque[Entry] = deque()
         self.view_dropped: deque[Entry] = deque()
+        self.dropped_streams: deque[Task] = deque()
         self._fresh: list[Entry] = []
         self._fresh_before: list[Entry] = []
         self._release: list[bytes] = []
@@ -153,6 +155,13 @@ class ObjectTable:
 
     def settle_drops(self) -> None:
         """Count down the references that have died since the last call."""
+        streams = self.dropped_streams
+        while streams:
+            try:
+                task = streams.popleft()
+            except IndexError:
+                break  # another thread was quicker
+            self._session.tasks.drop_stream(task)
         dropped = self.dropped
         if dropped:
             with self.lock:

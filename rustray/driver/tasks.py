@@ -256,6 +256,12 @@ class Tasks:
         oid = ids.make_stream_id(self._session.client, task.number, index)
         task.stream.add(oid, state, payload, contains)
 
+    def drop_stream(self, task: Task) -> None:
+        """Nobody takes from the stream of `task` any more: it is cancelled."""
+        with self._objects.lock:
+            if task.stream is not None and task.stream.drop():
+                self.cancel(task, False, True)
+
     def fail(self, task: Task, error: bytes) -> None:
         """The task ends without a result: every one of its objects raises `error`."""
         with self._objects.lock:

@@ -18,8 +18,6 @@ NumReturns = int | Literal["streaming", "dynamic"] | None
 
 IGNORED = frozenset(
     {
-        "_actor_generator_backpressure_num_objects",
-        "_generator_backpressure_num_objects",
         "_labels",
         "_metadata",
         "_num_objects_per_yield",
@@ -34,6 +32,8 @@ IGNORED = frozenset(
 )
 
 UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
+    "_actor_generator_backpressure_num_objects": (None, -1),
+    "_generator_backpressure_num_objects": (None, -1),
     "fallback_strategy": (None, []),
     "label_selector": (None, {}),
     "max_calls": (None, 0),
@@ -86,6 +86,8 @@ class _Options:
                         + (
                             "Leave it out: a worker is not replaced after a number of tasks."
                             if name == "max_calls"
+                            else "Leave it out: a generator runs ahead of those who take from it."
+                            if "backpressure" in name
                             else "Leave it out, or express the wish with resources={'name': amount}."
                         )
                     )

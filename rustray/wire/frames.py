@@ -23,6 +23,8 @@ Message = tuple[Any, ...]
 _LENGTH = struct.Struct("<I")
 _MARSHAL_VERSION = 4
 _READ_SIZE = 1 << 18
+CONGESTED_BYTES = 1 << 20
+"""A backlog beyond this is more than the peer takes in one go."""
 _MAX_FRAME = 1 << 30
 _MAX_FDS = 64
 _FD_SPACE = socket.CMSG_SPACE(_MAX_FDS * array.array("i").itemsize)
@@ -51,7 +53,18 @@ class Connection:
     takes_fds: whether frames from the peer may bring file descriptors.
     """
 
-    __slots__ = ("_backlog", "_input", "_lock", "_receive", "closed", "fd", "fds", "on_backlog", "sock")
+    __slots__ = (
+        "_backlog",
+        "_backlog_bytes",
+        "_input",
+        "_lock",
+        "_receive",
+        "closed",
+        "fd",
+        "fds",
+        "on_backlog",
+        "sock",
+    )
 
     def __init__(self, sock: socket.socket, takes_fds: bool = False) -> None:
         sock.setblocking(False)
@@ -62,6 +75,7 @@ class Connection:
         self.on_backlog: Callable[[Connection], None] | None = None
         self._input = b""
         self._backlog: deque[tuple[memoryview, Sequence[int]]] = deque()
+        self._backlog_bytes = 0
         self._lock = threading.Lock()
         self._receive = self._receive_with_fds if takes_fds else self._receive_bytes
 
@@ -88,6 +102,7 @@ class Connection:
     def _keep(self, data: memoryview, fds: Sequence[int]) -> None:
         # The caller may close its descriptors as soon as send() returns, so the backlog has copies.
         self._backlog.append((data, [os.dup(fd) for fd in fds]))
+        self._backlog_bytes += len(data)
 
     def _write(self, data: bytes | memoryview, fds: Sequence[int]) -> int:
         try:
@@ -106,6 +121,11 @@ class Connection:
         """Whether something waits for the socket to become writable."""
         return bool(self._backlog)
 
+    @property
+    def congested(self) -> bool:
+        """Whether so much waits that a sender who can had better wait too."""
+        return self._backlog_bytes > CONGESTED_BYTES and not self.closed
+
     def flush(self) -> bool:
         """Send what is kept; True when nothing is left."""
         with self._lock:
@@ -114,6 +134,7 @@ class Connection:
                 sent = self._write(data, fds)
                 if sent == 0:
                     return False
+                self._backlog_bytes -= sent
                 for fd in fds:
                     os.close(fd)
                 if sent < len(data):

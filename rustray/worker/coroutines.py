@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rustray.driver.entry import BLOCK, Entry
 from rustray.driver.tasks import FINISHED
 from rustray.worker.context import Running, running
-from rustray.worker.executor import Answer, Exit
+from rustray.worker.executor import CONGESTED_PAUSE_S, Answer, Exit
 
 if TYPE_CHECKING:
     from rustray.worker.actor import ActorHost, Call
@@ -139,6 +139,8 @@ class Coroutines:
         sent_before = -1 - returns
         async for item in value:
             count += 1
+            while channel.connection.congested:
+                await asyncio.sleep(CONGESTED_PAUSE_S)
             if count > sent_before:
                 executor.send_item(channel, number, count - 1, item, name)
         return number, FINISHED, count

@@ -25,6 +25,9 @@ from rustray.worker.channel import Channel
 
 Answer = tuple[Any, ...]
 
+CONGESTED_PAUSE_S = 0.001
+"""How often a stream looks whether its submitter has caught up."""
+
 
 class Exit(BaseException):
     """The task has asked for the end of this process.
@@ -172,7 +175,14 @@ class Executor:
         return results
 
     def send_item(self, channel: Channel, number: int, index: int, item: Any, name: str) -> None:
-        """One object of a stream, sent at once: somebody may be waiting for it."""
+        """One object of a stream, sent at once: somebody may be waiting for it.
+
+        Waits while the submitter is behind, and ends the call of an actor that was cancelled.
+        """
+        self._session.check_not_cancelled(channel.client, number, name)
+        while channel.connection.congested:
+            time.sleep(CONGESTED_PAUSE_S)  # the background thread sends meanwhile
+            self._session.check_not_cancelled(channel.client, number, name)
         channel.send(("yield", number, index, *self.pack(item, channel.client, number, index, name)))
 
     def failure(self, error: BaseException, channel: Channel, number: int, name: str) -> Answer:

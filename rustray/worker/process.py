@@ -27,7 +27,7 @@ from rustray.wire.frames import Connection, Message
 from rustray.worker.actor import ActorHost
 from rustray.worker.channel import FLUSH_S, Channel
 from rustray.worker.context import Running, running
-from rustray.worker.executor import Executor, Exit
+from rustray.worker.executor import CONGESTED_PAUSE_S, Executor, Exit
 from rustray.worker.output import TaskStream
 
 SHORT_QUEUE = 16
@@ -163,7 +163,7 @@ class Worker:
             finally:
                 self._interruptible = False
             self.session.check_not_cancelled(channel.client, message[0], task.name)
-            return self._each(value) if message[4] < 0 and hasattr(value, "__iter__") else value
+            return self._each(value, channel) if message[4] < 0 and hasattr(value, "__iter__") else value
 
         try:
             answer, spent = self.executor.run(channel, message, call, task.name)
@@ -187,12 +187,15 @@ class Worker:
             # Were the answer lost with this process, the task would have to fail.
             channel.flush()
 
-    def _each(self, values: Iterable[Any]) -> Iterator[Any]:
-        """The objects of a stream; it can be interrupted while the user's code makes the next one."""
+    def _each(self, values: Iterable[Any], channel: Channel) -> Iterator[Any]:
+        """The objects of a stream; it can be interrupted while the user's code makes the next one, or it waits
+        for a submitter that is behind."""
         iterator = iter(values)
         while True:
             try:
                 self._interruptible = True
+                while channel.connection.congested:
+                    time.sleep(CONGESTED_PAUSE_S)
                 value = next(iterator)
             except StopIteration:
                 return

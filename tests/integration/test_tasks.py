@@ -223,6 +223,25 @@ class TestStreams:
         assert rustray.get(refs[65_530:65_540]) == list(range(65_530, 65_540))
         assert rustray.get(following) == "next"
 
+    @pytest.mark.parametrize("after", [0, 1])
+    def test_an_abandoned_one_ends(self, tmp_path, after):
+        @rustray.remote(max_retries=0)
+        def endless(path):
+            tick(path)
+            try:
+                while True:
+                    yield b"x" * 1000
+            finally:
+                (tmp_path / "ended").touch()
+
+        values = endless.remote(tmp_path / "ran")
+        for _ in range(after):
+            next(values)
+        eventually(lambda: ticks(tmp_path / "ran"))
+        del values
+        eventually(lambda: (tmp_path / "ended").exists())
+        assert not current().tasks.children
+
     def test_not_a_generator(self):
         with pytest.raises(TypeError, match="streaming"):
             rustray.get(next(echo.options(num_returns="streaming").remote(1)))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rustray.wire.frames import Connection, ConnectionClosed, encode, peer_is_me
+from rustray.wire.frames import CONGESTED_BYTES, Connection, ConnectionClosed, encode, peer_is_me
 
 Pair = tuple[Connection, Connection]
 
@@ -85,6 +85,19 @@ def test_descriptors_behind_a_backlog(pair: Pair) -> None:
     os.write(pair[1].fds.popleft(), b"late")
     assert os.read(reader, 10) == b"late"
     os.close(reader)
+
+
+def test_a_sender_is_congested_until_the_peer_reads_or_the_connection_ends(pair: Pair) -> None:
+    ours, theirs = pair
+    assert not ours.congested
+    ours.send([(b"x" * (2 * CONGESTED_BYTES),)])
+    assert ours.congested
+    while not ours.flush():
+        theirs.receive()
+    assert not ours.congested
+    ours.send([(b"x" * (2 * CONGESTED_BYTES),)])
+    ours.close()
+    assert not ours.congested
 
 
 def test_the_end_is_told_after_all_that_was_sent(pair: Pair) -> None:

@@ -80,6 +80,7 @@ def test_retried_exceptions_become_a_tuple() -> None:
         ({"scheduling_strategy": "PACK"}, "'SPREAD'"),
         ({"scheduling_strategy": object()}, "'SPREAD'"),
         ({"label_selector": {"a": "b"}}, "not supported"),
+        ({"_generator_backpressure_num_objects": 8}, "not supported"),
     ],
 )
 def test_bad_task_options(given: dict[str, Any], told: str) -> None:
