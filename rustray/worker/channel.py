@@ -13,7 +13,7 @@ from rustray.wire.frames import Connection, Message
 
 FLUSH_S = 0.001
 """Answers of short tasks are gathered for this long,"""
-MAX_GATHERED = 16
+MAX_GATHERED = 64
 """and no more of them: those not sent are lost when the process dies."""
 _STARTED = struct.Struct("<Q")
 
