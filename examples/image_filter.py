@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import skimage.data
 import skimage.io
+from arguments import add_cluster_options, at_least, compare, square
 from skimage.restoration import denoise_nl_means
 from tqdm import tqdm
 
@@ -28,6 +29,7 @@ Image = npt.NDArray[np.float32]
 
 PATCH = 5  # side of the neighbourhoods that are compared, in pixels
 REACH = 5  # how far away a neighbourhood may be, in pixels
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 MARGIN = REACH + PATCH  # no pixel further away than this counts
 
 
@@ -66,14 +68,28 @@ def filter_image(image: Image, tasks: int) -> Image:
     return filtered
 
 
+def check_output(parser: argparse.ArgumentParser, output: Path) -> None:
+    """End with a message if a picture could not be written there: that should not be found out at the end."""
+    if not output.absolute().parent.is_dir():
+        parser.error(f"--output {output}: there is no folder {output.parent}")
+    if output.is_dir():
+        parser.error(f"--output {output} is a folder")
+    if output.suffix.lower() not in PICTURES:
+        parser.error(f"--output {output}: its name must end with one of {', '.join(PICTURES)}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Remove the grain from a photograph, tile by tile.")
-    parser.add_argument("--size", type=int, default=2048, help="side of the picture in pixels (default 2048)")
-    parser.add_argument("--tasks", type=int, default=16, help="tiles, a square number (default 16)")
-    parser.add_argument("--num-cpus", type=int, help="workers of a new cluster (default: one a core)")
-    parser.add_argument("--address", help="use this cluster instead of starting one")
+    parser.add_argument(
+        "--size", type=at_least(PATCH), default=2048, help="side of the picture in pixels (default 2048)"
+    )
+    parser.add_argument("--tasks", type=at_least(1), default=16, help="tiles, a square number (default 16)")
+    add_cluster_options(parser)
     parser.add_argument("--output", type=Path, help="write the photograph, before and after, to this file")
     args = parser.parse_args()
+    if args.output:
+        check_output(parser, args.output)
+    tasks = square(args.tasks, args.size)
 
     image = photograph(args.size)
     started = time.perf_counter()
@@ -82,7 +98,7 @@ def main() -> None:
 
     rustray.init(address=args.address, num_cpus=args.num_cpus)
     started = time.perf_counter()
-    filtered = filter_image(image, args.tasks)
+    filtered = filter_image(image, tasks)
     together = time.perf_counter() - started
     rustray.shutdown()
 
@@ -90,7 +106,7 @@ def main() -> None:
     if args.output:
         skimage.io.imsave(args.output, (np.hstack([image, filtered]).clip(0, 1) * 255).astype(np.uint8))
     print(f"{args.size} x {args.size} pixels, the result is scikit-image's")
-    print(f"one process {alone:.2f} s, RustRay {together:.2f} s, speed-up {alone / together:.2f}")
+    print(compare(alone, together))
 
 
 if __name__ == "__main__":

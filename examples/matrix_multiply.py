@@ -24,6 +24,7 @@ import time
 import numpy as np
 import numpy.typing as npt
 import skimage.data
+from arguments import add_cluster_options, at_least, compare, square
 from tqdm import tqdm
 
 import rustray
@@ -76,11 +77,15 @@ def multiply(left: Matrix, right: Matrix, tasks: int) -> Matrix:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Multiply two large matrices block by block.")
-    parser.add_argument("--size", type=int, default=7168, help="rows and columns of a matrix (default 7168)")
-    parser.add_argument("--tasks", type=int, default=16, help="blocks of the product, a square (default 16)")
-    parser.add_argument("--num-cpus", type=int, help="workers of a new cluster (default: one a core)")
-    parser.add_argument("--address", help="use this cluster instead of starting one")
+    parser.add_argument(
+        "--size", type=at_least(1), default=7168, help="rows and columns of a matrix (default 7168)"
+    )
+    parser.add_argument(
+        "--tasks", type=at_least(1), default=16, help="blocks of the product, a square (default 16)"
+    )
+    add_cluster_options(parser)
     args = parser.parse_args()
+    tasks = square(args.tasks, args.size)
 
     left, right = photograph(args.size), cosines(args.size)
     started = time.perf_counter()
@@ -89,13 +94,13 @@ def main() -> None:
 
     rustray.init(address=args.address, num_cpus=args.num_cpus)
     started = time.perf_counter()
-    product = multiply(left, right, args.tasks)
+    product = multiply(left, right, tasks)
     together = time.perf_counter() - started
     rustray.shutdown()
 
     np.testing.assert_allclose(product, expected, atol=1e-3)
     print(f"{args.size} x {args.size} matrices, one BLAS thread a process, the product is NumPy's")
-    print(f"one process {alone:.2f} s, RustRay {together:.2f} s, speed-up {alone / together:.2f}")
+    print(compare(alone, together))
 
 
 if __name__ == "__main__":

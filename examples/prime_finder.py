@@ -16,6 +16,7 @@ import time
 import numpy as np
 import numpy.typing as npt
 import sympy
+from arguments import add_cluster_options, at_least, compare
 from tqdm import tqdm
 
 import rustray
@@ -55,33 +56,42 @@ count_remote = rustray.remote(count_primes)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Count the primes of a range with a segmented sieve.")
-    parser.add_argument("--start", type=int, default=1_000_000_000, help="first number (default 1 billion)")
-    parser.add_argument("--size", type=int, default=4_000_000_000, help="how many (default 4 billion)")
-    parser.add_argument("--tasks", type=int, default=32, help="parts of the range (default 32)")
-    parser.add_argument("--num-cpus", type=int, help="workers of a new cluster (default: one a core)")
-    parser.add_argument("--address", help="use this cluster instead of starting one")
+    parser.add_argument(
+        "--start",
+        type=at_least(0),
+        default=1_000_000_000,
+        help="first number of the range (default 1 billion)",
+    )
+    parser.add_argument(
+        "--size", type=at_least(1), default=4_000_000_000, help="numbers in the range (default 4 billion)"
+    )
+    parser.add_argument("--tasks", type=at_least(1), default=32, help="parts of the range (default 32)")
+    add_cluster_options(parser)
     args = parser.parse_args()
 
-    start = max(args.start, 3) | 1  # odd, as the sieve wants it; 2 is left out
-    stop = start + args.size
+    stop = args.start + args.size
+    start = max(args.start, 3) | 1  # odd, as the sieve wants it
+    with_two = int(args.start <= 2 < stop)  # which the sieve leaves out
     base = primes_below(math.isqrt(stop) + 1)
 
     started = time.perf_counter()
-    expected = count_primes(start, stop, base)
+    expected = with_two + count_primes(start, stop, base)
     alone = time.perf_counter() - started
 
     rustray.init(address=args.address, num_cpus=args.num_cpus)
     started = time.perf_counter()
     base_ref = rustray.put(base)
-    length = 2 * math.ceil(args.size / args.tasks / 2)  # even, so that each part starts with an odd number
+    length = 2 * math.ceil(
+        max(stop - start, 1) / args.tasks / 2
+    )  # even, so that each part starts with an odd number
     refs = [count_remote.remote(low, min(low + length, stop), base_ref) for low in range(start, stop, length)]
-    count = sum(rustray.get(ref) for ref in tqdm(refs, unit="part"))
+    count = with_two + sum(rustray.get(ref) for ref in tqdm(refs, unit="part"))
     together = time.perf_counter() - started
     rustray.shutdown()
 
-    assert count == expected == sympy.primepi(stop - 1) - sympy.primepi(start - 1)
-    print(f"{count} primes in [{start}, {stop}), as sympy counts them")
-    print(f"one process {alone:.2f} s, RustRay {together:.2f} s, speed-up {alone / together:.2f}")
+    assert count == expected == sympy.primepi(stop - 1) - sympy.primepi(args.start - 1)
+    print(f"{count} {'prime' if count == 1 else 'primes'} in [{args.start}, {stop}), as sympy counts them")
+    print(compare(alone, together))
 
 
 if __name__ == "__main__":
