@@ -82,7 +82,7 @@ def _short_errors() -> Iterator[None]:
     except OptionError as error:
         raise UsageError(str(error)) from None
     except RustRayError as error:
-        text = f"{type(error).__name__}: {error}"
+        text = "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
         error._render_traceback_ = text.splitlines  # type: ignore[attr-defined]
         raise
     except KeyboardInterrupt as error:
