@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -655,11 +656,11 @@ def test_nothing_heavy_is_imported_and_nothing_is_left(tmp_path):
 def test_no_session_folder_is_left(tmp_path):
     script = tmp_path / "short.py"
     script.write_text("import rustray\nrustray.init(num_cpus=1)\n")
-    folder = tmp_path / "run"
-    subprocess.run(
-        [sys.executable, str(script)],
-        env={**os.environ, "RUSTRAY_RUNTIME_DIR": str(folder), "PYTHONPATH": os.getcwd()},
-        check=True,
-        timeout=30,
-    )
-    assert not os.listdir(folder)
+    with tempfile.TemporaryDirectory(prefix="rr-") as folder:  # short, for the path of a socket in it
+        subprocess.run(
+            [sys.executable, str(script)],
+            env={**os.environ, "RUSTRAY_RUNTIME_DIR": folder, "PYTHONPATH": os.getcwd()},
+            check=True,
+            timeout=30,
+        )
+        assert not os.listdir(folder)
