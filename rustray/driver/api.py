@@ -261,8 +261,8 @@ def get(refs: Any, *, timeout: float | None = None) -> Any:
     session = current()
     if type(refs) is ObjectRef:
         entry = refs._entry
-        if entry.state == VALUE and refs._table._session is session:
-            return session.objects.value_of(entry)
+        if entry.state == VALUE and refs._table.session is session:
+            return session.reader.value_of(entry)
         _check_refs((refs,), session, "get")
         return _values(session, (refs,), timeout)[0]
     if isinstance(refs, ObjectRefGenerator):
@@ -277,7 +277,7 @@ def get(refs: Any, *, timeout: float | None = None) -> Any:
 
 def _values(session: Session, refs: Sequence[ObjectRef], timeout: float | None) -> list[Any]:
     try:
-        return session.objects.get(refs, timeout)
+        return session.reader.get(refs, timeout)
     except RustRayError as error:
         # Its text has the frames of the task. Ours, down to where it was taken out of its envelope, tell nothing.
         raise error.with_traceback(None) from error.__cause__
@@ -289,7 +289,7 @@ def _check_refs(refs: Sequence[Any], session: Session, call: str) -> None:
             raise TypeError(
                 f"{call}() takes ObjectRefs; one of them is a {type(ref).__name__}: {_short(ref)}."
             )
-        if ref._table._session is not session:
+        if ref._table.session is not session:
             raise SessionError.shut_down(f"{call}()")
 
 
@@ -329,7 +329,7 @@ def wait(
         return [], []
     if num_returns > len(refs):
         raise ValueError(f"wait(num_returns={num_returns}): there are only {len(refs)} refs.")
-    return session.objects.wait(refs, num_returns, timeout)
+    return session.reader.wait(refs, num_returns, timeout)
 
 
 def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:

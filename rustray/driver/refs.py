@@ -56,11 +56,11 @@ class ObjectRef:
 
     def future(self) -> concurrent.futures.Future[Any]:
         """A `concurrent.futures.Future` of the value; its callbacks run in a thread of their own."""
-        return self._table.future_of(self)
+        return self._table.session.futures.future_of(self)
 
     def as_future(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
         """An asyncio future of the value, on `loop`."""
-        return self._table.asyncio_future_of(self, loop)
+        return self._table.session.futures.asyncio_future_of(self, loop)
 
     def __await__(self) -> Generator[Any, None, Any]:
         import asyncio

@@ -19,8 +19,10 @@ from typing import Any
 from rustray.driver import failures
 from rustray.driver.actors import Actors
 from rustray.driver.blocks import Blocks
+from rustray.driver.futures import Futures
 from rustray.driver.objects import ObjectTable
 from rustray.driver.reactor import Awaited, Reactor
+from rustray.driver.reading import Reader
 from rustray.driver.submitter import Submitter
 from rustray.driver.task import Task
 from rustray.driver.tasks import Tasks
@@ -98,6 +100,8 @@ class Session:
         self._node = Connection(sock, takes_fds=True)
         self.tell = self._tell
         self.objects = ObjectTable(self)
+        self.reader = Reader(self)
+        self.futures = Futures(self)
         self.tasks = Tasks(self)
         self.blocks = Blocks(self)
         self.leases = Submitter(self)
@@ -319,6 +323,7 @@ class Session:
         self.leases.fail_all(packed)
         self.actors.fail_all(packed)
         self.objects.fail_all(packed)
+        self.futures.close()
         for reply in list(self._requests.values()):
             reply.settle((), [])
         self._requests.clear()

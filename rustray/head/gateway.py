@@ -318,12 +318,12 @@ class Gateway:
 
     def parts(self, ref: ObjectRef) -> Parts:
         """The pickle and buffers of a known value; those of a big one are views of shared memory."""
-        objects, entry = self._session.objects, ref._entry
+        reader, entry = self._session.reader, ref._entry
         while entry.state == BLOCK:
-            found = objects.block_parts(entry)
+            found = reader.block_parts(entry)
             if found is not None:
                 return found
-            objects.wait_for([entry], None)
+            reader.wait_for([entry], None)
         if entry.state == ERROR:
             # It was lost between the look at it and the reading.
             raise ObjectLostError(read_summary(entry.payload).message, object_id=entry.id)

@@ -8,7 +8,14 @@ from __future__ import annotations
 from rustray.serialization.custom import deregister_serializer, register_serializer
 from rustray.serialization.nested import collecting, current_collector, note_ref, on_ref_pickled_outside
 from rustray.serialization.unpicklable import find_unpicklable
-from rustray.serialization.values import Packed, deserialize, preload, serialize, serialize_call, serialize_code
+from rustray.serialization.values import (
+    Packed,
+    deserialize,
+    preload,
+    serialize,
+    serialize_call,
+    serialize_code,
+)
 
 __all__ = [
     "Packed",

@@ -101,8 +101,8 @@ class Executor:
                 entry = self._objects.entry_of(packed[1])
                 entry.count += 1
             try:
-                self._objects.fetch(entry)
-                return self._objects.value_of(entry)
+                self._session.reader.fetch(entry)
+                return self._session.reader.value_of(entry)
             finally:
                 self._objects.unpin_lent(entry)
         return serialization.deserialize(packed[0], packed[1])
