@@ -82,7 +82,10 @@ class RuntimeContext:
 
     def get_assigned_resources(self) -> dict[str, float]:
         """What the running task or actor was given; {} in a driver."""
-        return dict(self._session.assigned_resources)
+        if self._session.hosted_actor is not None:
+            return dict(self._session.hosted_actor[1]["resources"])
+        task = self._session.running()
+        return {} if task is None else dict(task.channel.resources)
 
     def get_accelerator_ids(self) -> dict[str, list[str]]:
         """The GPUs of this task or actor, as {"GPU": ["0", ...]}."""

@@ -44,9 +44,13 @@ class Cluster:
         object_store_memory: int | None = None,
     ) -> None:
         if heads != 1 or nodes != 1:
-            raise OptionError(f"Cluster(heads={heads}, nodes={nodes}): this release has one head and one node.")
+            raise OptionError(
+                f"Cluster(heads={heads}, nodes={nodes}): this release has one head and one node."
+            )
         offered = launch.count_resources(num_cpus, num_gpus, resources)
-        self._server = launch.start_server(launch.ServerSettings(offered, object_store_memory, embedded=False))
+        self._server = launch.start_server(
+            launch.ServerSettings(offered, object_store_memory, embedded=False)
+        )
 
     @property
     def folder(self) -> str:

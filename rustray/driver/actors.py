@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rustray.driver import failures
 from rustray.driver.entry import VALUE, Entry
 from rustray.driver.methods import Method
-from rustray.driver.submitter import BATCH, MAX_FRAME_BYTES
+from rustray.driver.scheduling_class import BATCH, MAX_FRAME_BYTES
 from rustray.driver.task import Task
 from rustray.driver.tasks import KeepsOrder, cancelled
 from rustray.errors import ActorDiedError, ActorUnavailableError

@@ -87,7 +87,9 @@ def count_resources(
         num_gpus = _count_gpus()
     for name, amount in (("num_cpus", num_cpus), ("num_gpus", num_gpus)):
         if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 <= amount < float("inf"):
-            raise OptionError(f"{name}={amount!r}: give a number from 0 on, or leave it out to have it counted.")
+            raise OptionError(
+                f"{name}={amount!r}: give a number from 0 on, or leave it out to have it counted."
+            )
     for name, amount in (resources or {}).items():
         if name in ("CPU", "GPU") or not isinstance(amount, int | float) or not 0 <= amount < float("inf"):
             raise OptionError(

@@ -12,8 +12,8 @@ from typing import Any
 from rustray import serialization
 from rustray.driver import session as session_module
 from rustray.driver.environment import class_environment
+from rustray.driver.scheduling_class import SchedulingClass
 from rustray.driver.session import Session
-from rustray.driver.submitter import SchedulingClass
 from rustray.model.options import TaskOptions
 
 KEY_BYTES = 16

@@ -24,8 +24,8 @@ from rustray.driver.methods import Method
 from rustray.driver.objects import INLINE_LIMIT, inline, packed_size
 from rustray.driver.refs import ObjectRef
 from rustray.driver.remote_function import scheduling_class
+from rustray.driver.scheduling_class import SchedulingClass
 from rustray.driver.session import Session
-from rustray.driver.submitter import SchedulingClass
 from rustray.error_packing import ErrorSummary, read_summary
 from rustray.errors import ObjectLostError, OptionError
 from rustray.model.options import ActorOptions, TaskOptions

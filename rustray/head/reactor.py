@@ -15,12 +15,12 @@ from rustray.cluster.state import ClusterState
 from rustray.driver import failures
 from rustray.errors import (
     ActorAlreadyExistsError,
-    ActorNotFoundError,
     InfeasibleError,
     OptionError,
     RustRayError,
     SessionError,
 )
+from rustray.head.queries import Queries
 from rustray.model import ids
 from rustray.model.resources import Resources
 from rustray.scheduler import events
@@ -49,10 +49,11 @@ class Head:
         self.state = ClusterState()
         self.scheduler = Scheduler()
         self.status = self.scheduler.status
+        self._queries = Queries(self)
         self._links: dict[str, Send] = {}
-        self._node_info: dict[str, dict[str, Any]] = {}
+        self.node_info: dict[str, dict[str, Any]] = {}
         self._clients: dict[int, str] = {}
-        self._specs: dict[bytes, dict[str, Any]] = {}
+        self.specs: dict[bytes, dict[str, Any]] = {}
         self._waiting: dict[bytes, set[int]] = {}
         self._callers: dict[bytes, set[int]] = {}
         self._owned: dict[int, set[bytes]] = {}
@@ -70,7 +71,7 @@ class Head:
         total = resources_of(resources)
         self._apply(commands.add_node(node, info.get("address", ""), total, labels, self._wall()))
         self._links[node] = link
-        self._node_info[node] = info
+        self.node_info[node] = info
         self._step(events.NodeAdded(node, total, labels))
 
     def from_node(self, node: str, message: tuple[Any, ...]) -> None:
@@ -88,7 +89,7 @@ class Head:
     def _step(self, event: events.Event) -> None:
         for action in self.scheduler.step(event, self._now()):
             if isinstance(action, Grant):
-                if action.key in self._specs and action.client == NO_CLIENT:
+                if action.key in self.specs and action.client == NO_CLIENT:
                     self._start_actor(action)
                 else:
                     self._links[action.node](("grant", action.lease, action.key, action.client))
@@ -146,7 +147,7 @@ class Head:
         self._step(events.ClientGone(client))
         self._clients.pop(client, None)
         for actor in self._owned.pop(client, ()):
-            if not self._specs[actor]["detached"]:
+            if not self.specs[actor]["detached"]:
                 self._fail_actor(actor, "the process that created it has ended", restart=False)
         for callers in (*self._waiting.values(), *self._callers.values()):
             callers.discard(client)
@@ -158,7 +159,7 @@ class Head:
             "Ask for less, or add a node that has it."
         )
         if action.client == NO_CLIENT:
-            error = InfeasibleError(f"Actor {self._specs[action.key]['name']} can never be placed: {text}")
+            error = InfeasibleError(f"Actor {self.specs[action.key]['name']} can never be placed: {text}")
             self._keep_error(action.key, "error", failures.typed(error))
             self._fail_actor(action.key, f"it cannot be placed: {text}", restart=False)
         else:
@@ -187,7 +188,7 @@ class Head:
         if "error" in result:
             self._refuse_actor(client, request, actor, spec, result)
             return
-        self._specs[actor] = spec
+        self.specs[actor] = spec
         self._waiting[actor] = set()
         self._callers[actor] = set()
         self._owned.setdefault(client, set()).add(actor)
@@ -199,7 +200,7 @@ class Head:
 
     def _on_actor_arguments(self, _node: str, actor: bytes, args: Any, deps: Any) -> None:
         """The arguments of its constructor are known."""
-        spec = self._specs.get(actor)
+        spec = self.specs.get(actor)
         if spec is not None:
             spec.update(args=args, deps=deps)
             self._step(events.Demand(actor, NO_CLIENT, 1))
@@ -210,7 +211,7 @@ class Head:
         self._to(client, ("actor_over", actor))
         if result["error"] == "name_taken" and spec["get_if_exists"]:
             other = result["actor"]
-            self._to(client, ("answer", client, request, True, (other, self._specs[other]["handle"])))
+            self._to(client, ("answer", client, request, True, (other, self.specs[other]["handle"])))
             return
         error: RustRayError
         if result["error"] == "name_taken":
@@ -233,7 +234,7 @@ class Head:
     def _start_actor(self, grant: Grant) -> None:
         actor = grant.key
         record = self.state.actors[actor]
-        spec = {**self._specs[actor], "incarnation": record.incarnation}
+        spec = {**self.specs[actor], "incarnation": record.incarnation}
         self._links[grant.node](("start_actor", grant.lease, actor, record.job, spec))
 
     def _on_actor_ready(self, node: str, actor: bytes, worker: int) -> None:
@@ -303,7 +304,7 @@ class Head:
         self._owned.get(owner, set()).discard(actor)
         self._step(events.Demand(actor, NO_CLIENT, 0))
         record = self.state.actors.get(actor)
-        if self._specs.pop(actor, None) is not None and record is not None:
+        if self.specs.pop(actor, None) is not None and record is not None:
             for link in self._links.values():
                 if stop:
                     link(("stop_actor", actor, False, record.cause))
@@ -340,7 +341,7 @@ class Head:
 
     def _on_query(self, node: str, client: int, request: int, what: str, args: tuple[Any, ...]) -> None:
         self._clients[client] = node
-        answer = getattr(self, f"_query_{what}", None)
+        answer = getattr(self._queries, what, None) if not what.startswith("_") else None
         try:
             if answer is None:
                 raise OptionError(f"The cluster cannot be asked for {what!r}.")
@@ -349,60 +350,6 @@ class Head:
             self._to(client, ("answer", client, request, False, failures.typed(error)))
             return
         self._to(client, ("answer", client, request, True, value))
-
-    def _query_resources(self) -> tuple[dict[str, float], dict[str, float]]:
-        return self.status.total(), self.status.available()
-
-    def _query_nodes(self) -> list[dict[str, Any]]:
-        rows = self.status.nodes()
-        return [
-            {
-                "name": node,
-                **self._node_info.get(node, {}),
-                "resources": row["total"],
-                "available": row["available"],
-            }
-            for node, row in rows.items()
-        ]
-
-    def _query_actors(self) -> list[dict[str, Any]]:
-        rows = []
-        for record in self.state.actors.values():
-            row = facts.plain(record)
-            del row["spec"]
-            row["id"] = record.id.hex()
-            rows.append(row)
-        return rows
-
-    def _query_jobs(self) -> list[dict[str, Any]]:
-        return [facts.plain(job) for job in self.state.jobs.values()]
-
-    def _query_waiting(self) -> list[dict[str, Any]]:
-        return self.status.waiting()
-
-    def _query_explain(self, key: bytes, client: int) -> dict[str, Any]:
-        return self.status.explain(key, client)
-
-    def _query_metrics(self, since: float = 0.0) -> list[dict[str, Any]]:
-        return self.metrics(since)
-
-    def _query_actor_named(self, name: str, namespace: str) -> tuple[bytes, Any]:
-        record = self.state.actor_named(namespace, name)
-        if record is None:
-            living = sorted(n for (space, n) in self.state.names if space == namespace)
-            raise ActorNotFoundError(
-                f"No actor named {name!r} lives in namespace {namespace!r}"
-                + (
-                    f"; there are {', '.join(map(repr, living[:10]))}."
-                    if living
-                    else ", which has no named actors."
-                )
-                + " Actors are found under the namespace given to init() or to options(namespace=...)."
-            )
-        return record.id, self._specs[record.id]["handle"]
-
-    def _query_actor_names(self, namespace: str | None) -> list[tuple[str, str]]:
-        return [(space, name) for space, name in self.state.names if namespace is None or space == namespace]
 
 
 def resources_of(amounts: dict[str, float]) -> Resources:

@@ -329,13 +329,19 @@ class NodeAgent:
         worker.leases[lease] = client
         self.leases[lease] = (worker, client, key)
         at.leases.add(lease)
-        self._introduce(worker, client, lease, ("lease", key, lease, worker.client))
+        message = ("lease", key, lease, worker.client)
+        self._introduce(worker, client, lease, message, self.classes[key]["resources"])
 
-    def _introduce(self, worker: WorkerProcess, client: int, number: int, message: Message) -> None:
-        """Give `client` and `worker` the two ends of a socket and a page to share."""
+    def _introduce(
+        self, worker: WorkerProcess, client: int, number: int, message: Message, resources: dict[str, float]
+    ) -> None:
+        """Give `client` and `worker` the two ends of a socket and a page to share.
+
+        `resources` is what each task that comes by it has; what an actor has it was told at its start.
+        """
         ours, theirs = socket.socketpair()
         page = page_fd()
-        self.send(worker.client, ("serve", number, client), fds=[theirs.fileno(), page])
+        self.send(worker.client, ("serve", number, client, resources), fds=[theirs.fileno(), page])
         self.send(client, message, fds=[ours.fileno(), page])
         os.close(page)
         ours.close()
@@ -461,7 +467,7 @@ class NodeAgent:
         if worker is None or worker.exited or worker.doom is not None:
             return  # the head hears of its end and tells the client
         self._channel_numbers -= 1
-        self._introduce(worker, client, self._channel_numbers, ("actor_channel", actor, worker.client))
+        self._introduce(worker, client, self._channel_numbers, ("actor_channel", actor, worker.client), {})
 
     def _on_stop_actor(self, actor: bytes, graceful: bool, text: str) -> None:
         worker = self.actors.get(actor)

@@ -24,6 +24,7 @@ class Channel:
     Parameters
     ----------
     client: the submitter; it owns the results.
+    resources: what each of its tasks has, {"CPU": 1.0, ...}.
     page: shared with the submitter: the number of the task that was started last.
     """
 
@@ -37,13 +38,22 @@ class Channel:
         "connection",
         "lease",
         "page",
+        "resources",
     )
 
-    def __init__(self, lease: int, client: int, connection: Connection, page: mmap.mmap) -> None:
+    def __init__(
+        self,
+        lease: int,
+        client: int,
+        connection: Connection,
+        page: mmap.mmap,
+        resources: dict[str, float],
+    ) -> None:
         self.lease = lease
         self.client = client
         self.connection = connection
         self.page = page
+        self.resources = resources
         self._lock = threading.Lock()
         self._results: list[Any] = []
         self._spent = 0.0

@@ -217,12 +217,12 @@ class Worker:
 
     # -- what submitters say ---------------------------------------------------------------------------
 
-    def _on_serve(self, lease: int, client: int) -> None:
+    def _on_serve(self, lease: int, client: int, resources: dict[str, float]) -> None:
         connection = Connection(socket.socket(fileno=self.session.take_fd()))
         page_fd = self.session.take_fd()
         page = mmap.mmap(page_fd, mmap.PAGESIZE)
         os.close(page_fd)
-        channel = Channel(lease, client, connection, page)
+        channel = Channel(lease, client, connection, page, resources)
         self.channels[lease] = channel
         self.session.reactor.add(
             connection,
@@ -380,7 +380,6 @@ class Worker:
     def _on_host(self, actor: bytes, spec: dict[str, Any]) -> None:
         host = ActorHost(self, actor, spec)
         self.session.hosted_actor = (actor, spec)
-        self.session.assigned_resources = spec["resources"]
         self.actor = host
         with self.lock:
             self.queue.appendleft((host.creation_channel, host.creation_message))

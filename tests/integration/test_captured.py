@@ -107,4 +107,3 @@ def test_too_much_is_refused():
 
     with pytest.raises(errors.SerializationError, match="put()"):
         use.remote()
-

@@ -55,7 +55,9 @@ def nothing_is_left(cluster):
         nonlocal store
         left = tables()
         store = session_module.current().query("store")
-        return not left and not any(store[name] for name in ("objects", "used", "reserved", "spilled", "waiting"))
+        return not left and not any(
+            store[name] for name in ("objects", "used", "reserved", "spilled", "waiting")
+        )
 
     try:
         eventually(driver_and_store_are_empty)
@@ -115,7 +117,12 @@ def test_arguments():
     held = rustray.put(np.ones(BIG))
     refs = []
     for n in range(N // 5):
-        refs += [use.remote(rustray.put(n)), use.remote(held), use.remote(np.ones(BIG)), use.remote(small.remote(n))]
+        refs += [
+            use.remote(rustray.put(n)),
+            use.remote(held),
+            use.remote(np.ones(BIG)),
+            use.remote(small.remote(n)),
+        ]
         refs.append(use.remote(big.remote(), key=held))
     assert rustray.get(refs) == [1] * len(refs)
 
@@ -126,7 +133,9 @@ def test_nested_references():
         return sum(np.size(value) for value in rustray.get(refs["inner"]))
 
     held = rustray.put(np.ones(BIG))
-    refs = [look.remote({"inner": [held, rustray.put(n), small.remote(n), big.remote()]}) for n in range(N // 10)]
+    refs = [
+        look.remote({"inner": [held, rustray.put(n), small.remote(n), big.remote()]}) for n in range(N // 10)
+    ]
     rustray.get(refs)
 
 

@@ -123,7 +123,12 @@ class TestFork:
         pid = os.fork()
         if pid == 0:
             told = []
-            for call in (lambda: rustray.get(ref), lambda: double.remote(1), lambda: rustray.put(1), ref.future):
+            for call in (
+                lambda: rustray.get(ref),
+                lambda: double.remote(1),
+                lambda: rustray.put(1),
+                ref.future,
+            ):
                 try:
                     call()
                     told.append("no error")
@@ -195,7 +200,10 @@ class TestThreads:
         for _again in range(3):
             ref = slow.remote("value")
             with concurrent.futures.ThreadPoolExecutor(16) as pool:
-                assert list(pool.map(lambda _n, ref=ref: rustray.get(ref, timeout=20), range(16))) == ["value"] * 16
+                assert (
+                    list(pool.map(lambda _n, ref=ref: rustray.get(ref, timeout=20), range(16)))
+                    == ["value"] * 16
+                )
 
 
 class TestAsyncio:
@@ -590,7 +598,9 @@ class TestPrinting:
         for n in range(3):
             at = lines.index(f"got {n}")
             since = lines[lines.index(f"got {n - 1}") + 1 if n else 0 : at]
-            assert any(line.startswith("(speak pid=") and line.endswith(f") line {n}") for line in since), output
+            assert any(line.startswith("(speak pid=") and line.endswith(f") line {n}") for line in since), (
+                output
+            )
             assert any(line.endswith(") error line") for line in since)
             assert any(line.endswith(") unfinished") for line in since)
         assert "from inside" in output

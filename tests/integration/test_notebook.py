@@ -118,7 +118,9 @@ def test_a_cell_of_definitions_makes_them_remote(notebook: Notebook) -> None:
         "class Counter:\n    n = 0\n    def add(self):\n        self.n += 1\n        return self.n"
     )
     assert notebook.run(source).error == ""
-    shown = notebook.run("c = Counter.remote()\nrustray.get([double.remote(4), already.remote(), c.add.remote()])")
+    shown = notebook.run(
+        "c = Counter.remote()\nrustray.get([double.remote(4), already.remote(), c.add.remote()])"
+    )
     assert shown.value == "[8, 'as it was', 1]"
 
 
@@ -202,7 +204,12 @@ def test_status_and_dashboard(notebook: Notebook) -> None:
 def test_the_quickstart_runs_and_leaves_nothing() -> None:
     """`examples/demo.py` runs it as ./install.sh demo does, and fails if a process is left."""
     ran = subprocess.run(
-        [sys.executable, "examples/demo.py"], cwd=ROOT, capture_output=True, text=True, timeout=170, check=False
+        [sys.executable, "examples/demo.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
     )
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
     assert "nothing is left running" in ran.stdout

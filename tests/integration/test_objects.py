@@ -148,7 +148,9 @@ class TestReferences:
     def test_pickled_by_the_user_himself(self):
         import pickle
 
-        data = pickle.dumps(rustray.put({"kept": "for ever"}))  # nobody can tell when the copy is no longer needed
+        data = pickle.dumps(
+            rustray.put({"kept": "for ever"})
+        )  # nobody can tell when the copy is no longer needed
         gc.collect()
         assert rustray.get(pickle.loads(data)) == {"kept": "for ever"}
 

@@ -481,7 +481,11 @@ class TestNesting:
     def test_refs_outlive_the_task_that_made_them(self):
         @rustray.remote
         def start():
-            return {"small": rustray.put(1), "big": rustray.put(np.ones(BIG)), "later": sleep_for.remote(0.2, 7)}
+            return {
+                "small": rustray.put(1),
+                "big": rustray.put(np.ones(BIG)),
+                "later": sleep_for.remote(0.2, 7),
+            }
 
         made = rustray.get(start.remote())
         assert rustray.get(made["small"]) == 1
@@ -716,3 +720,12 @@ def test_classes_take_turns_on_one_slot():
 
     for _turn in range(10):
         assert rustray.get([one.remote(), two.remote()]) == [1, 2]
+
+
+def test_a_task_knows_what_it_was_given():
+    @rustray.remote(num_cpus=2)
+    def given():
+        return rustray.get_runtime_context().get_assigned_resources()
+
+    assert rustray.get(given.remote()) == {"CPU": 2.0}
+    assert rustray.get_runtime_context().get_assigned_resources() == {}

@@ -25,7 +25,11 @@ def pair() -> Iterator[Pair]:
 
 @pytest.mark.parametrize(
     "message",
-    [("op",), ("op", 1, -(2**70), 1.5, "text", b"bytes", None, True), ("op", [(1, 2), {"k": [b"v"]}], (), "\ud800")],
+    [
+        ("op",),
+        ("op", 1, -(2**70), 1.5, "text", b"bytes", None, True),
+        ("op", [(1, 2), {"k": [b"v"]}], (), "\ud800"),
+    ],
 )
 def test_plain_values_arrive_as_they_were(pair: Pair, message: tuple[object, ...]) -> None:
     pair[0].send([message])

@@ -243,7 +243,7 @@ def test_nothing_is_kept_of_the_dead(bench: Bench) -> None:
         bench.exited(actor, lease)
         bench.said()
     head = bench.head
-    assert not head._specs and not head._waiting and not head._callers and not head._errors
+    assert not head.specs and not head._waiting and not head._callers and not head._errors
     assert not head._owned.get(DRIVER)
     assert not head.scheduler._book.classes
 

@@ -207,7 +207,8 @@ class TestDeath:
         assert other.received() == sent[3:]
 
     @pytest.mark.parametrize(
-        ("kind", "error"), [("signal", WorkerCrashedError), ("exit", WorkerExitedError), ("oom", OutOfMemoryError)]
+        ("kind", "error"),
+        [("signal", WorkerCrashedError), ("exit", WorkerExitedError), ("oom", OutOfMemoryError)],
     )
     def test_each_kind_has_its_error(self, bench: Bench, kind: str, error: type[Exception]) -> None:
         entries = bench.submit()

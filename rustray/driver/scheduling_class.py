@@ -1,0 +1,178 @@
+"""A scheduling class at its client: the queue of its tasks, and the leases that they are pushed to.
+
+A lone task leaves at once, from the thread that submitted it. Under backlog tasks go in batches: the depth of
+a lease's pipe is what fits in about 5 ms of predicted run time, so short tasks cost one system call for
+hundreds, and long ones are bound late.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from rustray.driver.task import Task
+from rustray.wire.frames import Connection, Message
+
+if TYPE_CHECKING:
+    from rustray.driver.submitter import Submitter
+
+PIPE_S = 0.005
+"""Seconds of predicted work that a worker may have ahead."""
+MAX_DEPTH = 1024
+BATCH = 64
+"""Queued tasks that make it worth waking a busy worker's pipe from the submitting thread."""
+MAX_FRAME_BYTES = 1 << 18
+MAX_DEMAND = 4096
+_STARTED = struct.Struct("<Q")
+
+
+class Lease:
+    """The right to run tasks of one class on one worker.
+
+    `page` is shared with the worker, which writes there the number of the task it starts: when it dies,
+    its owner knows exactly which of the sent tasks to charge.
+    """
+
+    __slots__ = (
+        "blocked",
+        "closed",
+        "connection",
+        "id",
+        "idle_since",
+        "in_flight",
+        "loss",
+        "page",
+        "revoked",
+        "target",
+        "worker",
+    )
+
+    def __init__(
+        self, lease: int, target: SchedulingClass, worker: int, connection: Connection, page: mmap.mmap
+    ) -> None:
+        self.id = lease
+        self.target = target
+        self.worker = worker
+        self.connection = connection
+        self.page = page
+        self.in_flight: dict[int, Task] = {}
+        self.idle_since = time.monotonic()
+        self.revoked = False
+        self.blocked = False
+        self.closed = False
+        self.loss: tuple[str, str] | None = None
+
+    def started(self) -> int:
+        """The number of the task that the worker began last, 0 for none."""
+        number: int = _STARTED.unpack_from(self.page, 0)[0]
+        return number
+
+
+class SchedulingClass:
+    """Tasks that need the same: their queue and their leases."""
+
+    def __init__(self, submitter: Submitter, key: bytes, name: str) -> None:
+        self._submitter = submitter
+        self._lock = submitter.lock
+        self.key = key
+        self.name = name
+        self.queue: deque[Task] = deque()
+        self.leases: list[Lease] = []
+        self.idle = 0
+        self.asked = 0
+        self.estimate: float | None = None
+        self.over: bytes | None = None
+        self.false_starts = 0
+
+    def enqueue(self, task: Task) -> None:
+        """Queue `task`; it leaves at once when a worker is idle."""
+        queue = self.queue
+        queue.append(task)
+        length = len(queue)
+        if self.idle or length % BATCH == 0 or length + len(self.leases) > self.asked < MAX_DEMAND:
+            with self._submitter.shield, self._lock:
+                if self.over is not None:
+                    queue.remove(task)
+                    self._submitter.tasks.fail(task, self.over)
+                    return
+                if self.leases:
+                    self.pump()
+                self.ask()
+
+    def ask(self) -> None:
+        """Keep the node told of how many leases would be of use. Caller has the lock."""
+        outstanding = len(self.queue) + len(self.leases) - self.idle
+        if outstanding > self.asked and self.asked < MAX_DEMAND:
+            self.asked = min(1 << (outstanding - 1).bit_length(), MAX_DEMAND)
+            self._submitter.tell(*self._submitter.spare(), ("demand", self.key, self.asked))
+        if self.queue and not self.leases:
+            self._submitter.waiting.add(self)
+
+    def spare(self) -> list[Message]:
+        """What tells the node that idle leases may go to others. Caller has the lock."""
+        needed = len(self.leases) - self.idle
+        if self.queue or not self.idle or needed >= self.asked:
+            return []
+        self.asked = needed
+        return [("demand", self.key, needed)]
+
+    def pump(self) -> None:
+        """Push what the leases can take. Caller has the lock."""
+        queue = self.queue
+        while queue:
+            best: Lease | None = None
+            for lease in self.leases:
+                if lease.blocked or lease.revoked or lease.closed:
+                    continue
+                if best is None or len(lease.in_flight) < len(best.in_flight):
+                    best = lease
+            if best is None:
+                return
+            room = self._depth() - len(best.in_flight)
+            if room <= 0:
+                return
+            share = -(-len(queue) // len(self.leases))
+            self._push(best, min(room, share))
+
+    def _depth(self) -> int:
+        if self.estimate is None:
+            return 1
+        return max(1, min(MAX_DEPTH, int(PIPE_S / self.estimate)))
+
+    def _push(self, lease: Lease, count: int) -> None:
+        queue, in_flight = self.queue, lease.in_flight
+        if not in_flight:
+            self.idle -= 1
+        batch: list[Any] = []
+        messages: list[Message] = []
+        known = self._submitter.functions_at(lease.worker)
+        size = 0
+        while queue and count > 0 and size < MAX_FRAME_BYTES:
+            task = queue.popleft()
+            if task.cancelled:
+                continue
+            task.where = lease
+            in_flight[task.number] = task
+            if task.function not in known:
+                known.add(task.function)
+                messages.append(("fn", task.function, *self._submitter.function(task.function)))
+            batch.append(task.message())
+            size += task.weight
+            count -= 1
+        if not batch:
+            if not in_flight:
+                self.idle += 1
+            return
+        messages.append(("run", batch))
+        lease.connection.send(messages)
+
+    def interrupt(self, task: Task, force: bool, recursive: bool) -> None:
+        """Cancel a task that has been sent. Caller has the lock."""
+        lease: Lease = task.where
+        if force and lease.started() == task.number:
+            self._submitter.tell(("kill_worker", lease.worker, "cancelled with force=True"))
+        else:
+            lease.connection.send([("cancel", task.number, recursive)])

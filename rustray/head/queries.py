@@ -1,0 +1,83 @@
+"""What clients may ask the head: one method a question, its arguments and answer plain values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rustray.cluster import facts
+from rustray.errors import ActorNotFoundError
+
+if TYPE_CHECKING:
+    from rustray.head.reactor import Head
+
+
+class Queries:
+    """Read-only views of one head."""
+
+    def __init__(self, head: Head) -> None:
+        self._head = head
+
+    def resources(self) -> tuple[dict[str, float], dict[str, float]]:
+        """What the cluster has, and what of it is free."""
+        return self._head.status.total(), self._head.status.available()
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """One row a node."""
+        rows = self._head.status.nodes()
+        return [
+            {
+                "name": node,
+                **self._head.node_info.get(node, {}),
+                "resources": row["total"],
+                "available": row["available"],
+            }
+            for node, row in rows.items()
+        ]
+
+    def actors(self) -> list[dict[str, Any]]:
+        """One row an actor, the dead of late included."""
+        rows = []
+        for record in self._head.state.actors.values():
+            row = facts.plain(record)
+            del row["spec"]
+            row["id"] = record.id.hex()
+            rows.append(row)
+        return rows
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """One row a job."""
+        return [facts.plain(job) for job in self._head.state.jobs.values()]
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """Classes that wait for leases."""
+        return self._head.status.waiting()
+
+    def explain(self, key: bytes, client: int) -> dict[str, Any]:
+        """Why a class waits: see `scheduler.status`."""
+        return self._head.status.explain(key, client)
+
+    def metrics(self, since: float = 0.0) -> list[dict[str, Any]]:
+        """Samples after `since`, seconds since the epoch: see `node.monitor`."""
+        return self._head.metrics(since)
+
+    def actor_named(self, name: str, namespace: str) -> tuple[bytes, Any]:
+        """(id, handle) of a living actor; ActorNotFoundError."""
+        record = self._head.state.actor_named(namespace, name)
+        if record is None:
+            living = sorted(n for (space, n) in self._head.state.names if space == namespace)
+            raise ActorNotFoundError(
+                f"No actor named {name!r} lives in namespace {namespace!r}"
+                + (
+                    f"; there are {', '.join(map(repr, living[:10]))}."
+                    if living
+                    else ", which has no named actors."
+                )
+                + " Actors are found under the namespace given to init() or to options(namespace=...)."
+            )
+        return record.id, self._head.specs[record.id]["handle"]
+
+    def actor_names(self, namespace: str | None) -> list[tuple[str, str]]:
+        """(namespace, name) of the living, of one namespace or (None) of all."""
+        return [
+            (space, name) for space, name in self._head.state.names if namespace is None or space == namespace
+        ]
