@@ -47,6 +47,7 @@ class ObjectTable:
         self._fresh: list[Entry] = []
         self._fresh_before: list[Entry] = []
         self._release: list[bytes] = []
+        self._unread: list[bytes] = []
         self._lineage: dict[bytes, Any] = {}
         self._lending = threading.local()
 
@@ -161,15 +162,18 @@ class ObjectTable:
                     entry.count -= 1
                     if entry.count == 0:
                         self._forget(entry)
-        if self._release:
+        if self._release or self._unread:
             self.flush_releases()
 
     def flush_releases(self) -> None:
-        """Tell the node which holds have ended."""
+        """Tell the node which readings and holds have ended."""
         with self.lock:
-            release, self._release = self._release, []
-            if release:
-                self.session.tell(("release", release))
+            messages: list[tuple[Any, ...]] = [("unread", oid) for oid in self._unread]
+            if self._release:
+                messages.append(("release", self._release))
+            self._unread, self._release = [], []
+            if messages:
+                self.session.tell(*messages)
 
     def _forget(self, entry: Entry) -> None:
         # No local reference is left. A pending entry goes when it settles: its task still names it.
@@ -179,7 +183,7 @@ class ObjectTable:
                 continue
             if entry.reading:
                 entry.reading = False
-                self.session.tell(("unread", entry.id))
+                self._unread.append(entry.id)
             while entry.held:
                 self._release.append(entry.id)
                 entry.held -= 1
@@ -369,6 +373,7 @@ class ObjectTable:
                     entry.asked = True
                     asked.append(("want", entry.id))
         if asked:
+            self.flush_releases()  # a reading that has ended ends before one that begins
             self.session.tell(*asked)
 
     def end_readings(self) -> None:
@@ -399,7 +404,9 @@ class ObjectTable:
         for entry in entries:
             if entry.views == 0 and entry.reading:
                 entry.reading = False
-                self.session.tell(("unread", entry.id))
+                self._unread.append(entry.id)
+        if self._unread:
+            self.flush_releases()
 
     def when_ready(self, entry: Entry, call: Callable[[], object]) -> None:
         """Have `call()` run once, in whatever thread, when `entry` is settled."""

@@ -288,6 +288,7 @@ class Reactor:
         if self._closed:
             return
         self._closed = True
+        self.shield.close()
         self.wake()
         for event in list(self._sleepers):
             event.set()

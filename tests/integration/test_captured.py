@@ -64,7 +64,7 @@ def test_a_captured_ref_lives_as_long_as_the_function(value):
 
     @rustray.remote
     def read():
-        return np.sum(rustray.get(ref))
+        return np.sum(rustray.get(ref))  # noqa: F821  deleted below, and alive all the same
 
     captured = read.remote
     assert rustray.get(captured()) == np.sum(value)

@@ -112,9 +112,12 @@ def test_a_signal_is_handled_after_the_handlers_and_the_wait_can_go_on(echo: Ech
     threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
         echo.reactor.wait(echo.entry(1), 20)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     echo.tell(1)
     assert echo.reactor.wait(echo.entry(1), 20)
+    with pytest.raises(KeyboardInterrupt):  # nothing is held off where nothing is half done
+        signal.raise_signal(signal.SIGINT)
+    echo.reactor.close()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_the_end_of_a_connection_is_told_once(echo: Echo) -> None:
