@@ -30,6 +30,10 @@ _LOOK_AGAIN_S = 0.003
 _LOOK_AGAIN_IDLE_S = 0.025
 _IDLE_AFTER_LOOKS = 300
 _TICK_S = 0.1
+_SPIN_S = 0.0001
+"""Seconds for which a wait looks without sleeping, when"""
+_SOON_S = 0.0003
+"""the wait before it took less than this."""
 
 
 class Awaited(Protocol):
@@ -60,6 +64,7 @@ class Reactor:
         self._mutex = threading.Lock()
         self._claims = 0
         self._visits = 0
+        self._spins = False
         self._visitor = False
         self._sleepers: list[threading.Event] = []
         self._on_tick = on_tick
@@ -200,6 +205,16 @@ class Reactor:
         poll = self.poll
         is_main = threading.current_thread() is threading.main_thread()
         pending: Sequence[object] = self.shield.pending if is_main else ()
+        if self._spins:
+            # The answer to the last wait came at once. A processor that sleeps takes longer to wake than this.
+            spins, self._spins = self._spins, False
+            until = time.monotonic() + _SPIN_S
+            while not awaited.ready and not pending and time.monotonic() < until:
+                poll(0.0)
+            if awaited.ready:
+                self._spins = spins
+                return
+        started = time.monotonic()
         while not awaited.ready and not self._closed and not pending:
             if deadline is None:
                 poll(_TICK_S)
@@ -208,6 +223,7 @@ class Reactor:
                 if left <= 0:
                     return
                 poll(min(left, _TICK_S))
+        self._spins = time.monotonic() - started < _SOON_S
 
     def _sleep_for(self, awaited: Awaited, deadline: float | None) -> None:
         event = threading.Event()
