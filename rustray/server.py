@@ -18,11 +18,12 @@ from typing import Any
 
 from rustray import serialization
 from rustray.driver.launch import remove_folder, update_connection_file
+from rustray.model.ids import node_client
 from rustray.node import zygote
 from rustray.wire.frames import Connection
 
 TICK_S = 0.1
-FIRST_CLIENT = 1 << 10
+FIRST_CLIENT = node_client(1)
 SERVICES_AFTER_S = 1.0
 """An embedded server starts what its driver rarely asks for when the first tasks have run."""
 LONELY_S = 30.0

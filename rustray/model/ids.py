@@ -4,6 +4,9 @@
 
 A client is a driver or worker; its cluster-unique number is never used twice. So an id is never used twice
 either, ids of one client sort by age, and the owner of an object is known without asking.
+
+The upper 20 bits of a client's number are the number of its node, from 1; the lower 28 count the node's clients, from
+1. Counter 0 is nobody's: it stands for the node itself, in the books of others.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from struct import Struct
 
 OBJECT_ID_BYTES = 16
 MAX_CLIENT = 2**48 - 1
+NODE_SHIFT = 28
+MAX_NODE = MAX_CLIENT >> NODE_SHIFT
 MAX_NUMBER = 2**64 - 1
 MAX_INDEX = 2**16 - 1
 
@@ -42,6 +47,21 @@ def make_stream_id(client: int, number: int, index: int) -> bytes:
 def owner_of(oid: bytes) -> int:
     """The client that made the object: the submitter of its task, or the caller of `put`."""
     return _from_bytes(oid[:6], "big")
+
+
+def node_of(client: int) -> int:
+    """The node that a client is connected to."""
+    return client >> NODE_SHIFT
+
+
+def node_client(node: int) -> int:
+    """The client number that stands for a whole node."""
+    return node << NODE_SHIFT
+
+
+def home_of(oid: bytes) -> int:
+    """The node of the object's owner: it knows who holds the object and where its copies are."""
+    return _from_bytes(oid[:6], "big") >> NODE_SHIFT
 
 
 def number_of(oid: bytes) -> int:
