@@ -29,6 +29,36 @@ class Revoke:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspend:
+    """Stop the worker of the lease (SIGSTOP); `LeaseSuspended` says that it stands, or the lease comes back.
+
+    Its client was asked for it before, in vain. It is resumed within seconds, finishes its task, and returns.
+    """
+
+    lease: int
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Let the worker of the lease go on (SIGCONT); its CPU is taken already. Answered by `LeaseResumed`."""
+
+    lease: int
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """Kill the worker of the lease; its owner runs the task again at no charge. `LeaseReturned` follows.
+
+    Instead of suspending it, or after that, when suspended workers would take too much memory of the node.
+    """
+
+    lease: int
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
 class Infeasible:
     """No node of the cluster could ever run the class, not even an empty one.
 
@@ -44,4 +74,4 @@ class Infeasible:
     have: dict[str, float]
 
 
-Action = Grant | Revoke | Infeasible
+Action = Grant | Revoke | Suspend | Resume | Requeue | Infeasible

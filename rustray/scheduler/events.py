@@ -9,12 +9,67 @@ from rustray.model.resources import Resources
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseAdopted:
+    """A lease that an earlier leader granted and a node still has. Its class is told before.
+
+    A lease whose class or node is not known, or whose number is known already, is left as it is.
+
+    Parameters: blocked: its worker waits in `get`. suspended: its worker is stopped.
+    """
+
+    lease: int
+    key: bytes
+    client: int
+    node: str
+    blocked: bool = False
+    suspended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class NodeAdded:
-    """A node joined with `total` resources. A name that is known already is a node that started anew."""
+    """A node joined with `total` resources. A name that is known already is a node that started anew.
+
+    Parameters: leases: what it runs already, so that nothing is granted on top of that in the same step.
+    """
 
     node: str
     total: Resources
     labels: Mapping[str, str] = field(default_factory=dict)
+    leases: tuple[LeaseAdopted, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeDraining:
+    """A node is to leave: it gets nothing new, and its leases are asked back. Actors stay until they are moved."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeMemory:
+    """How much memory the suspended workers of a node may hold in all: what is free on the machine, and what
+    suspended ones hold already. Until it is told there is no bound.
+
+    Parameters: free_bytes: bytes.
+    """
+
+    node: str
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobAdded:
+    """What a job may expect; a job that is not told has weight 1. Told again, the new terms hold.
+
+    Parameters: weight: jobs that wait share in proportion to it. min_cpus: CPUs that the job is served first,
+    from others if need be, and that nobody takes from it (all guarantees together shrink to what there is).
+    max_cpus: never more CPUs than that at once; only workers that wake from a wait may exceed it for a moment.
+    """
+
+    job: int
+    weight: float = 1.0
+    min_cpus: float = 0.0
+    max_cpus: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +83,17 @@ class NodeRemoved:
 class ClassAdded:
     """A scheduling class of a job. Telling it again changes nothing.
 
-    Parameters: request: what one lease takes. pinned: each lease hosts an actor; it is never revoked. A pinned
-    class ends when nobody demands or has a lease of it any more.
+    Parameters
+    ----------
+    request: what one lease takes.
+    pinned: each lease hosts an actor; it is never revoked. A pinned class ends when nobody demands or has a
+        lease of it any more.
+    predicted: expected seconds of one task; None: not known, taken for quick until it shows otherwise.
+    predicted_memory: expected bytes of a worker that runs it; 0: not known.
+    priority: higher is more urgent. Each step shifts the class's levels by one: priority 1 at level 1 is as
+        urgent as priority 0 at level 0.
+    preemptible: whether its workers may be suspended. Those of pinned classes and those with GPUs never are.
+    retriable: whether its tasks may be run anew at no charge, if their suspended workers take too much memory.
     """
 
     key: bytes
@@ -37,6 +101,24 @@ class ClassAdded:
     name: str
     request: Resources
     pinned: bool = False
+    predicted: float | None = None
+    predicted_memory: int = 0
+    priority: int = 0
+    preemptible: bool = True
+    retriable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """A new estimate for a class.
+
+    Parameters: run_s: expected seconds of one task, None if not known. memory: bytes of a worker that runs it,
+    0 if not known.
+    """
+
+    key: bytes
+    run_s: float | None
+    memory: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +156,28 @@ class LeaseUnblocked:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseSuspended:
+    """The worker of a lease was stopped: its CPU is others' until it is resumed. Memory and GPUs stay taken."""
+
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseResumed:
+    """The worker of a lease runs again. Unasked, it takes its CPU back like one that woke."""
+
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseMemory:
+    """How much memory the worker of a lease holds now, in bytes."""
+
+    lease: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class ClientGone:
     """A client's connection ended: its demands and the leases that it held are void.
 
@@ -91,19 +195,34 @@ class JobEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class Recovered:
+    """A new leader has been told what the nodes hold: a scheduler that was made `recovering` serves from now on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
-    """Time passed. Turns are ended and overcommitted nodes relieved only here; send it every 50-100 ms."""
+    """Time passed. Levels, turns and preemption advance only here; send it every 50-100 ms, and at
+    `Scheduler.next_wake` if that is sooner."""
 
 
 Event = (
     NodeAdded
     | NodeRemoved
+    | NodeDraining
+    | NodeMemory
+    | JobAdded
     | ClassAdded
+    | Predicted
     | Demand
+    | LeaseAdopted
     | LeaseReturned
     | LeaseBlocked
     | LeaseUnblocked
+    | LeaseSuspended
+    | LeaseResumed
+    | LeaseMemory
     | ClientGone
     | JobEnded
+    | Recovered
     | Tick
 )
