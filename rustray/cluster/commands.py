@@ -2,11 +2,14 @@
 
 A command is plain data: an operation's name and a payload of plain values. Whoever makes one takes the time
 (seconds since the epoch) with it, for the state that applies it has no clock.
+
+Each says what it returns (-> ...). Placement groups that went with what a command ended are told besides, as
+"groups_removed": [group, ...].
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 
@@ -19,9 +22,37 @@ class Command(NamedTuple):
         return Command(self.op, {**self.payload, "operation": operation})
 
 
-def start_job(job: int, name: str, namespace: str, time: float) -> Command:
-    """-> {}. Errors: job_exists."""
-    return Command("start_job", {"job": job, "name": name, "namespace": namespace, "time": time})
+def take_office(head: str, time: float) -> Command:
+    """A head has become the leader. -> {"epoch": the number of its term}."""
+    return Command("take_office", {"head": head, "time": time})
+
+
+def start_job(
+    client: int,
+    name: str,
+    namespace: str,
+    place: bytes,
+    time: float,
+    options: Mapping[str, Any] | None = None,
+) -> Command:
+    """A driver has come. Give it an operation id (`once`): each new one is another job.
+
+    Parameters: namespace: "" for one of its own, "job-N". place: what workers of the job need to know of the
+    driver; kept while the job is active. options: plain values, what `init` was told.
+
+    -> {"job": its number, "namespace": the one it has}.
+    """
+    return Command(
+        "start_job",
+        {
+            "client": client,
+            "name": name,
+            "namespace": namespace,
+            "place": place,
+            "options": dict(options or {}),
+            "time": time,
+        },
+    )
 
 
 def end_job(job: int, time: float, cause: str = "") -> Command:
@@ -33,19 +64,38 @@ def end_job(job: int, time: float, cause: str = "") -> Command:
 
 
 def add_node(
-    node: str, address: str, total: Mapping[str, int], labels: Mapping[str, str], time: float
+    node: str,
+    address: str,
+    total: Mapping[str, int],
+    labels: Mapping[str, str],
+    time: float,
+    number: int = 0,
 ) -> Command:
-    """A node joined; `total` is in resource units. -> {}. Errors: node_exists."""
+    """A node joins; `total` is in resource units.
+
+    Parameters: number: 0 for a node that is new; with the number that it was given, one that belongs to the
+    cluster is told anew.
+
+    -> {"number": n}. Errors: node_exists (number 0), node_removed (it does not belong to the cluster any more).
+    """
     return Command(
         "add_node",
-        {"node": node, "address": address, "total": dict(total), "labels": dict(labels), "time": time},
+        {
+            "node": node,
+            "address": address,
+            "total": dict(total),
+            "labels": dict(labels),
+            "time": time,
+            "number": number,
+        },
     )
 
 
 def remove_node(node: str, time: float, cause: str = "") -> Command:
-    """A node left or died; its actors restart or die with it.
+    """A node left or died; its actors restart or die with it, and bundles on it are to be placed anew.
 
-    -> {"restarting": [actor, ...], "dead": [actor, ...]}. Errors: unknown_node, node_removed.
+    -> {"restarting": [actor, ...], "dead": [actor, ...], "rescheduling": [group, ...]}.
+    Errors: unknown_node, node_removed.
     """
     return Command("remove_node", {"node": node, "time": time, "cause": cause})
 
@@ -61,11 +111,13 @@ def register_actor(
     namespace: str = "",
     detached: bool = False,
     max_restarts: int = 0,
+    complete: bool = True,
 ) -> Command:
     """A new actor, PENDING.
 
     Parameters: actor: 16 bytes. spec: opaque, kept to start it again until it is dead. name: unique among
-    the living of its namespace, "" for none. max_restarts: -1 for any number.
+    the living of its namespace, "" for none. max_restarts: -1 for any number. complete: False if its
+    constructor's arguments are not known yet: `actor_arguments` follows.
 
     -> {"incarnation": 0}. Errors: actor_exists, unknown_job, job_ended, bad_payload, and name_taken, which
     tells the ``actor`` that has the name.
@@ -82,8 +134,17 @@ def register_actor(
             "namespace": namespace,
             "detached": detached,
             "max_restarts": max_restarts,
+            "complete": complete,
         },
     )
+
+
+def actor_arguments(actor: bytes, arguments: bytes) -> Command:
+    """The arguments of its constructor, opaque; the first that are told stay. -> {}.
+
+    Errors: unknown_actor, illegal_transition (it is dead).
+    """
+    return Command("actor_arguments", {"actor": actor, "arguments": arguments})
 
 
 def actor_alive(actor: bytes, incarnation: int, node: str, worker: int, pid: int) -> Command:
@@ -120,6 +181,58 @@ def actor_failed(actor: bytes, incarnation: int, cause: str, time: float, restar
 def kill_actor(actor: bytes, cause: str, time: float, no_restart: bool = True) -> Command:
     """Kill whatever incarnation there is. -> as actor_failed. Errors: unknown_actor, illegal_transition."""
     return Command("kill_actor", {"actor": actor, "cause": cause, "time": time, "no_restart": no_restart})
+
+
+def create_group(
+    group: bytes,
+    job: int,
+    bundles: Sequence[Mapping[str, int]],
+    strategy: str,
+    time: float,
+    *,
+    selectors: Sequence[Mapping[str, str]] = (),
+    actor: bytes = b"",
+    name: str = "",
+    namespace: str = "",
+    detached: bool = False,
+) -> Command:
+    """A new placement group, PENDING.
+
+    Parameters: group: 16 bytes. bundles: in resource units, at least one. strategy: of `facts.STRATEGIES`.
+    selectors: label selectors of the bundles, one each or none at all. actor: who made it, b"" if not an actor;
+    with its maker it ends, unless detached. name: unique in its namespace, "" for none.
+
+    -> {}. Errors: group_exists, unknown_job, job_ended, bad_payload, and name_taken, which tells the ``group``
+    that has the name.
+    """
+    return Command(
+        "create_group",
+        {
+            "group": group,
+            "job": job,
+            "actor": actor,
+            "bundles": [dict(bundle) for bundle in bundles],
+            "selectors": [dict(selector) for selector in selectors],
+            "strategy": strategy,
+            "name": name,
+            "namespace": namespace,
+            "detached": detached,
+            "time": time,
+        },
+    )
+
+
+def group_placed(group: bytes, nodes: Sequence[str]) -> Command:
+    """All bundles have room: CREATED. `nodes`: where each bundle lies.
+
+    -> {}. Errors: unknown_group, illegal_transition, bad_payload, unknown_node, node_removed.
+    """
+    return Command("group_placed", {"group": group, "nodes": list(nodes)})
+
+
+def remove_group(group: bytes, cause: str, time: float) -> Command:
+    """-> {"removed": whether it was there}. Errors: unknown_group."""
+    return Command("remove_group", {"group": group, "cause": cause, "time": time})
 
 
 def kv_put(namespace: str, key: bytes, value: bytes, overwrite: bool = True) -> Command:

@@ -17,26 +17,42 @@ TRANSITIONS: dict[str, frozenset[str]] = {
     DEAD: frozenset(),
 }
 
-ACTOR_ID_BYTES = 16
+CREATED = "CREATED"
+RESCHEDULING = "RESCHEDULING"
+REMOVED = "REMOVED"
+"""States of a placement group, with PENDING: it waits for room for the first time, has it, has lost a part of it,
+is no more."""
+
+STRATEGIES = ("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD")
+
+ACTOR_ID_BYTES = GROUP_ID_BYTES = 16
 
 
 @dataclass(slots=True)
 class Job:
-    """`end` is None while it runs. Times are seconds since the epoch."""
+    """`client` is its driver; `end` is None while that runs. `place` is what workers of the job need to know of
+    the driver, opaque, and `options` are what `init` was told; `detached` counts the living detached actors,
+    which go on with the job when its driver has ended. Times are seconds since the epoch."""
 
     id: int
+    client: int
     name: str
     namespace: str
+    options: dict[str, Any]
+    place: bytes
     start: float
+    detached: int = 0
     end: float | None = None
     cause: str = ""
 
 
 @dataclass(slots=True)
 class Node:
-    """`removed` is None while it belongs to the cluster. `total` is in resource units."""
+    """`removed` is None while it belongs to the cluster. `number` is never given twice. `total` is in resource
+    units."""
 
     name: str
+    number: int
     address: str
     total: dict[str, int]
     labels: dict[str, str]
@@ -48,7 +64,8 @@ class Node:
 @dataclass(slots=True)
 class Actor:
     """An actor. `node`, `worker` and `pid` tell where it lives while it is ALIVE ("", 0, 0 otherwise);
-    `incarnation` is the number of the one that lives or is being started; `spec` is empty once DEAD."""
+    `incarnation` is the number of the one that lives or is being started. It is `complete` when its
+    constructor's arguments are known: in `spec`, or told later, in `arguments`; both are empty once DEAD."""
 
     id: bytes
     job: int
@@ -58,7 +75,9 @@ class Actor:
     detached: bool
     max_restarts: int
     spec: bytes
+    complete: bool
     created: float
+    arguments: bytes = b""
     restarts: int = 0
     state: str = PENDING
     incarnation: int = 0
@@ -73,6 +92,28 @@ class Actor:
         return self.max_restarts < 0 or self.restarts < self.max_restarts
 
 
-def plain(record: Job | Node | Actor) -> dict[str, Any]:
+@dataclass(slots=True)
+class PlacementGroup:
+    """Bundles of resources reserved together. `actor` made it, b"" for the job itself: with its maker it ends,
+    unless `detached`. `bundles` are in resource units; `selectors` are what labels the bundles' nodes must
+    have; `nodes` are where the bundles lie, "" for one that lies nowhere (now)."""
+
+    id: bytes
+    job: int
+    actor: bytes
+    name: str
+    namespace: str
+    strategy: str
+    bundles: list[dict[str, int]]
+    selectors: list[dict[str, str]]
+    detached: bool
+    created: float
+    nodes: list[str]
+    state: str = PENDING
+    cause: str = ""
+    removed: float | None = None
+
+
+def plain(record: Job | Node | Actor | PlacementGroup) -> dict[str, Any]:
     """The record as a dict of plain values; ``type(record)(**plain(record))`` brings it back."""
     return asdict(record)

@@ -59,7 +59,6 @@ class Head:
         self._owned: dict[int, set[bytes]] = {}
         self._errors: dict[bytes, tuple[str, bytes]] = {}
         self._ended_jobs: set[int] = set()
-        self._last_job = 0
         self.metrics: Callable[[float], list[dict[str, Any]]] = lambda _since: []
 
     # -- nodes -----------------------------------------------------------------------------------------
@@ -106,12 +105,18 @@ class Head:
     # -- jobs and classes ------------------------------------------------------------------------------
 
     def _on_job_start(self, node: str, client: int, info: dict[str, Any]) -> None:
-        self._last_job += 1
-        job = self._last_job
-        namespace = info.get("namespace") or f"job-{job}"
         self._clients[client] = node
-        self._apply(commands.start_job(job, info.get("name", ""), namespace, self._wall()))
-        self._links[node](("job_started", client, job, {"namespace": namespace}))
+        started = self._apply(
+            commands.start_job(
+                client,
+                info.get("name", ""),
+                info.get("namespace") or "",
+                b"",  # no other node needs the place
+                self._wall(),
+                info.get("options"),
+            )
+        )
+        self._links[node](("job_started", client, started["job"], {"namespace": started["namespace"]}))
 
     def _on_job_end(self, _node: str, job: int) -> None:
         ended = self._apply(commands.end_job(job, self._wall(), "its driver has ended"))

@@ -6,11 +6,22 @@ from typing import Any
 
 import pytest
 
-from rustray.cluster import commands, state
+from rustray.cluster import actors, commands, groups, membership, nodes_jobs, state
 from rustray.cluster.commands import Command
-from rustray.cluster.facts import ALIVE, DEAD, PENDING, RESTARTING, TRANSITIONS
+from rustray.cluster.facts import (
+    ALIVE,
+    CREATED,
+    DEAD,
+    PENDING,
+    REMOVED,
+    RESCHEDULING,
+    RESTARTING,
+    STRATEGIES,
+    TRANSITIONS,
+)
 from rustray.cluster.state import ClusterState
 
+DRIVER = 1 << 28 | 1
 A, B, C = (bytes([n]) * 16 for n in (1, 2, 3))
 
 
@@ -18,7 +29,7 @@ def cluster(*more: Command) -> ClusterState:
     """A cluster with job 1 and node n1, and what `more` makes of it."""
     facts = ClusterState()
     for command in (
-        commands.start_job(1, "job", "ns", 1.0),
+        commands.start_job(DRIVER, "job", "ns", b"place", 1.0),
         commands.add_node("n1", "10.0.0.1:1", {"CPU": 10_000}, {"zone": "a"}, 1.0),
         *more,
     ):
@@ -51,10 +62,24 @@ def error(facts: ClusterState, command: Command) -> str:
 # -- jobs
 
 
-def test_a_job_starts_once_and_ends_once() -> None:
+def start(**more: Any) -> Command:
+    return commands.start_job(DRIVER, "job", more.pop("namespace", "ns"), b"place", 1.0, **more)
+
+
+def test_jobs_are_numbered_and_one_told_twice_is_one() -> None:
+    facts = ClusterState()
+    once = start(options={"weight": 2.0}).once("op-1")
+    assert facts.apply(*once) == facts.apply(*once) == {"job": 1, "namespace": "ns"}
+    assert facts.apply(*start(namespace="")) == {"job": 2, "namespace": "job-2"}
+    job = facts.jobs[1]
+    assert (job.client, job.place, job.options) == (DRIVER, b"place", {"weight": 2.0})
+    facts.apply(*commands.end_job(2, 2.0))
+    assert facts.apply(*start())["job"] == 3, "a number was given twice"
+
+
+def test_a_job_ends_once() -> None:
     facts = cluster()
     assert facts.to_dict()["jobs"][0]["end"] is None
-    assert error(facts, commands.start_job(1, "job", "ns", 2.0)) == "job_exists"
     assert facts.apply(*commands.end_job(1, 5.0, "done")) == {"killed": []}
     assert facts.to_dict()["jobs"][0]["end"] == 5.0 and facts.jobs[1].cause == "done"
     assert error(facts, commands.end_job(1, 6.0)) == "job_ended"
@@ -63,7 +88,7 @@ def test_a_job_starts_once_and_ends_once() -> None:
 
 def test_a_jobs_end_kills_its_actors_but_not_the_detached() -> None:
     facts = cluster(
-        commands.start_job(2, "other", "ns", 1.0),
+        start(),
         register(A),
         register(B, detached=True, name="keeper"),
         register(C, job=2),
@@ -75,22 +100,65 @@ def test_a_jobs_end_kills_its_actors_but_not_the_detached() -> None:
     assert facts.actor_named("", "keeper") is facts.actors[B]
 
 
+def test_the_place_is_kept_while_the_driver_or_a_detached_actor_lives() -> None:
+    facts = cluster(register(A, detached=True), register(B, detached=True))
+    facts.apply(*commands.end_job(1, 5.0))
+    facts.apply(*commands.kill_actor(A, "killed", 6.0))
+    assert facts.jobs[1].place == b"place"
+    facts.apply(*commands.kill_actor(B, "killed", 7.0))
+    assert facts.jobs[1].place == b""
+    facts = cluster()
+    facts.apply(*commands.end_job(1, 5.0))
+    assert facts.jobs[1].place == b""
+
+
+# -- heads
+
+
+def test_each_term_of_office_has_a_number() -> None:
+    facts = ClusterState()
+    once = commands.take_office("h1:1", 1.0).once("op-1")
+    assert facts.apply(*once) == facts.apply(*once) == {"epoch": 1}
+    assert facts.apply(*commands.take_office("h2:1", 2.0)) == {"epoch": 2}
+    assert (facts.epoch, facts.leader, facts.leads_since) == (2, "h2:1", 2.0)
+
+
 # -- nodes
+
+
+def test_a_node_that_belongs_to_the_cluster_may_join_again_by_its_number() -> None:
+    facts = cluster()
+    again = commands.add_node("n1", "10.0.0.1:2", {"CPU": 20_000}, {}, 2.0, number=1)
+    assert facts.apply(*again) == {"number": 1}
+    assert (facts.nodes["n1"].address, facts.nodes["n1"].total) == ("10.0.0.1:2", {"CPU": 20_000})
+    assert error(facts, commands.add_node("n1", "", {}, {}, 2.0, number=2)) == "node_removed"
+    facts.apply(*commands.remove_node("n1", 3.0, "silent"))
+    assert error(facts, again) == "node_removed"
+    assert facts.apply(*commands.add_node("n1", "", {}, {}, 4.0)) == {"number": 2}
+    assert facts.nodes["n1"].number == 2
 
 
 def test_a_node_joins_leaves_and_may_come_back() -> None:
     facts = cluster()
     again = commands.add_node("n1", "10.0.0.1:2", {}, {}, 3.0)
     assert error(facts, again) == "node_exists"
-    assert facts.apply(*commands.remove_node("n1", 2.0, "drained")) == {"restarting": [], "dead": []}
+    assert facts.apply(*commands.remove_node("n1", 2.0, "drained")) == {
+        "restarting": [],
+        "dead": [],
+        "rescheduling": [],
+    }
     assert error(facts, commands.remove_node("n1", 2.0)) == "node_removed"
     assert error(facts, commands.remove_node("n9", 2.0)) == "unknown_node"
-    assert facts.apply(*again) == {} and facts.nodes["n1"].removed is None
+    assert facts.apply(*again) == {"number": 2} and facts.nodes["n1"].removed is None
 
 
 def test_a_lost_nodes_actors_restart_or_die_with_it() -> None:
     facts = cluster(register(A, max_restarts=1), register(B), register(C), alive(A), alive(B))
-    assert facts.apply(*commands.remove_node("n1", 4.0, "no heartbeat")) == {"restarting": [A], "dead": [B]}
+    assert facts.apply(*commands.remove_node("n1", 4.0, "no heartbeat")) == {
+        "restarting": [A],
+        "dead": [B],
+        "rescheduling": [],
+    }
     assert facts.actors[A].incarnation == 1 and facts.actors[A].node == ""
     assert "no heartbeat" in facts.actors[B].cause
     assert facts.actors[C].state == PENDING
@@ -153,6 +221,20 @@ def test_its_spec_is_kept_for_restarts_and_dropped_at_death() -> None:
     assert facts.actors[A].spec == b"spec"
     facts.apply(*failed(incarnation=1))
     assert facts.actors[A].spec == b""
+
+
+def test_arguments_told_later_are_kept_for_restarts_and_dropped_at_death() -> None:
+    facts = cluster(register(max_restarts=1, complete=False))
+    assert not facts.actors[A].complete
+    assert facts.apply(*commands.actor_arguments(A, b"args")) == {}
+    assert facts.apply(*commands.actor_arguments(A, b"others")) == {}
+    assert (facts.actors[A].complete, facts.actors[A].arguments) == (True, b"args")
+    facts.apply(*failed())
+    assert facts.actors[A].arguments == b"args"
+    facts.apply(*failed(incarnation=1))
+    assert facts.actors[A].arguments == b""
+    assert error(facts, commands.actor_arguments(A, b"args")) == "illegal_transition"
+    assert error(facts, commands.actor_arguments(B, b"args")) == "unknown_actor"
 
 
 def test_word_of_an_older_incarnation_is_refused() -> None:
@@ -257,19 +339,38 @@ def test_what_a_caller_does_to_a_result_is_not_remembered() -> None:
 
 
 def test_what_is_over_is_forgotten_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    for bound in ("RESULTS_KEPT", "DEAD_ACTORS_KEPT", "ENDED_JOBS_KEPT", "REMOVED_NODES_KEPT"):
-        monkeypatch.setattr(state, bound, 3)
+    for module, bound in (
+        (state, "RESULTS_KEPT"),
+        (actors, "DEAD_ACTORS_KEPT"),
+        (groups, "REMOVED_GROUPS_KEPT"),
+        (membership, "ENDED_JOBS_KEPT"),
+        (nodes_jobs, "REMOVED_NODES_KEPT"),
+    ):
+        monkeypatch.setattr(module, bound, 3)
     facts = cluster()
     for n in range(10, 20):
-        facts.apply(*commands.start_job(n, "", "", 1.0).once(f"op-{n}"))
-        facts.apply(*register(bytes([n]) * 16, job=n))
-        facts.apply(*commands.end_job(n, 2.0))
+        job = facts.apply(*start().once(f"op-{n}"))["job"]
+        facts.apply(*register(bytes([n]) * 16, job=job))
+        facts.apply(*commands.create_group(bytes([n]) * 16, job, [{}], "PACK", 1.0))
+        facts.apply(*commands.end_job(job, 2.0))
         facts.apply(*commands.add_node(f"n{n}", "", {}, {}, 1.0))
         facts.apply(*commands.remove_node(f"n{n}", 2.0))
-    assert list(facts.jobs) == [1, 17, 18, 19]
+    assert list(facts.jobs) == [1, 9, 10, 11]
     assert list(facts.nodes) == ["n1", "n17", "n18", "n19"]
-    assert list(facts.actors) == [bytes([n]) * 16 for n in (17, 18, 19)]
+    assert list(facts.actors) == list(facts.groups) == [bytes([n]) * 16 for n in (17, 18, 19)]
     assert list(facts.to_dict()["results"]) == ["op-17", "op-18", "op-19"]
+
+
+def test_a_job_is_not_forgotten_while_a_detached_actor_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(membership, "ENDED_JOBS_KEPT", 1)
+    facts = cluster(register(A, detached=True, max_restarts=-1))
+    facts.apply(*commands.end_job(1, 2.0))
+    for job in (2, 3, 4):
+        facts.apply(*start())
+        facts.apply(*commands.end_job(job, 2.0))
+    assert list(facts.jobs) == [1, 4] and facts.jobs[1].place == b"place"
+    facts.apply(*commands.kill_actor(A, "killed", 6.0))
+    assert list(facts.jobs) == [1]
 
 
 def test_a_detached_actor_may_make_actors_after_its_driver_has_gone() -> None:
@@ -288,16 +389,17 @@ def random_log(seed: int, length: int) -> list[Command]:
     rng = random.Random(seed)
     pick = rng.choice
     log: list[Command] = []
+    shadow = ClusterState()
     for n in range(length):
-        # ids move on slowly, for jobs and actors that are over do not come back
-        actor, job = bytes([n // 12 + rng.randrange(8)]) * 16, n // 100 + rng.randrange(3)
+        # ids move on slowly, for jobs, actors and groups that are over do not come back
+        actor, job = bytes([n // 12 + rng.randrange(8)]) * 16, shadow.last_job - rng.randrange(4)
         node = f"n{rng.randrange(3)}"
         incarnation, time = pick([0, 0, 1, 2]), float(n)
         command = pick(
             [
-                commands.start_job(job, "j", "ns", time),
+                start(namespace=pick(["", "ns"])),
                 commands.end_job(job, time) if rng.random() < 0.2 else commands.kv_keys("ns"),
-                commands.add_node(node, "addr", {"CPU": 1}, {"a": "b"}, time),
+                commands.add_node(node, "addr", {"CPU": 1}, {"a": "b"}, time, number=pick([0, 0, 1, 2])),
                 commands.remove_node(node, time, "lost")
                 if rng.random() < 0.4
                 else commands.kv_get("ns", b"k"),
@@ -313,11 +415,25 @@ def random_log(seed: int, length: int) -> list[Command]:
                 alive(actor, incarnation, node),
                 failed(actor, incarnation, restart=rng.random() < 0.8),
                 commands.kill_actor(actor, "kill", time, no_restart=rng.random() < 0.5),
+                commands.create_group(
+                    actor,
+                    job,
+                    [{"CPU": 1}, {}],
+                    pick(STRATEGIES),
+                    time,
+                    actor=pick([b"", bytes([n // 12 + 4]) * 16]),
+                    name=pick(["", "x"]),
+                    detached=rng.random() < 0.3,
+                ),
+                commands.group_placed(actor, [node, "n1"])
+                if rng.random() < 0.8
+                else commands.remove_group(actor, "removed", time),
                 commands.kv_put("ns", bytes([rng.randrange(5)]), b"v%d" % n),
                 commands.kv_delete("ns", bytes([rng.randrange(5)])),
             ]
         )
         log.append(command.once(f"op-{rng.randrange(length)}") if rng.random() < 0.5 else command)
+        shadow.apply(*log[-1])
     return log
 
 
@@ -335,6 +451,24 @@ def check(facts: ClusterState) -> None:
             assert end is None or held.created >= end  # made by a detached actor that goes on
         if held.state == ALIVE:
             assert facts.nodes[held.node].removed is None
+    for job in facts.jobs.values():
+        living = [a for a in facts.actors.values() if a.job == job.id and a.detached and a.state != DEAD]
+        assert job.detached == len(living)
+        assert (job.id in facts.ended_jobs) == (job.end is not None and not living) == (not job.place)
+    check_groups(facts)
+
+
+def check_groups(facts: ClusterState) -> None:
+    for (namespace, name), identity in facts.group_names.items():
+        group = facts.groups[identity]
+        assert (group.namespace, group.name) == (namespace, name) and group.state != REMOVED
+    for group in facts.groups.values():
+        assert (group.state == CREATED) == all(group.nodes)
+        assert group.state == RESCHEDULING or all(group.nodes) or not any(group.nodes)
+        assert all(facts.nodes[node].removed is None for node in group.nodes if node)
+        if group.state != REMOVED:
+            assert not group.name or facts.group_names[group.namespace, group.name] == group.id
+            assert group.detached or group.job not in facts.ended_jobs or group.actor
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -345,11 +479,12 @@ def test_the_same_log_makes_the_same_state_also_through_snapshots(seed: int) -> 
         result = first.apply(*command)
         check(first)
         seen |= {actor.state for actor in first.actors.values()}
+        seen |= {group.state for group in first.groups.values()}
         assert second.apply(*command) == result
         if n % 100 == 0:
             second = ClusterState.from_dict(marshal.loads(marshal.dumps(second.to_dict())))
     assert first.to_dict() == second.to_dict() and first.names == second.names
-    assert seen == set(TRANSITIONS), "the log was too tame"
+    assert seen == {*TRANSITIONS, CREATED, RESCHEDULING, REMOVED}, "the log was too tame"
 
 
 def test_a_snapshot_shares_nothing_with_the_state() -> None:

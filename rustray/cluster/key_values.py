@@ -1,0 +1,42 @@
+"""Operations on key-value pairs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rustray.cluster.operation import BOOL, BYTES, STR, Operation, Payload, Result
+
+if TYPE_CHECKING:
+    from rustray.cluster.state import ClusterState
+
+
+def _put(state: ClusterState, p: Payload) -> Result:
+    pairs = state.kv.setdefault(p["namespace"], {})
+    added = p["key"] not in pairs
+    if added or p["overwrite"]:
+        pairs[p["key"]] = p["value"]
+    return {"added": added}
+
+
+def _delete(state: ClusterState, p: Payload) -> Result:
+    pairs = state.kv.get(p["namespace"], {})
+    deleted = pairs.pop(p["key"], None) is not None
+    if deleted and not pairs:
+        del state.kv[p["namespace"]]
+    return {"deleted": deleted}
+
+
+def _get(state: ClusterState, p: Payload) -> Result:
+    return {"value": state.kv.get(p["namespace"], {}).get(p["key"])}
+
+
+def _keys(state: ClusterState, p: Payload) -> Result:
+    return {"keys": sorted(key for key in state.kv.get(p["namespace"], {}) if key.startswith(p["prefix"]))}
+
+
+OPERATIONS: dict[str, Operation] = {
+    "kv_put": (_put, {"namespace": STR, "key": BYTES, "value": BYTES, "overwrite": BOOL}),
+    "kv_delete": (_delete, {"namespace": STR, "key": BYTES}),
+    "kv_get": (_get, {"namespace": STR, "key": BYTES}),
+    "kv_keys": (_keys, {"namespace": STR, "prefix": BYTES}),
+}
