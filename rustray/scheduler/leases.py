@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rustray.model.resources import Resources
-from rustray.scheduler.placement import Nodes, dominant_share
+from rustray.scheduler.placement import Nodes, admits, dominant_share
 from rustray.scheduler.queues import RankedQueue
 from rustray.scheduler.records import (
     LENT,
@@ -55,7 +55,7 @@ class LeaseBook:
     def add_node(self, name: str, total: Resources, labels: Mapping[str, str]) -> None:
         node = self.nodes.add(name, total, labels)
         for shape in self.shapes.values():
-            shape.hosts += shape.request.fits(node.total)
+            shape.hosts += admits(shape, node)
         self._cluster_changed()
 
     def remove_node(self, node: Node) -> None:
@@ -67,7 +67,7 @@ class LeaseBook:
         self.ripe.pop(node, None)
         self.unclaimed.pop(node, None)
         for shape in self.shapes.values():
-            shape.hosts -= shape.request.fits(node.total)
+            shape.hosts -= admits(shape, node)
         self._cluster_changed()
 
     def _cluster_changed(self) -> None:

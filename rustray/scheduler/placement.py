@@ -53,11 +53,11 @@ class Nodes:
         if behind:
             stale = shape.read < self._start or behind > len(self.by_name)
             for node in self.by_name.values() if stale else self._log[-behind:]:
-                if request.fits(node.open):
+                if request.fits(node.open) and admits(shape, node):
                     queue.put(node, node.load())
             shape.read = self._start + len(self._log)
         while (node_ := queue.first()) is not None:
-            if node_.gone or not request.fits(node_.open):
+            if node_.gone or node_.draining or not request.fits(node_.open):
                 queue.discard(node_)
                 continue
             load = node_.load()
@@ -67,7 +67,7 @@ class Nodes:
         return None
 
     def count_hosts(self, shape: Shape) -> None:
-        shape.hosts = sum(shape.request.fits(node.total) for node in self.by_name.values())
+        shape.hosts = sum(admits(shape, node) for node in self.by_name.values())
 
     def closest(self, request: Resources) -> tuple[Resources, Resources]:
         """(missing, have) of the node that lacks the fewest resources for a request that fits nowhere."""
@@ -78,6 +78,11 @@ class Nodes:
             if best is None or distance < best[0]:
                 best = distance, missing, node.total
         return (best[1], best[2]) if best else (request, Resources())
+
+
+def admits(shape: Shape, node: Node) -> bool:
+    """Whether the node would run the shape if it were empty."""
+    return not node.draining and shape.request.fits(node.total)
 
 
 def dominant_share(usage: Mapping[str, int], cluster: Mapping[str, int]) -> float:

@@ -17,7 +17,7 @@ from enum import Enum
 
 from rustray.model.resources import Resources
 from rustray.scheduler.leases import LeaseBook
-from rustray.scheduler.placement import dominant_share
+from rustray.scheduler.placement import admits, dominant_share
 from rustray.scheduler.records import Claim, Job, Lease, Node, Shape
 
 TURN = 0.1
@@ -157,12 +157,11 @@ def _candidates(book: LeaseBook, claim: Claim, terms: Terms) -> Iterator[Node]:
 
     For the usual case, slots of one size, the first is the right one, whatever the number of nodes.
     """
-    request = claim.cls.shape.request
     seen: set[Node] = set()
     for node in _probable(book, claim, terms):
         if node not in seen:
             seen.add(node)
-            if request.fits(node.total):
+            if admits(claim.cls.shape, node):
                 yield node
 
 

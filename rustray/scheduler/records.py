@@ -52,6 +52,7 @@ class Node:
     leaving: dict[int, Lease] = field(default_factory=dict)  # revoked, not yet returned
     promises: dict[Promise, None] = field(default_factory=dict)
     gone: bool = False
+    draining: bool = False  # it is to leave: nothing new goes there
 
     def load(self) -> Rank:
         """Rank of the node for placement: the share in use of its fullest resource, then leases, then age."""

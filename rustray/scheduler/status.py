@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from rustray.scheduler.leases import LeaseBook
+from rustray.scheduler.placement import admits
 from rustray.scheduler.records import Claim, Lease, visible
 
 AHEAD_SHOWN = 10
@@ -147,7 +148,7 @@ class Status:
         request, nodes = claim.cls.shape.request, self._book.nodes
         if not claim.cls.shape.hosts:
             return visible(nodes.closest(request)[0])
-        lacks = [request.missing(node.free) for node in nodes.by_name.values() if request.fits(node.total)]
+        lacks = [request.missing(node.free) for node in nodes.by_name.values() if admits(claim.cls.shape, node)]
         return visible(min(lacks, key=lambda lack: (len(lack), sum(lack.values()))))
 
     def _ahead(self, claim: Claim) -> list[Claim]:
