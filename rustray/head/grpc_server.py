@@ -7,9 +7,6 @@ zygote, and drivers and workers never do.
 from __future__ import annotations
 
 import asyncio
-import hmac
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import grpc
 import grpc.aio
@@ -17,43 +14,14 @@ import grpc.aio
 from rustray.errors import ClusterStartError
 from rustray.head.servicer import RustRayServicer
 from rustray.wire import rustray_pb2_grpc
+from rustray.wire.channels import MAX_CALLS, MAX_MESSAGE_BYTES, Security, TokenCheck
 
-MAX_MESSAGE_BYTES = 16 << 20
-MAX_CALLS = 4096
-"""Calls at once, most of them waiting for a result; more are refused with RESOURCE_EXHAUSTED."""
 _OPTIONS = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     # Otherwise another process of this machine could listen at the same port and take calls with tokens.
     ("grpc.so_reuseport", 0),
 ]
-
-Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
-
-
-class TokenCheck(grpc.aio.ServerInterceptor):  # type: ignore[misc]
-    """Refuses calls without "authorization: Bearer TOKEN" before anything of their messages is read."""
-
-    def __init__(self, token: str) -> None:
-        self._wanted = f"Bearer {token}".encode()
-        # A handler of streams reads no message by itself; the client of any kind of call sees its status.
-        self._refusal = grpc.stream_stream_rpc_method_handler(_refuse)
-
-    async def intercept_service(self, continuation: Continuation, details: grpc.HandlerCallDetails) -> Any:
-        """The handler of a call: the one of its method, or the refusal."""
-        for name, value in details.invocation_metadata:
-            if name == "authorization":
-                given = value if isinstance(value, bytes) else value.encode()
-                if hmac.compare_digest(given, self._wanted):
-                    return await continuation(details)
-        return self._refusal
-
-
-async def _refuse(_requests: Any, context: grpc.aio.ServicerContext) -> None:
-    await context.abort(
-        grpc.StatusCode.UNAUTHENTICATED,
-        "Give the cluster's token as metadata 'authorization: Bearer TOKEN'. It is in the cluster's cluster.json.",
-    )
 
 
 class GrpcServer:
@@ -67,7 +35,7 @@ class GrpcServer:
     def __init__(self, path: str, token: str) -> None:
         self._servicer = RustRayServicer(path)
         self._server = grpc.aio.server(
-            interceptors=[TokenCheck(token)], options=_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS
+            interceptors=[TokenCheck(Security(token))], options=_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS
         )
         rustray_pb2_grpc.add_RustRayServicer_to_server(self._servicer, self._server)
 

@@ -40,6 +40,52 @@ def encode(messages: Sequence[Message]) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
+def encode_parts(messages: Sequence[Message]) -> tuple[bytes, bytes]:
+    """The same frame in two parts, for who puts many frames together."""
+    body = marshal.dumps(messages, _MARSHAL_VERSION)  # type: ignore[arg-type]
+    return _LENGTH.pack(len(body)), body
+
+
+class FrameReader:
+    """Takes frames out of a stream that comes in pieces of any size."""
+
+    __slots__ = ("_missing", "_pieces")
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes | memoryview] = []
+        self._missing = 0
+
+    def feed(self, piece: bytes | memoryview) -> list[Message]:
+        """The messages of the frames that `piece` completes; ConnectionClosed if it is not of a stream of frames."""
+        if self._pieces:
+            # A long frame comes in many pieces: joined once, when the last is there.
+            self._pieces.append(piece)
+            self._missing -= len(piece)
+            if self._missing > 0:
+                return []
+            piece = b"".join(self._pieces)
+            self._pieces.clear()
+        view = memoryview(piece)
+        messages: list[Message] = []
+        at, end = 0, len(view)
+        while end - at >= 4:
+            (size,) = _LENGTH.unpack_from(view, at)
+            if size > _MAX_FRAME:
+                raise ConnectionClosed(f"a frame of {size} bytes is over the limit of {_MAX_FRAME}")
+            if end - at - 4 < size:
+                break
+            try:
+                messages += marshal.loads(view[at + 4 : at + 4 + size])
+            except (ValueError, EOFError, TypeError) as error:
+                raise ConnectionClosed(f"not a frame: {error}") from error
+            at += 4 + size
+        if at < end:
+            self._pieces.append(view[at:])
+            have = end - at
+            self._missing = (4 if have < 4 else 4 + _LENGTH.unpack_from(view, at)[0]) - have
+        return messages
+
+
 class Connection:
     """A non-blocking stream socket that speaks frames.
 

@@ -508,3 +508,11 @@ class Waiting(_message.Message):
     held: int
     infeasible: bool
     def __init__(self, job: _Optional[int] = ..., name: _Optional[str] = ..., wanted: _Optional[int] = ..., held: _Optional[int] = ..., infeasible: _Optional[bool] = ...) -> None: ...
+
+class Batch(_message.Message):
+    __slots__ = ("frames", "deflated")
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    DEFLATED_FIELD_NUMBER: _ClassVar[int]
+    frames: bytes
+    deflated: bytes
+    def __init__(self, frames: _Optional[bytes] = ..., deflated: _Optional[bytes] = ...) -> None: ...

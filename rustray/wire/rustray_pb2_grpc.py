@@ -709,3 +709,84 @@ class RustRay:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class LinksStub:
+    """---- between the processes of a cluster ----
+
+    The stream between nodes and heads, for RustRay's own use.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Open = channel.stream_stream(
+                '/rustray.v1.Links/Open',
+                request_serializer=rustray_dot_wire_dot_rustray__pb2.Batch.SerializeToString,
+                response_deserializer=rustray_dot_wire_dot_rustray__pb2.Batch.FromString,
+                _registered_method=True)
+
+
+class LinksServicer:
+    """---- between the processes of a cluster ----
+
+    The stream between nodes and heads, for RustRay's own use.
+    """
+
+    def Open(self, request_iterator, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_LinksServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Open': grpc.stream_stream_rpc_method_handler(
+                    servicer.Open,
+                    request_deserializer=rustray_dot_wire_dot_rustray__pb2.Batch.FromString,
+                    response_serializer=rustray_dot_wire_dot_rustray__pb2.Batch.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'rustray.v1.Links', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('rustray.v1.Links', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Links:
+    """---- between the processes of a cluster ----
+
+    The stream between nodes and heads, for RustRay's own use.
+    """
+
+    @staticmethod
+    def Open(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/rustray.v1.Links/Open',
+            rustray_dot_wire_dot_rustray__pb2.Batch.SerializeToString,
+            rustray_dot_wire_dot_rustray__pb2.Batch.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

@@ -1,0 +1,138 @@
+"""Who may speak to a head or node over the network: a token, and TLS with the cluster's own authority.
+
+Nothing here imports grpc: drivers and the command line read tokens too.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import os
+import stat
+from dataclasses import dataclass, field
+
+from rustray.errors import AuthenticationError, ClusterStartError, OptionError
+
+CA_FILE, CA_KEY_FILE, CERTIFICATE_FILE, KEY_FILE = "ca.pem", "ca.key", "cert.pem", "key.pem"
+"""What a TLS folder has; `ca.key` only where certificates are made (`rustray certs`)."""
+TOKEN_VARIABLE = "RUSTRAY_TOKEN"
+MIN_TOKEN = 16
+
+
+@dataclass(frozen=True)
+class Security:
+    """What one cluster's processes show each other.
+
+    Parameters
+    ----------
+    token: shown by who calls, checked by who is called.
+    ca: certificate of the authority in PEM, None for connections without TLS.
+    cert, key: the certificate and key of this process in PEM; who only dials needs none.
+    """
+
+    token: str = field(repr=False)
+    ca: bytes | None = None
+    cert: bytes | None = None
+    key: bytes | None = field(default=None, repr=False)
+
+    @property
+    def tls(self) -> bool:
+        """Whether connections are encrypted."""
+        return self.ca is not None
+
+    @property
+    def authorization(self) -> str:
+        """The value of the metadata "authorization"."""
+        return f"Bearer {self.token}"
+
+    def admits(self, authorization: str | bytes) -> bool:
+        """Whether this value is the right one; takes as long for a wrong one, wherever it differs."""
+        given = authorization if isinstance(authorization, bytes) else authorization.encode()
+        return hmac.compare_digest(given, self.authorization.encode())
+
+    @classmethod
+    def load(cls, token: str, tls_folder: str | None) -> Security:
+        """With the files of a folder made by `rustray certs`, if one is given. ClusterStartError."""
+        if not tls_folder:
+            return cls(token)
+        read = []
+        for name in (CA_FILE, CERTIFICATE_FILE, KEY_FILE):
+            path = os.path.join(tls_folder, name)
+            try:
+                with open(path, "rb") as file:
+                    read.append(file.read())
+            except OSError as error:
+                raise ClusterStartError(
+                    f"The TLS folder {tls_folder} has no readable {name}: {error}. Make one with "
+                    "'rustray certs DIR --host NAME', or copy that of another machine of the cluster."
+                ) from error
+        return cls(token, *read)
+
+
+def read_token(token_file: str | None = None) -> str | None:
+    """The token that the user gives: from a file that is his alone, else from $RUSTRAY_TOKEN; None if neither.
+
+    Raises
+    ------
+    AuthenticationError: the file cannot be read, others can read it, or what is in it is no token.
+    """
+    if token_file is None:
+        token = os.environ.get(TOKEN_VARIABLE)
+        return check_token(token.strip(), f"${TOKEN_VARIABLE}") if token else None
+    try:
+        with open(token_file, encoding="ascii") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            token = file.read(4096)
+    except (OSError, UnicodeDecodeError) as error:
+        raise AuthenticationError(f"The token file {token_file} cannot be read: {error}.") from error
+    if stat.S_IMODE(mode) & 0o077:
+        raise AuthenticationError(
+            f"Others can read the token file {token_file}, and with the token they can run programs as you. "
+            f"Make it yours alone: chmod 600 {token_file}"
+        )
+    return check_token(token.strip(), token_file)
+
+
+def check_token(token: str, where: str) -> str:
+    """The token, if it can be one. AuthenticationError."""
+    if len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+        raise AuthenticationError(
+            f"The token in {where} is no token: it must have at least {MIN_TOKEN} ASCII characters without spaces. "
+            "Make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
+        )
+    return token
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of "host:port" or "[::1]:port". OptionError."""
+    host, colon, port = address.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not colon or not bare or not port.isdigit() or int(port) > 65535 or (":" in bare and bare == host):
+        raise OptionError(f"{address!r} is no address: give HOST:PORT, as 10.0.0.1:6380 or [::1]:6380.")
+    return bare, int(port)
+
+
+def join_address(host: str, port: int) -> str:
+    """The reverse of `split_address`."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def check_bind(host: str, security: Security, insecure: bool) -> None:
+    """ClusterStartError if listening at `host` would let in whom the user does not mean to."""
+    if is_loopback(host) or insecure:
+        return
+    missing = [what for what, there in (("a token", security.token), ("TLS", security.tls)) if not there]
+    if missing:
+        raise ClusterStartError(
+            f"Refused to listen at {host} without {' and '.join(missing)}: whoever reads or forges this traffic can "
+            "run programs as you. Run 'rustray certs DIR --host NAME' and give --tls-dir DIR, stay on 127.0.0.1, or "
+            "give --insecure if the network is yours alone."
+        )
