@@ -21,11 +21,13 @@ from rustray.scheduler.events import (
     Demand,
     Event,
     JobEnded,
+    LeaseAdopted,
     LeaseBlocked,
     LeaseReturned,
     LeaseUnblocked,
     NodeAdded,
     NodeRemoved,
+    Recovered,
     Tick,
 )
 from rustray.scheduler.leases import LeaseBook
@@ -41,8 +43,10 @@ class Scheduler:
     `status` answers questions about it without changing anything.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, first_lease: int = 0, recovering: bool = False) -> None:
         self._book = LeaseBook()
+        self._book._leases_made = first_lease
+        self._recovering = recovering
         self._actions: list[Action] = []
         self._overcommitted: dict[Node, float] = {}  # since when
         self.status = Status(self._book)
@@ -54,8 +58,13 @@ class Scheduler:
         """
         self._book.now = now
         self._actions = []
-        _HANDLERS[type(event)](self, event)
+        if type(event) in _HANDLERS:
+            _HANDLERS[type(event)](self, event)
         return self._actions
+
+    def next_wake(self) -> float | None:
+        """When `Tick` should come at the latest, on the clock of `step`; None: whenever."""
+        return None
 
     def sanity_check(self) -> None:
         """Raises AssertionError if any sum or queue is wrong, or an open slot is withheld from a waiter."""
@@ -137,7 +146,24 @@ class Scheduler:
             self._book.remove_job(job)
             self._serve()
 
+    def _on_recovered(self, _event: Recovered) -> None:
+        self._recovering = False
+        self._serve()
+
+    def _on_lease_adopted(self, event: LeaseAdopted) -> None:
+        book = self._book
+        cls, node = book.classes.get(event.key), book.nodes.by_name.get(event.node)
+        if cls is None or node is None or event.lease in book.leases:
+            return
+        made, book._leases_made = book._leases_made, event.lease - 1
+        book.grant(book.claim(cls, event.client), node)
+        book._leases_made = made
+        if event.blocked:
+            book.block(book.leases[event.lease])
+
     def _on_tick(self, _event: Tick) -> None:
+        if self._recovering:
+            return
         self._serve()
         self._take_turns()  # before shares are evened out: each stage leaves less to revoke to the next
         for shape, job in self._those_who_wait():
@@ -148,6 +174,8 @@ class Scheduler:
 
     def _serve(self) -> None:
         """Give out all that is open: first to those to whom a slot was promised, then fairly to the rest."""
+        if self._recovering:
+            return
         self._keep_ripe_promises()
         self._keep_promises_elsewhere()
         while (choice := self._next_served()) is not None:
@@ -282,5 +310,7 @@ _HANDLERS: dict[type[Any], Callable[[Scheduler, Any], None]] = {
     LeaseUnblocked: Scheduler._on_lease_unblocked,
     ClientGone: Scheduler._on_client_gone,
     JobEnded: Scheduler._on_job_ended,
+    Recovered: Scheduler._on_recovered,
+    LeaseAdopted: Scheduler._on_lease_adopted,
     Tick: Scheduler._on_tick,
 }

@@ -105,6 +105,11 @@ class Status:
             for claim in lacking
         ]
 
+    def leases_on(self, node: str) -> list[int]:
+        """The numbers of a node's leases, those on their way back included."""
+        at = self._book.nodes.by_name.get(node)
+        return [*at.leases, *at.leaving] if at is not None else []
+
     def explain(self, key: bytes, client: int) -> dict[str, Any]:
         """Why the client's demand for a class waits, if it does.
 
