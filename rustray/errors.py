@@ -24,6 +24,7 @@
     ├── OptionError                   (ValueError, TypeError)
     ├── SessionError                  (RuntimeError)
     ├── AuthenticationError
+    ├── NotCommittedError
     └── ClusterStartError
 
 Rule 1. A message says what happened, where, and what to do about it.
@@ -48,6 +49,7 @@ __all__ = [
     "DeserializationError",
     "GetTimeoutError",
     "InfeasibleError",
+    "NotCommittedError",
     "ObjectLostError",
     "ObjectReconstructionFailedError",
     "ObjectStoreFullError",
@@ -300,6 +302,10 @@ class AuthenticationError(RustRayError):
 
 class ClusterStartError(RustRayError):
     """The cluster's processes did not start."""
+
+
+class NotCommittedError(RustRayError):
+    """The heads have refused a change of the cluster's facts, or could not agree on it in time."""
 
 
 def exit_text(exit_code: int | None) -> str:

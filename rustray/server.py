@@ -18,12 +18,12 @@ from typing import Any
 
 from rustray import serialization
 from rustray.driver.launch import remove_folder, update_connection_file
-from rustray.model.ids import node_client
 from rustray.node import zygote
 from rustray.wire.frames import Connection
 
 TICK_S = 0.1
-FIRST_CLIENT = node_client(1)
+ONLY_NODE = 1
+"""The number of the node of a cluster that has no other."""
 SERVICES_AFTER_S = 1.0
 """An embedded server starts what its driver rarely asks for when the first tasks have run."""
 LONELY_S = 30.0
@@ -56,8 +56,10 @@ class Server:
     def __init__(self, settings: dict[str, Any], zygote_pid: int, zygote_socket: socket.socket) -> None:
         import asyncio
 
+        from rustray.head.log import LocalLog
         from rustray.head.reactor import Head
         from rustray.node.agent import NodeAgent
+        from rustray.node.neighbours import Neighbours
         from rustray.node.peers import Peer
 
         self.settings = settings
@@ -71,16 +73,19 @@ class Server:
         asyncio.set_event_loop(self.loop)
         self._zygote_pid = zygote_pid
         self._zygote = Peer(self.loop, Connection(zygote_socket), self._on_zygote, self._on_zygote_closed)
-        self.head = Head(time.monotonic, time.time)
+        self.head = Head(time.monotonic, time.time, LocalLog())
+        self.head.wake_at = self._wake_at
+        self._wake: asyncio.TimerHandle | None = None
         name = f"node-{os.urandom(4).hex()}"
         self.node = NodeAgent(
             self.loop,
             name,
-            FIRST_CLIENT,
+            ONLY_NODE,
             settings["resources"],
             self.folder,
             self._fork,
             settings["object_store_memory"],
+            Neighbours(self.loop, ONLY_NODE, None),
         )
         self.node.head = lambda message: self.head.from_node(name, message)
         self.node.on_last_driver_gone = self._on_driver_gone
@@ -156,9 +161,7 @@ class Server:
     def _start_services(self) -> None:
         from rustray.node.monitor import Monitor
 
-        monitor = Monitor(self.node, self.head)
-        self.head.metrics = monitor.samples
-        monitor.start(self.loop)
+        Monitor(self.node).start(self.loop)
         if self.settings["embedded"]:
             self._serving = self.loop.create_task(self._serve_grpc_or_log())
 
@@ -176,6 +179,18 @@ class Server:
         except Exception:
             # The driver, who started this cluster for himself, can do without.
             logging.exception("the gRPC service is not available")
+
+    def _wake_at(self, time: float) -> None:
+        """The scheduler has something to do before the next tick."""
+        if self._wake is not None:
+            if self._wake.when() <= time:
+                return
+            self._wake.cancel()
+        self._wake = self.loop.call_at(time, self._on_wake)
+
+    def _on_wake(self) -> None:
+        self._wake = None
+        self.head.tick()
 
     def _tick(self) -> None:
         self.head.tick()

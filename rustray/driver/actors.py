@@ -145,6 +145,11 @@ class ActorChannel(KeepsOrder):
     def on_channel(self, worker: int, connection: Connection, page: mmap.mmap) -> None:
         """The actor is up."""
         with self._lock:
+            if self._connection is not None and self.worker == worker:
+                # We have one: the node had asked twice.
+                connection.close()
+                page.close()
+                return
             self._asked = self._killed = False
             self._fail_interrupted("")
             self._connection, self._page, self.worker = connection, page, worker

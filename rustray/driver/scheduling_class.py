@@ -46,6 +46,7 @@ class Lease:
         "loss",
         "page",
         "revoked",
+        "suspended",
         "target",
         "worker",
     )
@@ -62,6 +63,7 @@ class Lease:
         self.idle_since = time.monotonic()
         self.revoked = False
         self.blocked = False
+        self.suspended = False
         self.closed = False
         self.loss: tuple[str, str] | None = None
 
@@ -174,5 +176,8 @@ class SchedulingClass:
         lease: Lease = task.where
         if force and lease.started() == task.number:
             self._submitter.tell(("kill_worker", lease.worker, "cancelled with force=True"))
+        elif lease.suspended:
+            # A stopped worker does not listen. What it runs is to end anyway; what is behind it goes elsewhere.
+            self._submitter.tell(("kill_worker", lease.worker, "cancelled while it was suspended"))
         else:
             lease.connection.send([("cancel", task.number, recursive)])

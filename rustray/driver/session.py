@@ -114,6 +114,7 @@ class Session:
             "revoke": self.leases.on_revoke,
             "infeasible": self.leases.on_infeasible,
             "lease_lost": self.leases.on_lease_lost,
+            "suspended": self.leases.on_suspended,
             "block": self._on_answer,
             "full": self._on_answer,
             "segment": self._on_segment,

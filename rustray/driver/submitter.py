@@ -39,11 +39,17 @@ WORKERS_KNOWN = 256
 """Workers of which it is remembered what functions they have."""
 MAX_FALSE_STARTS = 5
 """Workers that may end, one after the other, before they begin a task."""
+SETUP_TRIES = 2
+"""Workers that may fail to set up their environment: the first may have begun before its cause was put right."""
 BY_ITSELF = ("exit", "signal")
 """How a worker ended that the node has not killed."""
 LOST_ANSWER = "had finished it, but not sent the answer, when it "
 CANCELLED = "cancelled"
 """How a worker ended that was killed for `cancel(force=True)`."""
+REQUEUE = "requeue"
+"""How a worker ended that was killed to make room: its task has done nothing wrong."""
+NODE = "node"
+"""How a worker ended whose whole node is gone, and with it all word of what it had begun."""
 
 
 class Submitter:
@@ -125,6 +131,13 @@ class Submitter:
                 lease.connection.send([("giveback",)])
             else:
                 self._return(lease)
+
+    def on_suspended(self, lease_id: int, suspended: bool) -> None:
+        """The worker was stopped for a while, to let more urgent work pass, or goes on."""
+        with self.lock:
+            lease = self._leases.get(lease_id)
+            if lease is not None:
+                lease.suspended = suspended
 
     def spare(self) -> list[Message]:
         """What tells the node of all leases that are idle. Caller has the lock."""
@@ -272,17 +285,20 @@ class Submitter:
         self._forget(lease)
         self._functions_at.pop(lease.worker, None)
         again: list[Task] = []
+        if kind == NODE and started not in lease.in_flight:
+            started = next(iter(lease.in_flight), 0)  # the page was behind
         has_run = started in lease.in_flight
         for number, task in lease.in_flight.items():
             has_run = has_run and number != started
-            if has_run and task.retries == 0:
+            # Of a node that is gone nobody knows how far it came.
+            if (has_run or kind == NODE and number != started) and task.retries == 0:
                 self.tasks.retract(task)
                 self.tasks.fail(
                     task, cancelled(task) if task.cancelled else _crash(task, kind, LOST_ANSWER + text)
                 )
                 continue
             # One that was killed for the sake of another has done nothing wrong.
-            if number == started and (task.cancelled or kind != CANCELLED):
+            if number == started and (task.cancelled or kind not in (CANCELLED, REQUEUE)):
                 if task.cancelled or task.retries == 0:
                     self.tasks.retract(task)
                     self.tasks.fail(task, cancelled(task) if task.cancelled else _crash(task, kind, text))
@@ -293,7 +309,7 @@ class Submitter:
         self._requeue(target, again)
         if not started and (kind == "setup" or lease.in_flight and kind in BY_ITSELF):
             target.false_starts += 1
-            if target.false_starts == MAX_FALSE_STARTS or kind == "setup":
+            if target.false_starts >= (SETUP_TRIES if kind == "setup" else MAX_FALSE_STARTS):
                 self._give_up(target, kind, text)
         target.pump()
         target.ask()

@@ -58,7 +58,7 @@ class Queries:
 
     def metrics(self, since: float = 0.0) -> list[dict[str, Any]]:
         """Samples after `since`, seconds since the epoch: see `node.monitor`."""
-        return self._head.metrics(since)
+        return self._head.metrics.since(since)
 
     def actor_named(self, name: str, namespace: str) -> tuple[bytes, Any]:
         """(id, handle) of a living actor; ActorNotFoundError."""
@@ -74,7 +74,7 @@ class Queries:
                 )
                 + " Actors are found under the namespace given to init() or to options(namespace=...)."
             )
-        return record.id, self._head.specs[record.id]["handle"]
+        return record.id, self._head.actors.specs[record.id]["handle"]
 
     def actor_names(self, namespace: str | None) -> list[tuple[str, str]]:
         """(namespace, name) of the living, of one namespace or (None) of all."""

@@ -1,360 +1,551 @@
 """The head: applies what nodes report to the cluster's facts and to the scheduler, and passes on the answers.
 
-`on_<event>` handlers change the pure `ClusterState` and `Scheduler`; what those decide goes to the nodes as plain
-messages on their links. No I/O and no clock here: `now` and `wall` are given.
+`on_<event>` handlers submit commands to the log and tell the scheduler; what those decide goes to the nodes as plain
+messages on their links. No I/O and no clock here: `now`, `wall` and the log are given.
+
+Rule 1. What follows from a command is done when it is committed: `submit(command, then)`. In an embedded cluster that
+        is at once.
+Rule 2. Messages of one node are handled in order: while a command of one is being committed the next ones wait, but
+        for those that touch no fact.
+Rule 3. A leader knows the facts and nothing else when it takes office. Leases, demand and clients it learns from the
+        nodes' reports; until all nodes of the cluster have reported, or `SETTLE_S` has passed, nothing is granted.
 """
 
 from __future__ import annotations
 
 import marshal
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from rustray.cluster import commands, facts
-from rustray.cluster.state import ClusterState
+from rustray.cluster import commands
 from rustray.driver import failures
-from rustray.errors import (
-    ActorAlreadyExistsError,
-    InfeasibleError,
-    OptionError,
-    RustRayError,
-    SessionError,
-)
+from rustray.errors import OptionError, RustRayError
+from rustray.head.actors import Actors
+from rustray.head.keyvalue import KeyValue
+from rustray.head.log import Log
+from rustray.head.metrics import Metrics
 from rustray.head.queries import Queries
 from rustray.model import ids
 from rustray.model.resources import Resources
-from rustray.scheduler import events
-from rustray.scheduler.actions import Grant, Infeasible, Revoke
+from rustray.scheduler import actions, events
 from rustray.scheduler.core import Scheduler
 
 Send = Callable[[tuple[Any, ...]], None]
+Done = Callable[[], None]
 
-ERRORS_KEPT = 1_000
-"""Errors of dead actors; of older ones only the cause is told."""
-NO_CLIENT = 0
-"""Stands for the head itself where it holds a lease: that of an actor."""
+SETTLE_S = 1.0
+"""Seconds for which a new leader's first leases wait for the reports of nodes."""
+NODE_TIMEOUT_S = 3.0
+"""Seconds of silence after which a node is taken for dead."""
+JOB_KEYS = ("env", "cwd", "sys_path", "runtime_env")
+_TOUCH_NO_FACT = frozenset(
+    (
+        "class",
+        "demand",
+        "returned",
+        "worker_blocked",
+        "worker_unblocked",
+        "suspended",
+        "resumed",
+        "sample",
+        "predicted",
+        # Commands that may follow each other before they are committed: the log keeps their order.
+        "create_actor",
+        "actor_arguments",
+        "job_start",
+    )
+)
+
+
+class NodeLink:
+    """A node that is connected, and what it has been told.
+
+    `busy` counts its commands that are being committed; `waiting` are the messages behind them.
+    """
+
+    __slots__ = ("busy", "classes", "clients", "info", "jobs", "name", "number", "send", "waiting")
+
+    def __init__(self, name: str, number: int, info: dict[str, Any], send: Send) -> None:
+        self.name = name
+        self.number = number
+        self.info = info
+        self.send = send
+        self.jobs: set[int] = set()
+        self.classes: set[bytes] = set()
+        self.clients: set[int] = set()
+        self.busy = 0
+        self.waiting: deque[tuple[tuple[Any, ...], str, Done | None]] = deque()
 
 
 class Head:
-    """The control plane of one cluster.
+    """The control plane of one cluster, at the head that leads it.
 
     Parameters
     ----------
     now: monotonic seconds. wall: seconds since the epoch.
+    log: takes commands; its `state` has the facts.
+    epoch: the number of this leader; leases are numbered by it.
     """
 
-    def __init__(self, now: Callable[[], float], wall: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], wall: Callable[[], float], log: Log, epoch: int = 1) -> None:
         self._now = now
-        self._wall = wall
-        self.state = ClusterState()
-        self.scheduler = Scheduler()
+        self.wall = wall
+        self._log = log
+        self.epoch = epoch
+        self.state = log.state
+        self.scheduler = Scheduler(first_lease=epoch << 32, recovering=True)
         self.status = self.scheduler.status
+        self.actors = Actors(self)
+        self.metrics = Metrics()
         self._queries = Queries(self)
-        self._links: dict[str, Send] = {}
+        self._kv = KeyValue(self)
+        self.nodes: dict[str, NodeLink] = {}
+        self._by_number: dict[int, NodeLink] = {}
         self.node_info: dict[str, dict[str, Any]] = {}
-        self._clients: dict[int, str] = {}
-        self.specs: dict[bytes, dict[str, Any]] = {}
-        self._waiting: dict[bytes, set[int]] = {}
-        self._callers: dict[bytes, set[int]] = {}
-        self._owned: dict[int, set[bytes]] = {}
-        self._errors: dict[bytes, tuple[str, bytes]] = {}
+        self._classes: dict[bytes, tuple[int, dict[str, Any]]] = {}
         self._ended_jobs: set[int] = set()
-        self.metrics: Callable[[float], list[dict[str, Any]]] = lambda _since: []
+        self._handling: tuple[NodeLink, str, list[int], Done | None] | None = None
+        self.over = False
+        """Set when another head leads: what is still being committed concerns it no more."""
+        self.wake_at: Callable[[float], None] = lambda _time: None
+        """Called with the time at which `tick` should be called, when that is sooner than it would be."""
+        self._since = now()
+        self._settled = False
+        self._expected: dict[str, float] = {}
+        """Nodes of the facts that have not reported, and when they are given up."""
+        self._take_over()
+
+    def _take_over(self) -> None:
+        """What the facts tell of the time before this leader."""
+        deadline = self._since + NODE_TIMEOUT_S
+        self._expected = {node.name: deadline for node in self.state.nodes.values() if node.removed is None}
+        for job in self.state.jobs.values():
+            if job.end is not None:
+                self._ended_jobs.add(job.id)
+            if job.place:
+                self._add_job(job.id, job.options)
+        self.actors.take_over()
+        if not self._expected:
+            self._settle()
+
+    def scheduler_time(self) -> float:
+        """Now, on the scheduler's clock: monotonic seconds."""
+        return self._now()
+
+    # -- commands --------------------------------------------------------------------------------------
+
+    def submit(
+        self, command: commands.Command, then: Callable[[dict[str, Any]], None] = lambda _result: None
+    ) -> None:
+        """Have a command committed; then(result) follows, unless another head leads by then.
+
+        Within the handling of a node's message, that node's next ones wait for it, and the message is acknowledged
+        after it.
+        """
+        payload = dict(command.payload)
+        handling = self._handling
+        if handling is None:
+            self._log.submit(command.op, payload, lambda result: None if self.over else then(result))
+            return
+        link, operation, open_commands, done = handling
+        if operation:
+            # The same again if the message is: whoever asks twice is answered twice, and it is done once.
+            open_commands[1] += 1
+            payload.setdefault("operation", f"{operation}.{open_commands[1]}")
+        open_commands[0] += 1
+        link.busy += 1
+
+        def committed(result: dict[str, Any]) -> None:
+            if self.over:
+                return
+            link.busy -= 1
+            open_commands[0] -= 1
+            if result.get("error") in ("unknown_outcome", "not_leader"):
+                return  # the node asks again: nothing was acknowledged
+            before, self._handling = self._handling, handling
+            try:
+                then(result)
+            finally:
+                self._handling = before
+            if not open_commands[0] and done is not None and self._handling is None:
+                done()
+            if not link.busy and self._handling is None:
+                self._go_on(link)
+
+        self._log.submit(command.op, payload, committed)
+
+    def from_node(
+        self, node: str, message: tuple[Any, ...], operation: str = "", done: Done | None = None
+    ) -> None:
+        """A message of a node's agent: see `node.agent`.
+
+        Parameters
+        ----------
+        operation: names the message; one that is sent again after a reconnection has the same. "" for those that
+            are not.
+        done: called when all that the message asks for is committed.
+        """
+        link = self.nodes[node]
+        if (link.busy or link.waiting) and (message[0] not in _TOUCH_NO_FACT or link.waiting):
+            link.waiting.append((message, operation, done))
+        else:
+            self._handle(link, message, operation, done)
+
+    def _go_on(self, link: NodeLink) -> None:
+        while link.waiting and not link.busy:
+            self._handle(link, *link.waiting.popleft())
+
+    def _handle(self, link: NodeLink, message: tuple[Any, ...], operation: str, done: Done | None) -> None:
+        open_commands = [0, 0]
+        self._handling = (link, operation, open_commands, done)
+        op, *fields = message
+        try:
+            handler = getattr(self.actors, f"on_{op}", None) or getattr(self, f"_on_{op}")
+            handler(link.name, *fields)
+        finally:
+            self._handling = None
+        if not open_commands[0] and done is not None:
+            done()
 
     # -- nodes -----------------------------------------------------------------------------------------
 
     def on_node_up(
-        self, node: str, resources: dict[str, float], labels: dict[str, str], info: dict[str, Any], link: Send
+        self,
+        name: str,
+        resources: dict[str, float],
+        labels: dict[str, str],
+        info: dict[str, Any],
+        send: Send,
+        then: Callable[[int], None] = lambda _number: None,
+        refused: Callable[[dict[str, Any]], None] = lambda _result: None,
+        report: dict[str, Any] | None = None,
     ) -> None:
-        """A node joins with what it offers."""
-        total = resources_of(resources)
-        self._apply(commands.add_node(node, info.get("address", ""), total, labels, self._wall()))
-        self._links[node] = link
-        self.node_info[node] = info
-        self._step(events.NodeAdded(node, total, labels))
+        """A node joins with what it offers, for the first time or again after its link was cut.
 
-    def from_node(self, node: str, message: tuple[Any, ...]) -> None:
-        """A message of a node's agent: see `node.agent`."""
-        op, *fields = message
-        getattr(self, f"_on_{op}")(node, *fields)
+        Parameters
+        ----------
+        then: called with the node's number before anything is sent to it.
+        refused: called with the log's error: the node was removed, or the log could not take it now.
+        report: what is true on it now, see `node.report`; None when it is new.
+        """
+        total = resources_of(resources)
+        address = info.get("address", "")
+        command = commands.add_node(name, address, total, labels, self.wall(), info.get("number", 0))
+
+        def added(result: dict[str, Any]) -> None:
+            number = result.get("number", 0)
+            if not number:
+                refused(result)
+                return
+            again = name in self.nodes
+            link = NodeLink(name, number, info, send)
+            if again:
+                link.clients = self.nodes[name].clients
+            then(number)
+            self.nodes[name] = self._by_number[number] = link
+            self.node_info[name] = info
+            for other in self.nodes.values():
+                if other is not link:
+                    other.send(("node_up", number, name, address))
+            if not again:
+                self.step(events.NodeAdded(name, total, labels))
+            self._take_report(link, report or {})
+            if self._expected.pop(name, None) is not None and not self._expected:
+                self._settle()
+
+        self._outside(lambda: self.submit(command, added))
+
+    def _outside(self, call: Callable[[], None]) -> None:
+        before, self._handling = self._handling, None
+        try:
+            call()
+        finally:
+            self._handling = before
+
+    def _take_report(self, link: NodeLink, report: dict[str, Any]) -> None:
+        """What the node says is true of it; what it does not say is not."""
+        link.jobs = set(report.get("jobs", ()))
+        for job in link.jobs:
+            fact = self.state.jobs.get(job)
+            if fact is None or fact.end is not None:
+                link.send(("job_ended", job))
+        clients = {client for client, _job in report.get("clients", ())}
+        for key, job, spec in report.get("classes", ()):
+            self._add_class(link, key, job, spec)
+        self._take_leases(link, report)
+        gone = link.clients - clients
+        link.clients = clients
+        for client in gone:
+            self._client_gone(client)
+        for fact in list(self.state.jobs.values()):
+            if fact.end is None and ids.node_of(fact.client) == link.number and fact.client not in clients:
+                self._end_job(fact.id)
+        self.actors.take_report(link, report, clients)
+        for key, client, count in report.get("demands", ()):
+            self.step(events.Demand(key, client, count))
+
+    def _take_leases(self, link: NodeLink, report: dict[str, Any]) -> None:
+        reported = {row[0]: row for row in report.get("leases", ())}
+        for lease in self.status.leases_on(link.name):
+            if lease not in reported:
+                self.step(events.LeaseReturned(lease))
+        known = set(self.status.leases_on(link.name))
+        for lease, key, client, blocked, suspended in reported.values():
+            if lease not in known:
+                self.step(events.LeaseAdopted(lease, key, client, link.name, blocked, suspended))
+
+    def _settle(self) -> None:
+        """All expected nodes have reported, or are given up: schedule."""
+        if not self._settled:
+            self._settled = True
+            self.step(events.Recovered())
+        if not self._expected:
+            self.actors.settled()
+
+    def on_node_lost(self, name: str, cause: str) -> None:
+        """A node is dead, or has left: its leases, clients, jobs and actors are gone with it."""
+        expected = self._expected.pop(name, None)
+        node = self.state.nodes.get(name)
+        link = self.nodes.pop(name, None)
+        if node is None or node.removed is not None:
+            return
+        self._by_number.pop(node.number, None)
+        self.metrics.forget(name)
+
+        def removed(result: dict[str, Any]) -> None:
+            if "error" in result:
+                return  # told twice
+            self._tell_all(("node_down", node.number, cause))
+            self.actors.forget_node(name)
+            self.step(events.NodeRemoved(name))
+            for client in link.clients if link is not None else ():
+                self._client_gone(client)
+            for job in list(self.state.jobs.values()):
+                if job.end is None and ids.node_of(job.client) == node.number:
+                    self._end_job(job.id, f"the node of its driver is gone: {cause}")
+            for actor in (*result["restarting"], *result["dead"]):
+                self.actors.after_failure(actor)
+            self.actors.end_owned_by_node(node.number)
+            if expected is not None and not self._expected:
+                self._settle()
+
+        self._outside(lambda: self.submit(commands.remove_node(name, self.wall(), cause), removed))
+
+    def _on_draining(self, node: str) -> None:
+        """The node takes nothing new: it will leave when what runs on it has ended."""
+        self.step(events.NodeDraining(node))
 
     def tick(self) -> None:
         """Time has passed."""
-        self._step(events.Tick())
+        now = self._now()
+        if not self._settled and now - self._since >= SETTLE_S:
+            self._settle()
+        for name, deadline in list(self._expected.items()):
+            if now >= deadline:
+                self.on_node_lost(name, "it has not come back since the head that led before was lost")
+        self.actors.tick(now)
+        self.step(events.Tick())
 
-    def _apply(self, command: commands.Command) -> dict[str, Any]:
-        return self.state.apply(command.op, command.payload)
+    # -- the scheduler ---------------------------------------------------------------------------------
 
-    def _step(self, event: events.Event) -> None:
+    def step(self, event: events.Event) -> None:
+        """Tell the scheduler, and pass on what it decides."""
         for action in self.scheduler.step(event, self._now()):
-            if isinstance(action, Grant):
-                if action.key in self.specs and action.client == NO_CLIENT:
-                    self._start_actor(action)
-                else:
-                    self._links[action.node](("grant", action.lease, action.key, action.client))
-            elif isinstance(action, Revoke):
-                self._links[action.node](("revoke", action.lease, action.client))
-            elif isinstance(action, Infeasible):
-                self._infeasible(action)
+            _CARRY_OUT[type(action)](self, action)
+        wake = self.scheduler.next_wake()
+        if wake is not None:
+            self.wake_at(wake)
 
-    def _to(self, client: int, message: tuple[Any, ...]) -> None:
-        node = self._clients.get(client)
-        if node is not None:
-            self._links[node](message)
+    def _grant(self, action: actions.Grant) -> None:
+        link = self.nodes.get(action.node)
+        if link is None:
+            return  # it is being removed, and its leases with it
+        if self.actors.start(action, link):
+            return
+        job, spec = self._classes[action.key]
+        self.acquaint(link, job)
+        if action.key not in link.classes:
+            link.classes.add(action.key)
+            link.send(("class", action.key, job, spec))
+        link.send(("grant", action.lease, action.key, action.client))
+
+    def acquaint(self, link: NodeLink, job: int) -> None:
+        """See to it that the node knows the job before it is sent something of it."""
+        if job not in link.jobs:
+            link.jobs.add(job)
+            fact = self.state.jobs[job]
+            place = {**marshal.loads(fact.place), "session": {"namespace": fact.namespace}}
+            link.send(("job", job, fact.client, place, fact.end is not None))
+
+    def _revoke(self, action: actions.Revoke) -> None:
+        self.to_client(action.client, ("revoke", action.lease, action.client))
+
+    def _to_node(self, node: str, message: tuple[Any, ...]) -> None:
+        link = self.nodes.get(node)
+        if link is not None:
+            link.send(message)
+
+    def to_client(self, client: int, message: tuple[Any, ...]) -> None:
+        """Send to the node of a client; one whose node is gone needs nothing any more."""
+        link = self._by_number.get(ids.node_of(client))
+        if link is not None:
+            link.send(message)
+
+    def _tell_all(self, message: tuple[Any, ...]) -> None:
+        for link in self.nodes.values():
+            link.send(message)
+
+    def _infeasible(self, action: actions.Infeasible) -> None:
+        text = f"no node can ever have what it asks for. {missing_text(action)}"
+        if not self.actors.infeasible(action.key, text):
+            self.to_client(action.client, ("infeasible", action.key, action.client, text))
 
     # -- jobs and classes ------------------------------------------------------------------------------
 
     def _on_job_start(self, node: str, client: int, info: dict[str, Any]) -> None:
-        self._clients[client] = node
-        started = self._apply(
-            commands.start_job(
-                client,
-                info.get("name", ""),
-                info.get("namespace") or "",
-                b"",  # no other node needs the place
-                self._wall(),
-                info.get("options"),
-            )
-        )
-        self._links[node](("job_started", client, started["job"], {"namespace": started["namespace"]}))
+        options = info.get("options") or {}
+        place = marshal.dumps({key: info.get(key) for key in JOB_KEYS})
+        name, namespace = info.get("name", ""), info.get("namespace") or ""
+        command = commands.start_job(client, name, namespace, place, self.wall(), options)
+        if not self._handling or not self._handling[1]:
+            command = command.once(f"job of client {client}")
+        self.nodes[node].clients.add(client)
+
+        def started(result: dict[str, Any]) -> None:
+            job = result["job"]
+            link = self.nodes.get(node)
+            if link is None:
+                return  # the node is lost, and its jobs are ended
+            self._add_job(job, options)
+            link.jobs.add(job)
+            link.send(("job_started", client, job, {"namespace": self.state.jobs[job].namespace}))
+
+        self.submit(command, started)
+
+    def _add_job(self, job: int, options: dict[str, Any]) -> None:
+        self.step(events.JobAdded(job, **options))
 
     def _on_job_end(self, _node: str, job: int) -> None:
-        ended = self._apply(commands.end_job(job, self._wall(), "its driver has ended"))
-        for actor in ended.get("killed", ()):
-            self._tell_dead(actor)
-        self._ended_jobs.add(job)
-        self._forget_job(job)
+        self._end_job(job)
 
-    def _forget_job(self, job: int) -> None:
+    def _end_job(self, job: int, cause: str = "its driver has ended") -> None:
+        def ended(result: dict[str, Any]) -> None:
+            for actor in result.get("killed", ()):
+                self.actors.tell_dead(actor)
+            self._ended_jobs.add(job)
+            for link in self.nodes.values():
+                if job in link.jobs:
+                    link.jobs.discard(job)
+                    link.send(("job_ended", job))
+            self.forget_job(job)
+
+        self.submit(commands.end_job(job, self.wall(), cause), ended)
+
+    def forget_job(self, job: int) -> None:
         """A detached actor of the job may still submit tasks of the job's classes."""
-        lives = any(at.job == job and at.state != facts.DEAD for at in self.state.actors.values())
-        if job in self._ended_jobs and not lives:
+        if job in self._ended_jobs and not self.actors.lives(job):
             self._ended_jobs.discard(job)
-            self._step(events.JobEnded(job))
+            self.step(events.JobEnded(job))
+            gone = [key for key, (of, _spec) in self._classes.items() if of == job]
+            for key in gone:
+                del self._classes[key]
+            for link in self.nodes.values():
+                link.classes.difference_update(gone)
 
-    def _on_class(self, _node: str, key: bytes, job: int, spec: dict[str, Any]) -> None:
-        self._step(events.ClassAdded(key, job, spec["name"], resources_of(spec["resources"])))
+    def _on_class(self, node: str, key: bytes, job: int, spec: dict[str, Any]) -> None:
+        self._add_class(self.nodes[node], key, job, spec)
+
+    def _add_class(self, link: NodeLink, key: bytes, job: int, spec: dict[str, Any]) -> None:
+        link.classes.add(key)
+        if key in self._classes or "incarnation" in spec:
+            return
+        event = class_event(key, job, spec)
+        self._classes[key] = (job, spec)
+        self.step(event)
 
     def _on_demand(self, node: str, key: bytes, client: int, count: int) -> None:
-        self._clients[client] = node
-        self._step(events.Demand(key, client, count))
+        self.nodes[node].clients.add(client)
+        self.step(events.Demand(key, client, count))
 
     def _on_returned(self, _node: str, lease: int) -> None:
-        self._step(events.LeaseReturned(lease))
+        self.step(events.LeaseReturned(lease))
 
     def _on_worker_blocked(self, _node: str, lease: int) -> None:
-        self._step(events.LeaseBlocked(lease))
+        self.step(events.LeaseBlocked(lease))
 
     def _on_worker_unblocked(self, _node: str, lease: int) -> None:
-        self._step(events.LeaseUnblocked(lease))
+        self.step(events.LeaseUnblocked(lease))
 
-    def _on_client_gone(self, _node: str, client: int) -> None:
-        self._step(events.ClientGone(client))
-        self._clients.pop(client, None)
-        for actor in self._owned.pop(client, ()):
-            if not self.specs[actor]["detached"]:
-                self._fail_actor(actor, "the process that created it has ended", restart=False)
-        for callers in (*self._waiting.values(), *self._callers.values()):
-            callers.discard(client)
+    def _on_suspended(self, _node: str, lease: int, memory: int) -> None:
+        self.step(events.LeaseMemory(lease, memory))
+        self.step(events.LeaseSuspended(lease))
 
-    def _infeasible(self, action: Infeasible) -> None:
-        text = (
-            f"no node can ever have what it asks for. Missing: {_told(action.missing)}; the closest node has "
-            f"{_told(action.have) or 'nothing'}. "
-            "Ask for less, or add a node that has it."
-        )
-        if action.client == NO_CLIENT:
-            error = InfeasibleError(f"Actor {self.specs[action.key]['name']} can never be placed: {text}")
-            self._keep_error(action.key, "error", failures.typed(error))
-            self._fail_actor(action.key, f"it cannot be placed: {text}", restart=False)
-        else:
-            self._to(action.client, ("infeasible", action.key, action.client, text))
+    def _on_resumed(self, _node: str, lease: int) -> None:
+        self.step(events.LeaseResumed(lease))
 
-    # -- actors ----------------------------------------------------------------------------------------
+    def _on_predicted(self, _node: str, key: bytes, run_s: float, memory: float) -> None:
+        self.step(events.Predicted(key, run_s, int(memory)))
 
-    def _on_create_actor(
-        self, node: str, client: int, request: int, actor: bytes, job: int, spec: dict[str, Any]
-    ) -> None:
-        self._clients[client] = node
-        total = resources_of(spec["resources"])  # first: what cannot be counted must leave nothing behind
-        result = self._apply(
-            commands.register_actor(
-                actor,
-                job,
-                spec["name"],
-                marshal.dumps(spec),
-                self._wall(),
-                name=spec["registered"],
-                namespace=spec["namespace"],
-                detached=spec["detached"],
-                max_restarts=spec["max_restarts"],
-            )
-        )
-        if "error" in result:
-            self._refuse_actor(client, request, actor, spec, result)
-            return
-        self.specs[actor] = spec
-        self._waiting[actor] = set()
-        self._callers[actor] = set()
-        self._owned.setdefault(client, set()).add(actor)
-        if request:
-            self._to(client, ("answer", client, request, True, (actor, spec["handle"])))
-        self._step(events.ClassAdded(actor, 0 if spec["detached"] else job, spec["name"], total, pinned=True))
-        if spec["complete"]:
-            self._step(events.Demand(actor, NO_CLIENT, 1))
+    def _on_sample(self, node: str, sample: dict[str, Any]) -> None:
+        self.step(events.NodeMemory(node, int(sample["memory_total"] - sample["memory"])))
+        waiting = sum(row["wanted"] - row["held"] for row in self.status.waiting())
+        self.metrics.add(node, sample, self.status.idle_leases(), waiting)
 
-    def _on_actor_arguments(self, _node: str, actor: bytes, args: Any, deps: Any) -> None:
-        """The arguments of its constructor are known."""
-        spec = self.specs.get(actor)
-        if spec is not None:
-            spec.update(args=args, deps=deps)
-            self._step(events.Demand(actor, NO_CLIENT, 1))
+    def _on_client_gone(self, node: str, client: int) -> None:
+        self.nodes[node].clients.discard(client)
+        self._client_gone(client)
 
-    def _refuse_actor(
-        self, client: int, request: int, actor: bytes, spec: dict[str, Any], result: dict[str, Any]
-    ) -> None:
-        self._to(client, ("actor_over", actor))
-        if result["error"] == "name_taken" and spec["get_if_exists"]:
-            other = result["actor"]
-            self._to(client, ("answer", client, request, True, (other, self.specs[other]["handle"])))
-            return
-        error: RustRayError
-        if result["error"] == "name_taken":
-            error = ActorAlreadyExistsError(
-                f"The name {spec['registered']!r} is taken in namespace {spec['namespace']!r}. Choose another, kill "
-                "the actor that has it, or give get_if_exists=True to use that one."
-            )
-        else:
-            error = SessionError(f"Actor {spec['name']} cannot be created: {result['message']}.")
-        if request:
-            self._to(client, ("answer", client, request, False, failures.typed(error)))
-        else:
-            self._keep_error(actor, "error", failures.typed(error))
-
-    def _keep_error(self, actor: bytes, kind: str, packed: bytes) -> None:
-        self._errors[actor] = kind, packed
-        while len(self._errors) > ERRORS_KEPT:
-            del self._errors[next(iter(self._errors))]
-
-    def _start_actor(self, grant: Grant) -> None:
-        actor = grant.key
-        record = self.state.actors[actor]
-        spec = {**self.specs[actor], "incarnation": record.incarnation}
-        self._links[grant.node](("start_actor", grant.lease, actor, record.job, spec))
-
-    def _on_actor_ready(self, node: str, actor: bytes, worker: int) -> None:
-        record = self.state.actors.get(actor)
-        if record is None:
-            return
-        result = self._apply(commands.actor_alive(actor, record.incarnation, node, worker, 0))
-        if "error" in result:
-            return  # it has died meanwhile, and is being stopped
-        waiting, self._waiting[actor] = self._waiting[actor], set()
-        for client in waiting:
-            self._connect(client, record)
-
-    def _connect(self, client: int, record: facts.Actor) -> None:
-        self._callers[record.id].add(client)
-        self._links[record.node](("actor_place", client, record.id))
-
-    def _on_connect_actor(self, node: str, client: int, actor: bytes, lost: int) -> None:
-        """`lost` is the worker that the client's channel led to before: it is dead, told or not."""
-        self._clients[client] = node
-        record = self.state.actors.get(actor)
-        if record is None or record.state == facts.DEAD:
-            self._say_dead(client, actor)
-        elif record.state == facts.ALIVE and record.worker != lost:
-            self._connect(client, record)
-        else:
-            self._waiting[actor].add(client)
-            if record.state == facts.RESTARTING:
-                self._to(client, ("actor_restarting", client, actor, record.cause))
-
-    def _on_actor_failed(self, _node: str, actor: bytes, packed: bytes) -> None:
-        """Its constructor raised, or an argument of it failed: another try would fail again."""
-        self._keep_error(actor, "constructor", packed)
-        self._fail_actor(actor, "its constructor failed", restart=False)
-
-    def _on_actor_ended(self, _node: str, actor: bytes, text: str) -> None:
-        """It ends itself, when it has finished what it does."""
-        self._fail_actor(actor, text, restart=False, stop=False)
-
-    def _on_actor_exited(self, _node: str, actor: bytes, _worker: int, kind: str, text: str) -> None:
-        cause = text if kind == "killed" else f"its worker {text}"
-        self._fail_actor(actor, cause, restart=kind != "job")
-
-    def _fail_actor(self, actor: bytes, cause: str, restart: bool, stop: bool = True) -> None:
-        record = self.state.actors.get(actor)
-        if record is None or record.state == facts.DEAD:
-            return
-        result = self._apply(commands.actor_failed(actor, record.incarnation, cause, self._wall(), restart))
-        self._after_failure(actor, result, stop)
-
-    def _after_failure(self, actor: bytes, result: dict[str, Any], stop: bool = True) -> None:
-        callers, self._callers[actor] = self._callers.get(actor, set()), set()
-        if result.get("state") == facts.RESTARTING:
-            record = self.state.actors[actor]
-            self._waiting[actor] |= callers
-            for client in callers:
-                self._to(client, ("actor_restarting", client, actor, record.cause))
-            # It still demands a lease: the next is granted when the node returns the one of the dead process.
-        else:
-            self._tell_dead(actor, stop, callers)
-
-    def _tell_dead(self, actor: bytes, stop: bool = True, callers: Iterable[int] = ()) -> None:
-        """The last of an actor: all who may call it learn why, and its process ends if it still runs (`stop`)."""
-        owner = ids.owner_of(actor)
-        for client in {owner, *callers, *self._callers.pop(actor, ()), *self._waiting.pop(actor, ())}:
-            self._say_dead(client, actor)
-        self._owned.get(owner, set()).discard(actor)
-        self._step(events.Demand(actor, NO_CLIENT, 0))
-        record = self.state.actors.get(actor)
-        if self.specs.pop(actor, None) is not None and record is not None:
-            for link in self._links.values():
-                if stop:
-                    link(("stop_actor", actor, False, record.cause))
-                link(("actor_over", actor))
-            self._forget_job(record.job)
-
-    def _say_dead(self, client: int, actor: bytes) -> None:
-        record = self.state.actors.get(actor)
-        cause = record.cause if record is not None else "it is not known here, or died long ago"
-        kind, told = self._errors.get(actor, ("text", cause))
-        self._to(client, ("actor_dead", client, actor, kind, told))
-
-    def _on_kill_actor(self, _node: str, actor: bytes, no_restart: bool) -> None:
-        record = self.state.actors.get(actor)
-        if record is None or record.state == facts.DEAD:
-            return
-        cause = "it was killed by rustray.kill()"
-        if record.state == facts.ALIVE and not no_restart:
-            self._links[record.node](("stop_actor", actor, False, cause))
-            return  # its end will be reported, and it restarts if it may
-        result = self._apply(commands.kill_actor(actor, cause, self._wall()))
-        self._after_failure(actor, result)
-
-    def _on_actor_unreferenced(self, _node: str, actor: bytes) -> None:
-        record = self.state.actors.get(actor)
-        if record is None or record.state == facts.DEAD or record.detached:
-            return
-        alive, node = record.state == facts.ALIVE, record.node
-        self._fail_actor(actor, "no handle of it is left", restart=False, stop=not alive)
-        if alive:
-            self._links[node](("stop_actor", actor, True, ""))
+    def _client_gone(self, client: int) -> None:
+        self.step(events.ClientGone(client))
+        self.actors.client_gone(client)
 
     # -- questions -------------------------------------------------------------------------------------
 
-    def _on_query(self, node: str, client: int, request: int, what: str, args: tuple[Any, ...]) -> None:
-        self._clients[client] = node
-        answer = getattr(self._queries, what, None) if not what.startswith("_") else None
+    def _on_query(self, _node: str, client: int, request: int, what: str, args: tuple[Any, ...]) -> None:
+        def answered(ok: bool, value: Any) -> None:
+            self.to_client(client, ("answer", client, request, ok, value))
+
+        self.ask(what, args, answered)
+
+    def ask(self, what: str, args: Iterable[Any], answered: Callable[[bool, Any], None]) -> None:
+        """Answer a question: answered(True, plain value) or answered(False, packed error), at once or when what it
+        asks for is committed."""
         try:
+            if (submit := getattr(self._kv, f"ask_{what}", None)) is not None:
+                submit(answered, *args)
+                return
+            answer = getattr(self._queries, what, None) if not what.startswith("_") else None
             if answer is None:
                 raise OptionError(f"The cluster cannot be asked for {what!r}.")
             value = answer(*args)
         except RustRayError as error:
-            self._to(client, ("answer", client, request, False, failures.typed(error)))
+            answered(False, failures.typed(error))
             return
-        self._to(client, ("answer", client, request, True, value))
+        answered(True, value)
+
+
+_CARRY_OUT: dict[type[Any], Callable[[Head, Any], None]] = {
+    actions.Grant: Head._grant,
+    actions.Revoke: Head._revoke,
+    actions.Infeasible: Head._infeasible,
+    actions.Suspend: lambda head, action: head._to_node(action.node, ("suspend", action.lease)),
+    actions.Resume: lambda head, action: head._to_node(action.node, ("resume", action.lease)),
+    actions.Requeue: lambda head, action: head._to_node(action.node, ("requeue", action.lease)),
+}
+
+
+def class_event(key: bytes, job: int, spec: dict[str, Any]) -> events.ClassAdded:
+    """What the scheduler is told of a class of tasks."""
+    return events.ClassAdded(
+        key,
+        job,
+        spec["name"],
+        resources_of(spec["resources"]),
+        priority=spec.get("priority", 0),
+        preemptible=spec.get("preemptible", True),
+        retriable=spec.get("retriable", False),
+    )
 
 
 def resources_of(amounts: dict[str, float]) -> Resources:
@@ -365,6 +556,14 @@ def resources_of(amounts: dict[str, float]) -> Resources:
         gpu=amounts.get("GPU", 0.0),
         memory=amounts.get("memory", 0.0),
         custom=custom,
+    )
+
+
+def missing_text(action: actions.Infeasible) -> str:
+    """What is missing, for people."""
+    return (
+        f"Missing: {_told(action.missing)}; the closest node has {_told(action.have) or 'nothing'}. "
+        "Ask for less, or add a node that has it."
     )
 
 

@@ -1,7 +1,9 @@
-"""The node: owns this machine's workers and store, and passes between its clients and the head.
+"""The node: owns this machine's workers and store, and passes between its clients, other nodes and the head.
 
-Everything here runs in one event loop. What crosses to the head are plain tuples on a *link* (`send(message)`):
-inside one process now, a gRPC stream between machines, with the same messages.
+Everything here runs in one event loop. What crosses to the head are plain tuples on a *link* (`head(message)`): a call
+inside an embedded server, a gRPC stream between machines. What crosses to other nodes goes through `neighbours`.
+
+A client's number says its node: who is not ours is reached through its own node, by the same `send`.
 """
 
 from __future__ import annotations
@@ -15,9 +17,12 @@ from typing import Any
 
 from rustray.error_packing import pack_system_error
 from rustray.errors import SessionError
+from rustray.model.ids import NODE_SHIFT, node_of
 from rustray.node.gpus import GpuSlots
+from rustray.node.neighbours import Neighbours
 from rustray.node.peers import Peer
 from rustray.node.pool import Setting, WorkerPool, WorkerProcess
+from rustray.node.relays import Relays
 from rustray.node.store import StoreService, page_fd
 from rustray.store.errors import InvalidRequest
 from rustray.wire.frames import Connection, Message, peer_is_me
@@ -26,6 +31,8 @@ log = logging.getLogger(__name__)
 
 RETIRE_AFTER_S = 10.0
 """Seconds after which an idle worker beyond one for each CPU may go."""
+ASK_AGAIN_TICKS = 20
+"""Ticks after which those that wait for an actor are asked for again: a node or head that knew of it may be gone."""
 MAX_PRESTART = 8
 """Workers forked before the first task asks; the rest on demand."""
 
@@ -33,7 +40,7 @@ MAX_PRESTART = 8
 class Client:
     """A process connected to the node."""
 
-    __slots__ = ("client", "info", "job", "leases", "peer", "worker")
+    __slots__ = ("client", "demands", "info", "job", "leases", "nodes", "peer", "worker")
 
     def __init__(self, client: int, peer: Peer | None, job: int, worker: WorkerProcess | None) -> None:
         self.client = client
@@ -41,18 +48,22 @@ class Client:
         self.job = job
         self.worker = worker
         self.leases: set[int] = set()
+        self.demands: dict[bytes, int] = {}
+        self.nodes: set[int] = set()
+        """Other nodes that have workers which serve it."""
         self.info: dict[str, Any] = {}
 
 
 class Job:
-    """What all workers of a job share."""
+    """What all workers of a job share. It is kept after its end while detached actors of it live here."""
 
-    __slots__ = ("driver", "number", "place")
+    __slots__ = ("driver", "ended", "number", "place")
 
-    def __init__(self, number: int, driver: int, place: dict[str, Any]) -> None:
+    def __init__(self, number: int, driver: int, place: dict[str, Any], ended: bool = False) -> None:
         self.number = number
         self.driver = driver
         self.place = place
+        self.ended = ended
 
 
 class NodeAgent:
@@ -61,33 +72,37 @@ class NodeAgent:
     Parameters
     ----------
     name: the node's name in the cluster.
-    first_client: client numbers count up from here; no two nodes share one.
+    number: the node's number, which is part of those of its clients.
     resources: what the node offers, {"CPU": 2.0, ...}.
     folder: the session directory.
     fork: asks the zygote for a worker process.
     object_store_memory: bytes, None for what suits the machine.
+    neighbours: the way to other nodes.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         name: str,
-        first_client: int,
+        number: int,
         resources: dict[str, float],
         folder: str,
         fork: Callable[[int, dict[str, Any], int], None],
         object_store_memory: int | None,
+        neighbours: Neighbours,
     ) -> None:
         self._loop = loop
         self.name = name
+        self.number = number
+        self.neighbours = neighbours
         self.resources = resources
         self.folder = folder
-        self._next_client = first_client
+        self._next_client = number << NODE_SHIFT
         self.clients: dict[int, Client] = {}
         self.jobs: dict[int, Job] = {}
         self.classes: dict[bytes, dict[str, Any]] = {}
-        self._classes_of: dict[int, set[bytes]] = {}
-        """The classes of tasks by the jobs that have them: they go with the last of these."""
+        self._job_of: dict[bytes, int] = {}
+        """The jobs of the classes of tasks."""
         self._refused: dict[bytes, str] = {}
         """Classes that could not be handled, and why: demand for them is infeasible."""
         self.leases: dict[int, tuple[WorkerProcess, int, bytes]] = {}
@@ -100,7 +115,22 @@ class NodeAgent:
         self.head: Callable[[Message], None] = lambda _message: None
         self.on_last_driver_gone: Callable[[int], None] = lambda _client: None
         self.finished = self.failed = 0
+        self._ticks = 0
         self._channel_numbers = -1
+        self._leased_from: dict[int, int] = {}
+        """The other nodes from which clients of ours have leases."""
+        self._guests: dict[int, set[int]] = {}
+        """The leases here of clients of other nodes."""
+        self._connecting: dict[tuple[int, bytes], int] = {}
+        """Clients that wait for a channel to an actor, and the worker they had lost: a new leader is asked again."""
+        self.relays = Relays(loop, number, neighbours, self._tell_relayed)
+        neighbours.handlers.update(
+            to_client=self._on_to_client,
+            return_lease=lambda node, client, lease: self._on_return(client, lease),
+            guest_gone=lambda node, client: self._on_guest_gone(client),
+            kill_worker=lambda node, client, worker, why: self._on_kill_worker(client, worker, why),
+        )
+        neighbours.on_down.append(self._on_node_down)
         self._from_client: dict[str, Callable[..., None]] = {
             **self.store.handlers,
             "class": self._on_class,
@@ -113,7 +143,7 @@ class NodeAgent:
             "counts": self._on_counts,
             "staying": self._on_staying,
             "create_actor": self._on_create_actor,
-            "connect_actor": lambda c, actor, lost: self.head(("connect_actor", c, actor, lost)),
+            "connect_actor": self._on_connect_actor,
             "actor_arguments": lambda c, actor, args, deps: self.head(("actor_arguments", actor, args, deps)),
             "actor_log": lambda c, owner, *fields: self.send(owner, ("actor_log", *fields)),
             "kill_actor": lambda c, actor, no_restart: self.head(("kill_actor", actor, no_restart)),
@@ -125,6 +155,14 @@ class NodeAgent:
         }
         self._from_head: dict[str, Callable[..., None]] = {
             "job_started": self._on_job_started,
+            "job": self._on_job,
+            "job_ended": self._end_workers_of,
+            "class": self._on_class_told,
+            "suspend": self._on_suspend,
+            "resume": self._on_resume,
+            "requeue": self._on_requeue,
+            "node_up": lambda number, _name, address: neighbours.add(number, address),
+            "node_down": lambda number, _cause: neighbours.remove(number),
             "grant": self._on_grant,
             "revoke": self._on_revoke,
             "infeasible": lambda key, client, text: self.send(client, ("infeasible", key, text)),
@@ -132,7 +170,7 @@ class NodeAgent:
             "stop_actor": self._on_stop_actor,
             "actor_place": self._on_actor_place,
             "actor_restarting": lambda c, actor, text: self.send(c, ("actor_restarting", actor, text)),
-            "actor_dead": lambda c, actor, kind, cause: self.send(c, ("actor_dead", actor, kind, cause)),
+            "actor_dead": self._on_actor_dead,
             "actor_over": self._on_actor_over,
             "answer": lambda client, request, ok, value: self.send(client, ("answer", request, ok, value)),
         }
@@ -147,8 +185,17 @@ class NodeAgent:
     def send(self, client: int, *messages: Message, fds: Sequence[int] = ()) -> None:
         """Send to a client; one that is gone needs nothing any more."""
         at = self.clients.get(client)
-        if at is not None and at.peer is not None:
-            at.peer.send(*messages, fds=fds)
+        if at is not None:
+            if at.peer is not None:
+                at.peer.send(*messages, fds=fds)
+        elif client >> NODE_SHIFT != self.number and client:
+            assert not fds, "descriptors do not leave the machine"
+            node = node_of(client)
+            self.neighbours.send(node, *[("to_client", client, message) for message in messages])
+
+    def _on_to_client(self, _node: int, client: int, message: Message) -> None:
+        if node_of(client) == self.number:
+            self.send(client, message)
 
     def accept(self, listener: socket.socket) -> None:
         """A process has connected to the node's socket: it must be this user's, and say hello."""
@@ -244,7 +291,10 @@ class NodeAgent:
 
     def _forget_client(self, client: Client) -> None:
         self.clients.pop(client.client, None)
+        self._connecting = {at: lost for at, lost in self._connecting.items() if at[0] != client.client}
         self.head(("client_gone", client.client))
+        for node in client.nodes:
+            self.neighbours.send(node, ("guest_gone", client.client))
         for lease in list(client.leases):
             worker, _client, _key = self.leases[lease]
             # It may be in the middle of a task whose result nobody wants.
@@ -258,15 +308,12 @@ class NodeAgent:
         if at is None:
             self.head(("job_end", job))
             return
+        if at.job == job:
+            return  # told twice
         at.job = job
         info = at.info
-        place = {
-            "env": info["env"],
-            "cwd": info["cwd"],
-            "sys_path": info["sys_path"],
-            "runtime_env": info.get("runtime_env"),
-            "session": session,
-        }
+        place = {key: info.get(key) for key in ("env", "cwd", "sys_path", "runtime_env")}
+        place["session"] = session
         self.jobs[job] = Job(job, client, place)
         self.send(client, ("welcome", client, self._welcome(job)))
         if info.get("prestart", True):
@@ -274,8 +321,19 @@ class NodeAgent:
                 setting = Setting(job, b"", 1, ())
                 self.pool.put_idle(self.pool.start(self.new_client(), setting, place))
 
+    def _on_job(self, job: int, driver: int, place: dict[str, Any], ended: bool) -> None:
+        """A job of another node is to have workers here."""
+        self.jobs.setdefault(job, Job(job, driver, place, ended))
+
     def _end_job(self, job: int) -> None:
         self.head(("job_end", job))
+        self._end_workers_of(job)
+
+    def _end_workers_of(self, job: int) -> None:
+        at = self.jobs.get(job)
+        if at is None or at.ended:
+            return
+        at.ended = True
         for worker in list(self.pool.workers.values()):
             if worker.setting.job == job and not self._is_detached(worker):
                 self.pool.kill(worker, "job", "was stopped because its job has ended")
@@ -285,16 +343,24 @@ class NodeAgent:
         """Whether it is a detached actor, or runs a task for one."""
         if worker.actor is not None:
             return worker.actor in self._detached
-        served = [self.clients.get(client) for client in worker.leases.values()]
-        return any(
-            client is not None and client.worker is not None and client.worker.actor in self._detached
-            for client in served
-        )
+        for client in worker.leases.values():
+            at = self.clients.get(client)
+            if at is None:
+                if node_of(client) != self.number and self.jobs[worker.setting.job].driver != client:
+                    return True  # its own node ends it if it ends with the job
+            elif at.worker is not None and at.worker.actor in self._detached:
+                return True
+        return False
 
     # -- leases ----------------------------------------------------------------------------------------
 
     def _on_demand(self, client: int, key: bytes, count: int) -> None:
         if key not in self._refused:
+            demands = self.clients[client].demands
+            if count:
+                demands[key] = count
+            else:
+                demands.pop(key, None)
             self.head(("demand", key, client, count))
         elif count:
             self.send(client, ("infeasible", key, self._refused[key]))
@@ -302,9 +368,12 @@ class NodeAgent:
     def _on_class(self, client: int, key: bytes, spec: dict[str, Any]) -> None:
         self._refused.pop(key, None)
         job = self.clients[client].job
-        self.classes[key] = spec
-        self._classes_of.setdefault(job, set()).add(key)
+        self._on_class_told(key, job, spec)
         self.head(("class", key, job, spec))
+
+    def _on_class_told(self, key: bytes, job: int, spec: dict[str, Any]) -> None:
+        self.classes[key] = spec
+        self._job_of[key] = job
 
     def _setting(self, job: int, spec: dict[str, Any], gpus: tuple[int, ...]) -> Setting:
         return Setting(job, spec["env_key"], max(1, int(spec["resources"].get("CPU", 1))), gpus)
@@ -322,30 +391,59 @@ class NodeAgent:
 
     def _on_grant(self, lease: int, key: bytes, client: int) -> None:
         at = self.clients.get(client)
-        if at is None or at.job not in self.jobs:
+        job, spec = self._job_of.get(key, 0), self.classes.get(key)
+        gone = at is None if node_of(client) == self.number else self.neighbours.is_down(node_of(client))
+        if gone or spec is None or job not in self.jobs:
             self.head(("returned", lease))
             return
-        worker = self._worker_for(at.job, self.classes[key], lease)
+        worker = self._worker_for(job, spec, lease)
         worker.leases[lease] = client
         self.leases[lease] = (worker, client, key)
-        at.leases.add(lease)
+        if at is not None:
+            at.leases.add(lease)
+        else:
+            self._guests.setdefault(client, set()).add(lease)
         message = ("lease", key, lease, worker.client)
-        self._introduce(worker, client, lease, message, self.classes[key]["resources"])
+        self._introduce(worker, client, lease, message, spec["resources"])
 
     def _introduce(
         self, worker: WorkerProcess, client: int, number: int, message: Message, resources: dict[str, float]
     ) -> None:
-        """Give `client` and `worker` the two ends of a socket and a page to share.
+        """Give `client` and `worker` the two ends of a socket and a page to share, or of a relay to another node.
 
         `resources` is what each task that comes by it has; what an actor has it was told at its start.
         """
+        serve = ("serve", number, client, resources)
+        if node_of(client) != self.number:
+            relay, sock, page = self.relays.lend(node_of(client), client, message)
+            worker.relays[number] = relay
+            self.send(worker.client, serve, fds=[sock, page])
+            os.close(sock)
+            os.close(page)
+            return
         ours, theirs = socket.socketpair()
         page = page_fd()
-        self.send(worker.client, ("serve", number, client, resources), fds=[theirs.fileno(), page])
+        self.send(worker.client, serve, fds=[theirs.fileno(), page])
+        self._connecting.pop((client, message[1]), None)
         self.send(client, message, fds=[ours.fileno(), page])
         os.close(page)
         ours.close()
         theirs.close()
+
+    def _tell_relayed(self, node: int, client: int, message: Message, fds: Sequence[int]) -> bool:
+        """What a worker of another node is for: a lease or a channel to an actor. False when the client is gone."""
+        at = self.clients.get(client)
+        if at is None:
+            return False
+        if message[0] == "lease":
+            self._leased_from[message[2]] = node
+        elif message[0] == "lease_lost":
+            self._leased_from.pop(message[1], None)
+        elif message[0] == "actor_channel":
+            self._connecting.pop((client, message[1]), None)
+        at.nodes.add(node)
+        self.send(client, message, fds=fds)
+        return True
 
     def _on_revoke(self, lease: int, client: int) -> None:
         self.send(client, ("revoke", lease))
@@ -357,25 +455,113 @@ class NodeAgent:
             self._end_lease(lease)
             if not worker.leases and not worker.exited and worker.doom is None:
                 self.pool.put_idle(worker)
+        elif (node := self._leased_from.pop(lease, None)) is not None:
+            self.neighbours.send(node, ("return_lease", client, lease))
 
     def _end_lease(self, lease: int) -> None:
         worker, client, _key = self.leases.pop(lease)
         worker.leases.pop(lease, None)
+        worker.relays.pop(lease, None)
+        if worker.suspended:
+            self.pool.resume(worker)
         at = self.clients.get(client)
         if at is not None:
             at.leases.discard(lease)
+        elif client in self._guests:
+            self._guests[client].discard(lease)
+            if not self._guests[client]:
+                del self._guests[client]
         self._gpus.give_back(lease)
         self.head(("returned", lease))
+
+    # -- preemption ------------------------------------------------------------------------------------
+
+    def _on_suspend(self, lease: int) -> None:
+        """Stop the worker where it is; its slot goes to others."""
+        at = self.leases.get(lease)
+        if at is not None and at[0].doom is None:
+            worker, client, _key = at
+            memory = self.pool.suspend(worker)
+            self.head(("suspended", lease, memory))
+            self.send(client, ("suspended", lease, True))
+
+    def _on_resume(self, lease: int) -> None:
+        at = self.leases.get(lease)
+        if at is not None:
+            worker, client, _key = at
+            self.pool.resume(worker)
+            self.head(("resumed", lease))
+            self.send(client, ("suspended", lease, False))
+
+    def _on_requeue(self, lease: int) -> None:
+        at = self.leases.get(lease)
+        if at is not None:
+            text = (
+                "was stopped to make room for more urgent work, with too little memory to keep it meanwhile"
+            )
+            self.pool.kill(at[0], "requeue", text)
+
+    # -- other nodes -----------------------------------------------------------------------------------
+
+    def _on_guest_gone(self, client: int) -> None:
+        """A client of another node has ended: what it had running here is of no use any more."""
+        for lease in list(self._guests.get(client, ())):
+            worker = self.leases[lease][0]
+            self.pool.kill(worker, "owner", "was stopped because the owner of its task has ended")
+
+    def _on_node_down(self, node: int) -> None:
+        for guest in [client for client in self._guests if node_of(client) == node]:
+            self._on_guest_gone(guest)
+        self.relays.forget_node(node)
+        text = "was lost with its node"
+        for lease, other in list(self._leased_from.items()):
+            if other == node:
+                del self._leased_from[lease]
+                for at in self.clients.values():
+                    if node in at.nodes:
+                        self.send(at.client, ("lease_lost", lease, "node", text))
+
+    def report(self) -> dict[str, Any]:
+        """What is true of this node now, for a head that leads since a moment ago, or has lost sight of it."""
+        return {
+            "jobs": list(self.jobs),
+            "clients": [(at.client, at.job) for at in self.clients.values() if at.job],
+            "classes": [(key, job, self.classes[key]) for key, job in self._job_of.items()],
+            "demands": [
+                (key, at.client, count) for at in self.clients.values() for key, count in at.demands.items()
+            ],
+            "leases": [
+                (lease, key, client, worker.blocked, worker.suspended)
+                for lease, (worker, client, key) in self.leases.items()
+            ],
+            "actors": [
+                (actor, worker.client, worker.incarnation)
+                for actor, worker in self.actors.items()
+                if worker.doom is None
+            ],
+        }
+
+    def ask_again(self) -> None:
+        """Ask for the actors that clients wait for: a new leader, or the actor's node, may not know of them."""
+        for (client, actor), lost in self._connecting.items():
+            self.head(("connect_actor", client, actor, lost))
 
     def _lent(self, client: int, event: str) -> None:
         worker = self.clients[client].worker
         if worker is not None:
+            worker.blocked = event == "worker_blocked"
             for lease in worker.leases:
                 self.head((event, lease))
 
     def _on_kill_worker(self, client: int, worker: int, why: str) -> None:
+        if node_of(worker) != self.number:
+            self.neighbours.send(node_of(worker), ("kill_worker", client, worker, why))
+            return
         at = self.pool.workers.get(worker)
-        if at is not None and at.setting.job == self.clients[client].job:
+        if at is None:
+            return
+        local = self.clients.get(client)
+        if client in at.leases.values() or local is not None and at.setting.job == local.job:
             self.pool.kill(at, "cancelled", why)
 
     def tick(self) -> None:
@@ -383,6 +569,10 @@ class NodeAgent:
         keep = max(2, int(self.resources.get("CPU", 0)))
         for worker in self.pool.superfluous(keep, RETIRE_AFTER_S):
             self.send(worker.client, ("retire",))
+        self.relays.tick()
+        self._ticks += 1
+        if self._ticks % ASK_AGAIN_TICKS == 0:
+            self.ask_again()
 
     def _on_staying(self, client: int) -> None:
         worker = self.clients[client].worker
@@ -417,23 +607,31 @@ class NodeAgent:
             at.peer.close()
         if worker.actor is not None:
             # Before its lease ends: the head must know what the next lease of the actor is for.
-            self.actors.pop(worker.actor, None)
-            self.head(("actor_exited", worker.actor, client, kind, text))
+            if self.actors.get(worker.actor) is worker:
+                del self.actors[worker.actor]
+            self.head(("actor_exited", worker.actor, client, kind, text, worker.incarnation))
         for lease, holder in list(worker.leases.items()):
             if lease in self.leases:
+                relay = worker.relays.get(lease)
                 self._end_lease(lease)
-                self.send(holder, ("lease_lost", lease, kind, text))
+                words = ("lease_lost", lease, kind, text)
+                if relay is not None:
+                    self.relays.end(relay, words)
+                elif holder:
+                    self.send(holder, words)
+        for relay in worker.relays.values():
+            self.relays.end(relay, None)
         if at is not None:
             self._forget_client(at)
         self._sweep_job(worker.setting.job)
 
     def _sweep_job(self, job: int) -> None:
         at = self.jobs.get(job)
-        if at is not None and at.driver not in self.clients and job not in self._detached.values():
+        if at is not None and at.ended and job not in self._detached.values():
             if not any(worker.setting.job == job for worker in self.pool.workers.values()):
                 del self.jobs[job]
-                gone = self._classes_of.pop(job, set()).difference(*self._classes_of.values())
-                for key in gone:
+                for key in [key for key, of in self._job_of.items() if of == job]:
+                    del self._job_of[key]
                     self.classes.pop(key, None)
                     self._refused.pop(key, None)
 
@@ -447,12 +645,16 @@ class NodeAgent:
 
     def _on_start_actor(self, lease: int, actor: bytes, job: int, spec: dict[str, Any]) -> None:
         if job not in self.jobs:
-            self.head(("actor_exited", actor, 0, "job", "was not started because its job has ended"))
+            text = "was not started because its job has ended"
+            self.head(("actor_exited", actor, 0, "job", text, spec["incarnation"]))
             self.head(("returned", lease))
             return
+        if spec["detached"]:
+            self._detached[actor] = job
         self.classes[actor] = spec
         worker = self._worker_for(job, spec, lease)
         worker.actor = actor
+        worker.incarnation = spec["incarnation"]
         worker.leases[lease] = 0
         self.leases[lease] = (worker, 0, actor)
         self.actors[actor] = worker
@@ -460,7 +662,17 @@ class NodeAgent:
 
     def _on_actor_ready(self, client: int, actor: bytes, borrowed: list[bytes]) -> None:
         self.store.do(self.store.ledger.hold_for(client, client, borrowed))
-        self.head(("actor_ready", actor, client))
+        worker = self.clients[client].worker
+        assert worker is not None
+        self.head(("actor_ready", actor, client, worker.incarnation))
+
+    def _on_connect_actor(self, client: int, actor: bytes, lost: int) -> None:
+        self._connecting[client, actor] = lost
+        self.head(("connect_actor", client, actor, lost))
+
+    def _on_actor_dead(self, client: int, actor: bytes, kind: str, cause: Any) -> None:
+        self._connecting.pop((client, actor), None)
+        self.send(client, ("actor_dead", actor, kind, cause))
 
     def _on_actor_place(self, client: int, actor: bytes) -> None:
         worker = self.actors.get(actor)

@@ -37,7 +37,21 @@ class WorkerProcess:
     killed, as (kind, text), when it is we who kill it.
     """
 
-    __slots__ = ("actor", "client", "doom", "exited", "idle_since", "leases", "log", "pid", "setting")
+    __slots__ = (
+        "actor",
+        "blocked",
+        "client",
+        "doom",
+        "exited",
+        "idle_since",
+        "incarnation",
+        "leases",
+        "log",
+        "pid",
+        "relays",
+        "setting",
+        "suspended",
+    )
 
     def __init__(self, client: int, setting: Setting, log: str) -> None:
         self.client = client
@@ -45,7 +59,12 @@ class WorkerProcess:
         self.log = log
         self.pid = 0
         self.leases: dict[int, int] = {}
+        self.relays: dict[int, int] = {}
+        """By lease or channel: the relay to a client of another node."""
         self.actor: bytes | None = None
+        self.incarnation = 0
+        self.blocked = False
+        self.suspended = False
         self.doom: tuple[str, str] | None = None
         self.exited = False
         self.idle_since = 0.0
@@ -123,6 +142,20 @@ class WorkerPool:
         """All idle workers, the longest idle first."""
         return sorted((w for idle in self._idle.values() for w in idle), key=lambda w: w.idle_since)
 
+    def suspend(self, worker: WorkerProcess) -> int:
+        """Stop `worker` and what it has started where they are. Returns the bytes of memory it holds meanwhile."""
+        worker.suspended = True
+        if not worker.pid or worker.exited:
+            return 0
+        _signal_group(worker.pid, signal.SIGSTOP)
+        return resident(worker.pid)
+
+    def resume(self, worker: WorkerProcess) -> None:
+        """Let a stopped worker go on."""
+        worker.suspended = False
+        if worker.pid and not worker.exited:
+            _signal_group(worker.pid, signal.SIGCONT)
+
     def kill(self, worker: WorkerProcess, kind: str, text: str) -> None:
         """Kill `worker` and what it has started; `kind` and `text` tell its clients why."""
         if worker.doom is None:
@@ -141,6 +174,8 @@ class WorkerPool:
             worker.pid = pid
             if worker.doom is not None:
                 self.end(worker)
+            elif worker.suspended:
+                self.suspend(worker)
 
     def on_exited(self, client: int) -> WorkerProcess | None:
         """The process has ended: forget it."""
@@ -156,3 +191,22 @@ class WorkerPool:
             except (ProcessLookupError, PermissionError):
                 pass  # it had started nothing
         return worker
+
+
+def _signal_group(pid: int, number: int) -> None:
+    for send in (os.killpg, os.kill):
+        try:
+            send(pid, number)
+        except ProcessLookupError:
+            continue  # it has ended, or is so young that it does not lead its group yet
+        return
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process has for itself, 0 when it is gone or cannot be asked."""
+    try:
+        with open(f"/proc/{pid}/statm") as file:
+            _size, used, shared, *_rest = map(int, file.read().split())
+    except OSError:
+        return 0
+    return (used - shared) * os.sysconf("SC_PAGE_SIZE")

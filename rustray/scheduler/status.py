@@ -153,7 +153,9 @@ class Status:
         request, nodes = claim.cls.shape.request, self._book.nodes
         if not claim.cls.shape.hosts:
             return visible(nodes.closest(request)[0])
-        lacks = [request.missing(node.free) for node in nodes.by_name.values() if admits(claim.cls.shape, node)]
+        lacks = [
+            request.missing(node.free) for node in nodes.by_name.values() if admits(claim.cls.shape, node)
+        ]
         return visible(min(lacks, key=lambda lack: (len(lack), sum(lack.values()))))
 
     def _ahead(self, claim: Claim) -> list[Claim]:
