@@ -88,9 +88,9 @@ class ChannelRefused(RustRayError):
 
 
 async def dial(
-    address: str, hello: Message, security: Security, timeout: float, *, bulk: bool = False
+    address: str, hello: Message | None, security: Security, timeout: float, *, bulk: bool = False
 ) -> Channel:
-    """A channel to the server at `address`, "host:port", whose first message is `hello`.
+    """A channel to the server at `address`, "host:port", whose first message is `hello`, or what is sent first.
 
     Parameters
     ----------
@@ -122,7 +122,8 @@ async def dial(
         await _hang_up(call, connection)
         raise
     channel = Channel(address, far=not is_loopback(host))
-    channel.send(hello)
+    if hello is not None:
+        channel.send(hello)
 
     async def read() -> Any:
         batch = await call.read()
