@@ -2,7 +2,7 @@
 
 A node dials, says ``("join", version, info, report)``, and is answered ``("joined", number, epoch, nodes, heads)`` or
 ``("refused", code, text)``. After that messages of both sides go as they are; those of a node that must not be lost
-come as ``("reliable", n, message)``, and ``("ack", n)`` is the answer when all they ask for is committed.
+come as ``("keep", n, message)``, and ``("ack", n)`` is the answer when all they ask for is committed.
 
 Rule 1. Every batch to a node begins with ``("epoch", n)``: it refuses those of a leader that has been replaced.
 Rule 2. A node that has been silent, or cut off, for `NODE_TIMEOUT_S` is dead: it is removed from the facts, and if it
@@ -95,7 +95,7 @@ class Links:
             self._send(link, ("joined", number, self._head.epoch, nodes, self._heads))
 
         def refused(result: dict[str, Any]) -> None:
-            code = "removed" if result.get("error") in ("node_removed", "node_exists") else "busy"
+            code = "removed" if result.get("error") in ("node_removed", "node_exists") else "not_leader"
             self._refuse(channel, code, result.get("message", ""))
 
         channel.on_messages = lambda messages: self._on_messages(link, messages)
@@ -136,7 +136,7 @@ class Links:
 
     def _on_message(self, link: _Link, message: Message) -> None:
         try:
-            if message[0] == "reliable":
+            if message[0] == "keep":
                 _op, number, inner = message
                 self._head.from_node(
                     link.name,
