@@ -65,13 +65,16 @@ class Infeasible:
     Said once per class and client until the demand changes. The demand stands: it is served when a node
     that fits joins.
 
-    Parameters: missing: what the closest node lacks, in ones. have: all that the closest node has.
+    Parameters: missing: what the closest node lacks, in ones. have: all that the closest node has. reason: which nodes
+    were compared, if not all ("on node n1"); where its constraint allows no node at all, nothing is missing, and
+    this says why ("no node has label zone=a").
     """
 
     key: bytes
     client: int
     missing: dict[str, float]
     have: dict[str, float]
+    reason: str = ""
 
 
 Action = Grant | Revoke | Suspend | Resume | Requeue | Infeasible

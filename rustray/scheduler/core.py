@@ -10,7 +10,7 @@ or client that is not known (any more) changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rustray.scheduler import invariants, reclaim
@@ -96,7 +96,9 @@ class Scheduler:
 
     def _on_class_added(self, event: ClassAdded) -> None:
         if event.key not in self._book.classes:
-            self._book.add_class(event.key, event.job, event.name, event.request, event.pinned)
+            self._book.add_class(
+                event.key, event.job, event.name, event.request, event.pinned, event.constraint
+            )
 
     def _on_demand(self, event: Demand) -> None:
         book = self._book
@@ -106,6 +108,7 @@ class Scheduler:
         claim = book.claim(cls, event.client)
         if claim.wanted != event.count:
             claim.told_infeasible = False
+        claim.near = _by_bytes(event.near)
         book.set_demand(claim, max(0, event.count))
         self._tell_if_infeasible(claim)
         self._serve()
@@ -211,10 +214,12 @@ class Scheduler:
         """Of all claims that fit somewhere now: of the job with the least share, the one that holds least."""
         best: tuple[tuple[Any, Any], Claim, Node] | None = None
         for shape in self._book.waiting:
-            node = self._book.nodes.best(shape)
             job = shape.jobs.first()
             claim = job.lines[shape].first() if job is not None else None
-            if node is None or job is None or claim is None:
+            if job is None or claim is None:
+                continue
+            node = self._book.nodes.best(shape, claim.near)
+            if node is None:
                 continue
             rank = job.rank, claim.rank
             if best is None or rank < best[0]:
@@ -296,8 +301,13 @@ class Scheduler:
         if shape.hosts or claim.told_infeasible or claim.need <= 0:
             return
         claim.told_infeasible = True
-        missing, have = self._book.nodes.closest(shape.request)
-        self._actions.append(Infeasible(claim.cls.key, claim.client, visible(missing), visible(have)))
+        missing, have, reason = self._book.nodes.closest(shape)
+        self._actions.append(Infeasible(claim.cls.key, claim.client, visible(missing), visible(have), reason))
+
+
+def _by_bytes(near: Mapping[str, int] | None) -> tuple[str, ...]:
+    """The nodes on which arguments lie, the one with the most bytes first."""
+    return tuple(sorted(near, key=lambda node: (-near[node], node))) if near else ()
 
 
 _HANDLERS: dict[type[Any], Callable[[Scheduler, Any], None]] = {

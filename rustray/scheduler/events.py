@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rustray.model.resources import Resources
+from rustray.scheduler.constraints import ANYWHERE, Constraint
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ class ClassAdded:
         urgent as priority 0 at level 0.
     preemptible: whether its workers may be suspended. Those of pinned classes and those with GPUs never are.
     retriable: whether its tasks may be run anew at no charge, if their suspended workers take too much memory.
+    constraint: where its leases may go, and where rather than elsewhere.
     """
 
     key: bytes
@@ -106,6 +108,7 @@ class ClassAdded:
     priority: int = 0
     preemptible: bool = True
     retriable: bool = False
+    constraint: Constraint = ANYWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +130,15 @@ class Demand:
 
     Absolute, so that telling it twice does no harm. Leases held beyond it are idle: the client keeps them
     until somebody else wants the slot.
+
+    Parameters: near: bytes of the tasks' arguments that lie on each node; one that has many is taken before others
+    if it has room now.
     """
 
     key: bytes
     client: int
     count: int
+    near: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

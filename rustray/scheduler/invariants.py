@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from rustray.scheduler.leases import LeaseBook
-from rustray.scheduler.placement import admits
+from rustray.scheduler.placement import fits_now
 from rustray.scheduler.records import LENT, Claim, Job, Node
 
 
@@ -101,6 +101,5 @@ def _promises(groups: Iterable[Iterable[object]]) -> set[int]:
 
 def _check_nothing_withheld(book: LeaseBook) -> None:
     for shape in [*book.waiting, *book.promised]:
-        for node in book.nodes.by_name.values():
-            fits = admits(shape, node) and shape.request.fits(node.open)
-            assert not fits, f"{node.name} is open to {shape.request}, yet it waits"
+        for node in shape.domain.nodes:
+            assert not fits_now(shape, node), f"{node.name} is open to {shape.request}, yet it waits"

@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rustray.model.resources import Resources
-from rustray.scheduler.placement import Nodes, admits, dominant_share
+from rustray.scheduler.constraints import ANYWHERE, Constraint
+from rustray.scheduler.placement import Nodes, dominant_share
 from rustray.scheduler.queues import RankedQueue
 from rustray.scheduler.records import (
     LENT,
@@ -39,7 +40,7 @@ class LeaseBook:
         self.nodes = Nodes()
         self.jobs: dict[int, Job] = {}
         self.classes: dict[bytes, SchedulingClass] = {}
-        self.shapes: dict[Resources, Shape] = {}
+        self.shapes: dict[tuple[Resources, Constraint], Shape] = {}
         self.leases: dict[int, Lease] = {}
         self.claims_of: dict[int, dict[Claim, None]] = {}  # by client
         self.waiting: dict[Shape, None] = {}  # shapes with a claim in line
@@ -55,7 +56,7 @@ class LeaseBook:
     def add_node(self, name: str, total: Resources, labels: Mapping[str, str]) -> None:
         node = self.nodes.add(name, total, labels)
         for shape in self.shapes.values():
-            shape.hosts += admits(shape, node)
+            self.nodes.count_host(shape, node, 1)
         self._cluster_changed()
 
     def remove_node(self, node: Node) -> None:
@@ -67,7 +68,7 @@ class LeaseBook:
         self.ripe.pop(node, None)
         self.unclaimed.pop(node, None)
         for shape in self.shapes.values():
-            shape.hosts -= admits(shape, node)
+            self.nodes.count_host(shape, node, -1)
         self._cluster_changed()
 
     def _cluster_changed(self) -> None:
@@ -78,15 +79,24 @@ class LeaseBook:
             for claim in list(job.holders):
                 self._rank_holder(claim)
 
-    def add_class(self, key: bytes, number: int, name: str, request: Resources, pinned: bool) -> None:
+    def add_class(
+        self,
+        key: bytes,
+        number: int,
+        name: str,
+        request: Resources,
+        pinned: bool,
+        constraint: Constraint = ANYWHERE,
+    ) -> None:
         job = self.jobs.get(number)
         if job is None:
             job = self.jobs[number] = Job(number, self._next_turn())
         asked = request if request or pinned else SPARE_REQUEST
-        shape = self.shapes.get(asked)
+        shape = self.shapes.get((asked, constraint))
         if shape is None:
             lent = Resources({name: units for name, units in asked.items() if name in LENT})
-            shape = self.shapes[asked] = Shape(asked, lent, asked - lent)
+            shape = Shape(asked, lent, asked - lent, constraint, self.nodes.domain(constraint))
+            self.shapes[asked, constraint] = shape
             shape.cost = dominant_share(asked, self.nodes.total)
             self.nodes.count_hosts(shape)
         shape.classes += 1
@@ -105,7 +115,7 @@ class LeaseBook:
         del cls.job.classes[cls.key]
         cls.shape.classes -= 1
         if not cls.shape.classes:
-            del self.shapes[cls.shape.request]
+            del self.shapes[cls.shape.request, cls.shape.constraint]
 
     # -- claims
 
@@ -238,7 +248,7 @@ class LeaseBook:
         self._released(node)
 
     def _released(self, node: Node) -> None:
-        self.nodes.released(node)
+        node.domain.released(node)
         if node.promises:
             self.ripe[node] = None
 

@@ -158,7 +158,8 @@ def _candidates(book: LeaseBook, claim: Claim, terms: Terms) -> Iterator[Node]:
     For the usual case, slots of one size, the first is the right one, whatever the number of nodes.
     """
     seen: set[Node] = set()
-    for node in _probable(book, claim, terms):
+    few = book.nodes.few_hosts(claim.cls.shape)
+    for node in _probable(book, claim, terms) if few is None else few:
         if node not in seen:
             seen.add(node)
             if admits(claim.cls.shape, node):

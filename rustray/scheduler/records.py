@@ -1,7 +1,7 @@
 """The things that the scheduler keeps book of, and the sums that can be read off each one alone.
 
-A *shape* is all classes with one and the same request: whatever fits one fits all, so questions of
-placement are asked once a shape and not once a class. A *claim* is one client's demand for one class. A
+A *shape* is all classes with one and the same request and constraint: whatever fits one fits all, so questions
+of placement are asked once a shape and not once a class. A *claim* is one client's demand for one class. A
 *promise* is a slot to come: room on one node, held free for a claim until revoked leases come back.
 """
 
@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rustray.model.resources import CPU, UNIT, Resources
+from rustray.scheduler.constraints import Constraint
+from rustray.scheduler.domain import Domain
 from rustray.scheduler.queues import Rank, RankedQueue
 
 SPARE = "spare slots"
@@ -36,10 +38,11 @@ def visible(amounts: Mapping[str, int]) -> dict[str, float]:
 
 @dataclass(eq=False, slots=True)
 class Node:
-    """A node and what is left of it.
+    """A node and what is left of it; or a bundle of a placement group, which is a node for those that run in it.
 
     `free` is not taken by leases; `open` is not promised either. Both may be negative while more workers
-    woke than there are CPUs.
+    woke than there are CPUs. `name` and `labels` of a bundle are those of the node that it lies on, once it is
+    `placed`, and its `number` is its index.
     """
 
     name: str
@@ -48,11 +51,13 @@ class Node:
     labels: Mapping[str, str]
     free: dict[str, int]
     open: dict[str, int]
+    domain: Domain
     leases: dict[int, Lease] = field(default_factory=dict)
     leaving: dict[int, Lease] = field(default_factory=dict)  # revoked, not yet returned
     promises: dict[Promise, None] = field(default_factory=dict)
     gone: bool = False
     draining: bool = False  # it is to leave: nothing new goes there
+    placed: bool = True  # False for a bundle that waits for room
 
     def load(self) -> Rank:
         """Rank of the node for placement: the share in use of its fullest resource, then leases, then age."""
@@ -75,11 +80,14 @@ class Node:
 
 @dataclass(eq=False, slots=True)
 class Shape:
-    """All classes of one request."""
+    """All classes of one request and constraint."""
 
     request: Resources
     lent: Resources  # the part that a waiting worker lends
     held: Resources  # the part that it keeps
+    constraint: Constraint
+    domain: Domain
+    target: Node | None = None  # the node of a soft affinity, while it could run the shape
     cost: float = 0.0  # its dominant share of the cluster
     hosts: int = 0  # nodes that could run it if they were empty
     classes: int = 0
@@ -126,6 +134,7 @@ class Claim:
     wanted: int = 0
     since: float = 0.0  # waiting since, seconds
     told_infeasible: bool = False
+    near: tuple[str, ...] = ()  # the nodes where its tasks' arguments lie, the most bytes first
     leases: dict[int, Lease] = field(default_factory=dict)
     leaving: dict[int, Lease] = field(default_factory=dict)  # revoked, not yet returned
     promises: dict[Promise, None] = field(default_factory=dict)

@@ -8,7 +8,6 @@ from itertools import islice
 from typing import Any
 
 from rustray.scheduler.leases import LeaseBook
-from rustray.scheduler.placement import admits
 from rustray.scheduler.records import Claim, Lease, visible
 
 AHEAD_SHOWN = 10
@@ -150,12 +149,10 @@ class Status:
         return "waiting" if claim.cls.shape.hosts else "infeasible"
 
     def _missing(self, claim: Claim) -> dict[str, float]:
-        request, nodes = claim.cls.shape.request, self._book.nodes
-        if not claim.cls.shape.hosts:
-            return visible(nodes.closest(request)[0])
-        lacks = [
-            request.missing(node.free) for node in nodes.by_name.values() if admits(claim.cls.shape, node)
-        ]
+        shape, nodes = claim.cls.shape, self._book.nodes
+        if not shape.hosts:
+            return visible(nodes.closest(shape)[0])
+        lacks = [shape.request.missing(node.free) for node in nodes.hosts(shape)] or [shape.request]
         return visible(min(lacks, key=lambda lack: (len(lack), sum(lack.values()))))
 
     def _ahead(self, claim: Claim) -> list[Claim]:
