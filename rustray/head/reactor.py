@@ -231,7 +231,10 @@ class Head:
         """
         total = resources_of(resources)
         address = info.get("address", "")
-        command = commands.add_node(name, address, total, labels, self.wall(), info.get("number", 0))
+        known = self.state.nodes.get(name)
+        # One whose join was committed and not answered says 0 once more; names are as good as unique.
+        number = info.get("number", 0) or (known.number if known is not None and known.removed is None else 0)
+        command = commands.add_node(name, address, total, labels, self.wall(), number)
 
         def added(result: dict[str, Any]) -> None:
             number = result.get("number", 0)

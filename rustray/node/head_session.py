@@ -24,7 +24,20 @@ JOIN_S = 5.0
 """Seconds within which a head must answer a join: a new leader first commits that it leads."""
 
 REPORTED = frozenset(
-    ("class", "demand", "returned", "worker_blocked", "worker_unblocked", "client_gone", "beat")
+    (
+        "class",
+        "demand",
+        "returned",
+        "worker_blocked",
+        "worker_unblocked",
+        "suspended",
+        "resumed",
+        "client_gone",
+        "sample",
+        "predicted",
+        "draining",
+        "beat",
+    )
 )
 """Messages that a later report makes superfluous."""
 
