@@ -15,6 +15,7 @@ from rustray.driver import failures
 from rustray.errors import ActorAlreadyExistsError, InfeasibleError, RustRayError, SessionError
 from rustray.model import ids
 from rustray.scheduler import actions, events
+from rustray.scheduler.constraints import Constraint
 
 if TYPE_CHECKING:
     from rustray.head.reactor import Head, NodeLink
@@ -177,6 +178,7 @@ class Actors:
                 resources_of(spec["resources"]),
                 pinned=True,
                 priority=spec.get("priority", 0),
+                constraint=Constraint.of(spec.get("constraint")),
             )
         )
 

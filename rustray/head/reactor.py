@@ -29,6 +29,7 @@ from rustray.head.queries import Queries
 from rustray.model import ids
 from rustray.model.resources import Resources
 from rustray.scheduler import actions, events
+from rustray.scheduler.constraints import Constraint
 from rustray.scheduler.core import Scheduler
 
 Send = Callable[[tuple[Any, ...]], None]
@@ -285,6 +286,8 @@ class Head:
             if fact.end is None and ids.node_of(fact.client) == link.number and fact.client not in clients:
                 self._end_job(fact.id)
         self.actors.take_report(link, report, clients)
+        if report.get("draining"):
+            self.step(events.NodeDraining(link.name))
         for key, client, count in report.get("demands", ()):
             self.step(events.Demand(key, client, count))
 
@@ -467,9 +470,16 @@ class Head:
         self._classes[key] = (job, spec)
         self.step(event)
 
-    def _on_demand(self, node: str, key: bytes, client: int, count: int) -> None:
+    def _on_demand(
+        self, node: str, key: bytes, client: int, count: int, near: dict[int, int] | None = None
+    ) -> None:
+        """`near`: bytes of the tasks' arguments by the number of the node that has them."""
         self.nodes[node].clients.add(client)
-        self.step(events.Demand(key, client, count))
+        places: dict[str, int] | None = None
+        if near:
+            links = self._by_number
+            places = {links[number].name: size for number, size in near.items() if number in links}
+        self.step(events.Demand(key, client, count, places))
 
     def _on_returned(self, _node: str, lease: int) -> None:
         self.step(events.LeaseReturned(lease))
@@ -548,6 +558,7 @@ def class_event(key: bytes, job: int, spec: dict[str, Any]) -> events.ClassAdded
         priority=spec.get("priority", 0),
         preemptible=spec.get("preemptible", True),
         retriable=spec.get("retriable", False),
+        constraint=Constraint.of(spec.get("constraint")),
     )
 
 

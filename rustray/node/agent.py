@@ -115,6 +115,7 @@ class NodeAgent:
         self.head: Callable[[Message], None] = lambda _message: None
         self.on_last_driver_gone: Callable[[int], None] = lambda _client: None
         self.finished = self.failed = 0
+        self.draining = False
         self._ticks = 0
         self._channel_numbers = -1
         self._leased_from: dict[int, int] = {}
@@ -524,6 +525,7 @@ class NodeAgent:
     def report(self) -> dict[str, Any]:
         """What is true of this node now, for a head that leads since a moment ago, or has lost sight of it."""
         return {
+            "draining": self.draining,
             "jobs": list(self.jobs),
             "clients": [(at.client, at.job) for at in self.clients.values() if at.job],
             "classes": [(key, job, self.classes[key]) for key, job in self._job_of.items()],
@@ -540,6 +542,16 @@ class NodeAgent:
                 if worker.doom is None
             ],
         }
+
+    def drain(self) -> None:
+        """Take nothing new from now on; what runs is let finish."""
+        self.draining = True
+        self.head(("draining",))
+
+    @property
+    def busy(self) -> bool:
+        """Whether something runs here that would be lost with the node."""
+        return bool(self.leases)
 
     def ask_again(self) -> None:
         """Ask for the actors that clients wait for: a new leader, or the actor's node, may not know of them."""
