@@ -26,6 +26,7 @@
     ├── AuthenticationError
     ├── NotCommittedError
     └── ClusterStartError
+        └── ClusterStateError         what a head had written to disk is damaged
 
 Rule 1. A message says what happened, where, and what to do about it.
 Rule 2. `type(error)(message)` is a valid call and all else is instance attributes, so that the stock
@@ -46,6 +47,7 @@ __all__ = [
     "ActorUnavailableError",
     "AuthenticationError",
     "ClusterStartError",
+    "ClusterStateError",
     "DeserializationError",
     "GetTimeoutError",
     "InfeasibleError",
@@ -302,6 +304,19 @@ class AuthenticationError(RustRayError):
 
 class ClusterStartError(RustRayError):
     """The cluster's processes did not start."""
+
+
+class ClusterStateError(ClusterStartError):
+    """What a head has written to disk is damaged, or is not of this cluster; the head does not start with it."""
+
+    @classmethod
+    def damaged(cls, place: str, what: str) -> ClusterStateError:
+        """The error of a journal or snapshot at `place`, of which `what` is wrong."""
+        return cls(
+            f"The head's memory in {place} is damaged: {what}. Look for a failing disk, or for whoever changed the "
+            "files. While the other heads are well, move the folder away and start this head with an empty one: it "
+            "receives all from them. A single head needs the folder from a backup."
+        )
 
 
 class NotCommittedError(RustRayError):

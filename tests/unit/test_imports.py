@@ -123,6 +123,16 @@ def test_pure_cores_import_only_values_and_errors() -> None:
     assert not outside, "\n".join(outside)
 
 
+def test_pysyncobj_stays_behind_two_files() -> None:
+    users = {
+        module
+        for module, path in ALL.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom) and "pysyncobj" in ast.unparse(node)
+    }
+    assert users == {"rustray.head.raft_thread", "rustray.head.raft_transport"}
+
+
 def test_clients_load_nothing_heavy() -> None:
     clients = [name for name in ALL if is_inside(name, "rustray.driver") or is_inside(name, "rustray.worker")]
     # An actor with async methods needs asyncio; nothing else imports what runs it.
