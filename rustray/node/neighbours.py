@@ -72,8 +72,8 @@ class Inbox:
 
     def take(self, number: int) -> bool:
         """Whether the batch is new."""
-        if number <= self.seen:
-            return False
+        if number != self.seen + 1:
+            return False  # it has come before
         self.seen = number
         self.unacknowledged += 1
         return True
@@ -154,7 +154,7 @@ class Neighbours:
         if known is None:
             known = self._known[number] = _Neighbour(number, address)
         known.address = address
-        if len(known.outbox) and known.dialing is None and not known.connected:
+        if len(known.outbox):
             self._dial(known)
 
     def remove(self, number: int) -> None:
@@ -211,13 +211,15 @@ class Neighbours:
         batch = known.outbox.put(messages)
         if known.connected and known.channel is not None:
             known.channel.send(*batch)
-        elif known.dialing is None and known.address:
+        elif known.address:
             self._dial(known)
 
     # -- the outgoing channel --------------------------------------------------------------------------
 
     def _dial(self, known: _Neighbour) -> None:
-        known.dialing = self._loop.create_task(self._dial_until_there(known))
+        """See to it that there is a channel, or will be."""
+        if known.dialing is None and known.channel is None:
+            known.dialing = self._loop.create_task(self._dial_until_there(known))
 
     async def _dial_until_there(self, known: _Neighbour) -> None:
         assert self._open is not None
@@ -264,7 +266,7 @@ class Neighbours:
         log.info("the channel to node %d ended: %s", known.number, reason)
         known.channel = None
         known.connected = False
-        if not self._closed and known.number not in self._down and known.dialing is None:
+        if not self._closed and known.number not in self._down:
             self._dial(known)
 
     def _tell_drained(self, number: int) -> None:
