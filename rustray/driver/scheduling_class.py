@@ -40,12 +40,14 @@ class Lease:
         "blocked",
         "closed",
         "connection",
+        "first",
         "id",
         "idle_since",
         "in_flight",
         "loss",
         "page",
         "revoked",
+        "stuck",
         "suspended",
         "target",
         "worker",
@@ -61,6 +63,10 @@ class Lease:
         self.page = page
         self.in_flight: dict[int, Task] = {}
         self.idle_since = time.monotonic()
+        self.first = 0
+        """The oldest unanswered task at the last tick."""
+        self.stuck = False
+        """Its task takes long: it gets nothing more until it answers."""
         self.revoked = False
         self.blocked = False
         self.suspended = False
@@ -127,7 +133,7 @@ class SchedulingClass:
         while queue:
             best: Lease | None = None
             for lease in self.leases:
-                if lease.blocked or lease.revoked or lease.closed:
+                if lease.blocked or lease.revoked or lease.closed or lease.stuck:
                     continue
                 if best is None or len(lease.in_flight) < len(best.in_flight):
                     best = lease

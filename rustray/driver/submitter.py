@@ -216,6 +216,7 @@ class Submitter:
         ]
         if not answered:
             return
+        lease.stuck = False
         each = elapsed / len(results)
         estimate = target.estimate
         # Slower news counts at once: a pipe that is too deep hurts more than one that is too shallow.
@@ -331,12 +332,25 @@ class Submitter:
         with self.lock:
             for lease in list(self._leases.values()):
                 target = lease.target
+                if len(lease.in_flight) > 1:
+                    self._steal(lease)
                 if lease.in_flight or target.queue or lease.closed:
                     continue
                 if now - lease.idle_since > SPARE_S and (offer := target.spare()):
                     self.tell(*offer)
                 if now - lease.idle_since > IDLE_S:
                     self._return(lease)
+
+    def _steal(self, lease: Lease) -> None:
+        """Ask for what waits behind a task that takes longer than was predicted: others may run it meanwhile.
+
+        Nothing has been answered since the last tick, which is many times the work that a pipe should hold.
+        """
+        first = next(iter(lease.in_flight))
+        if first == lease.first and not (lease.stuck or lease.revoked or lease.suspended):
+            lease.stuck = True
+            lease.connection.send([("giveback",)])
+        lease.first = first
 
     def fail_all(self, error: bytes) -> None:
         """The session has ended."""
