@@ -77,4 +77,30 @@ class Infeasible:
     reason: str = ""
 
 
-Action = Grant | Revoke | Suspend | Resume | Requeue | Infeasible
+@dataclass(frozen=True, slots=True)
+class Evict:
+    """Kill the worker of the lease: what it ran on is no more. Its task fails, or is tried elsewhere at its own charge;
+    `LeaseReturned` follows."""
+
+    lease: int
+    node: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPlaced:
+    """All bundles of a placement group have room. `nodes`: where each lies."""
+
+    group: bytes
+    nodes: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRescheduling:
+    """Some bundles of a placement group were lost with their node, and wait for room elsewhere: their indices."""
+
+    group: bytes
+    lost: list[int]
+
+
+Action = Grant | Revoke | Suspend | Resume | Requeue | Infeasible | Evict | GroupPlaced | GroupRescheduling

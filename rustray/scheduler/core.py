@@ -10,7 +10,7 @@ or client that is not known (any more) changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rustray.scheduler import invariants, reclaim
@@ -27,9 +27,12 @@ from rustray.scheduler.events import (
     LeaseUnblocked,
     NodeAdded,
     NodeRemoved,
+    PlacementGroupAdded,
+    PlacementGroupRemoved,
     Recovered,
     Tick,
 )
+from rustray.scheduler.groups import Groups
 from rustray.scheduler.leases import LeaseBook
 from rustray.scheduler.queues import RankedQueue
 from rustray.scheduler.reclaim import TURN, Terms
@@ -49,7 +52,8 @@ class Scheduler:
         self._recovering = recovering
         self._actions: list[Action] = []
         self._overcommitted: dict[Node, float] = {}  # since when
-        self.status = Status(self._book)
+        self._groups = Groups(self._book, lambda action: self._actions.append(action))
+        self.status = Status(self._book, self._groups)
 
     def step(self, event: Event, now: float) -> list[Action]:
         """Take in one event; return what is to be done, in order.
@@ -77,21 +81,23 @@ class Scheduler:
         if known is not None:
             self._remove_node(known)
         self._book.add_node(event.node, event.total, event.labels)
+        self._groups.node_added(self._book.nodes.by_name[event.node])
         self._serve()
+        self._place_groups()
 
     def _on_node_removed(self, event: NodeRemoved) -> None:
         node = self._book.nodes.by_name.get(event.node)
         if node is None:
-            return
-        self._remove_node(node)
-        for shape in self._book.waiting:
-            for job in shape.jobs:
-                for claim in job.lines[shape]:
-                    self._tell_if_infeasible(claim)
+            self._groups.node_lost(event.node)  # one that was expected to come back
+        else:
+            self._remove_node(node)
+            self._tell_infeasible(self._book.waiting)
         self._serve()
+        self._place_groups()
 
     def _remove_node(self, node: Node) -> None:
         self._overcommitted.pop(node, None)
+        self._groups.node_lost(node.name)
         self._book.remove_node(node)
 
     def _on_class_added(self, event: ClassAdded) -> None:
@@ -122,6 +128,8 @@ class Scheduler:
         lease = self._book.leases.get(event.lease)
         if lease is not None:
             self._book.drop(lease)
+            if lease.node.host is not None:
+                self._tell_if_infeasible(lease.claim)  # its group may have been removed
             self._serve()
 
     def _on_lease_blocked(self, event: LeaseBlocked) -> None:
@@ -146,12 +154,25 @@ class Scheduler:
     def _on_job_ended(self, event: JobEnded) -> None:
         job = self._book.jobs.get(event.job)
         if job is not None:
+            shapes = self._groups.remove_job(event.job)
             self._book.remove_job(job)
+            self._tell_infeasible(shapes)
             self._serve()
+            self._place_groups()
+
+    def _on_group_added(self, event: PlacementGroupAdded) -> None:
+        self._groups.add(event)
+        self._place_groups()
+
+    def _on_group_removed(self, event: PlacementGroupRemoved) -> None:
+        self._tell_infeasible(self._groups.remove(event.group))
+        self._serve()
+        self._place_groups()
 
     def _on_recovered(self, _event: Recovered) -> None:
         self._recovering = False
         self._serve()
+        self._place_groups()
 
     def _on_lease_adopted(self, event: LeaseAdopted) -> None:
         book = self._book
@@ -159,7 +180,10 @@ class Scheduler:
         if cls is None or node is None or event.lease in book.leases:
             return
         made, book._leases_made = book._leases_made, event.lease - 1
-        book.grant(book.claim(cls, event.client), node)
+        at = self._groups.place_of(cls.shape, node)
+        if at is None:
+            return
+        book.grant(book.claim(cls, event.client), at)
         book._leases_made = made
         if event.blocked:
             book.block(book.leases[event.lease])
@@ -168,6 +192,7 @@ class Scheduler:
         if self._recovering:
             return
         self._serve()
+        self._place_groups()
         self._take_turns()  # before shares are evened out: each stage leaves less to revoke to the next
         for shape, job in self._those_who_wait():
             self._take_fair_share(shape, job)
@@ -177,6 +202,7 @@ class Scheduler:
 
     def _serve(self) -> None:
         """Give out all that is open: first to those to whom a slot was promised, then fairly to the rest."""
+        self._groups.sweep()
         if self._recovering:
             return
         self._keep_ripe_promises()
@@ -294,7 +320,19 @@ class Scheduler:
 
     def _granted(self, lease: Lease) -> None:
         claim = lease.claim
+        if self._groups.reserved(lease):
+            return
         self._actions.append(Grant(lease.number, claim.cls.key, claim.client, lease.node.name))
+
+    def _place_groups(self) -> None:
+        if not self._recovering and self._groups.place():
+            self._serve()  # who waited for the groups
+
+    def _tell_infeasible(self, shapes: Iterable[Shape]) -> None:
+        for shape in shapes:
+            for job in shape.jobs:
+                for claim in job.lines[shape]:
+                    self._tell_if_infeasible(claim)
 
     def _tell_if_infeasible(self, claim: Claim) -> None:
         shape = claim.cls.shape
@@ -320,6 +358,8 @@ _HANDLERS: dict[type[Any], Callable[[Scheduler, Any], None]] = {
     LeaseUnblocked: Scheduler._on_lease_unblocked,
     ClientGone: Scheduler._on_client_gone,
     JobEnded: Scheduler._on_job_ended,
+    PlacementGroupAdded: Scheduler._on_group_added,
+    PlacementGroupRemoved: Scheduler._on_group_removed,
     Recovered: Scheduler._on_recovered,
     LeaseAdopted: Scheduler._on_lease_adopted,
     Tick: Scheduler._on_tick,

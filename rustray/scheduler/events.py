@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from rustray.model.labels import Match
 from rustray.model.resources import Resources
 from rustray.scheduler.constraints import ANYWHERE, Constraint
 
@@ -202,6 +203,30 @@ class JobEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class PlacementGroupAdded:
+    """Bundles that are to be reserved together. Classes whose constraint names the group run in them.
+
+    Parameters: job: charged for them; they end with it. strategy: "PACK", "SPREAD", "STRICT_PACK" or "STRICT_SPREAD".
+    selectors: what labels the nodes of the bundles must have, one each or none at all. nodes: where an earlier leader
+    has placed them, "" for a bundle that has no room; tell it before `NodeAdded`.
+    """
+
+    group: bytes
+    job: int
+    bundles: tuple[Resources, ...]
+    strategy: str = "PACK"
+    selectors: tuple[tuple[Match, ...], ...] = ()
+    nodes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementGroupRemoved:
+    """A placement group is no more: what runs in it is killed, what waits for it can run nowhere."""
+
+    group: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Recovered:
     """A new leader has been told what the nodes hold: a scheduler that was made `recovering` serves from now on."""
 
@@ -230,6 +255,8 @@ Event = (
     | LeaseMemory
     | ClientGone
     | JobEnded
+    | PlacementGroupAdded
+    | PlacementGroupRemoved
     | Recovered
     | Tick
 )

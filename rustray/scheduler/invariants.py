@@ -12,7 +12,7 @@ from rustray.scheduler.records import LENT, Claim, Job, Node
 def check(book: LeaseBook) -> None:
     """Raises AssertionError at the first thing that is wrong."""
     claims = [claim for cls in book.classes.values() for claim in cls.claims.values()]
-    for node in book.nodes.by_name.values():
+    for node in book.nodes.everyone():
         _check_node(node)
     for job in book.jobs.values():
         _check_job(book, job, [claim for claim in claims if claim.cls.job is job])
@@ -53,9 +53,11 @@ def _check_job(book: LeaseBook, job: Job, claims: list[Claim]) -> None:
     usage: dict[str, int] = {}
     for claim in claims:
         for lease in claim.leases.values():
-            _add(usage, lease.hold)
-        for _ in claim.promises:
-            _add(usage, claim.cls.shape.request)
+            if lease.node.host is None:
+                _add(usage, lease.hold)
+        for promise in claim.promises:
+            if promise.node.host is None:
+                _add(usage, claim.cls.shape.request)
     assert _same(usage, job.usage), f"job {job.number}: usage does not add up"
     assert set(job.holders) == {claim for claim in claims if claim.leases}
     in_line = {claim for line in job.lines.values() for claim in line}
@@ -74,7 +76,7 @@ def _check_claim(book: LeaseBook, claim: Claim) -> None:
 
 def _check_leases(book: LeaseBook, claims: list[Claim]) -> None:
     by_claim = [n for claim in claims for n in [*claim.leases, *claim.leaving]]
-    nodes = book.nodes.by_name.values()
+    nodes = book.nodes.everyone()
     by_node = [n for node in nodes for n in [*node.leases, *node.leaving]]
     assert sorted(by_claim) == sorted(by_node) == sorted(book.leases), "a lease is lost or held twice"
     for lease in book.leases.values():
@@ -89,7 +91,7 @@ def _check_queues(book: LeaseBook) -> None:
         assert set(shape.jobs) == {job for job in jobs if shape in job.lines}
         for job in shape.jobs:
             assert len(job.lines[shape]) and shape.jobs.rank(job) == job.rank
-    by_node = _promises(node.promises for node in book.nodes.by_name.values())
+    by_node = _promises(node.promises for node in book.nodes.everyone())
     by_shape = _promises(shape.promises for shape in book.promised)
     by_claim = _promises(c.promises for cls in book.classes.values() for c in cls.claims.values())
     assert by_node == by_shape == by_claim, "a promise is lost"

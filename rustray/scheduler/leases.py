@@ -4,7 +4,8 @@ Each operation leaves all sums and queues right (`invariants.check` proves it); 
 
 Rule 1. What a lease takes of its node is given back by `drop`, and by nothing else; while its worker waits
         it is the smaller amount `Lease.hold`.
-Rule 2. A job is charged for leases that it keeps and for promises; a revoked lease is charged to nobody.
+Rule 2. A job is charged for leases that it keeps and for promises; a revoked lease is charged to nobody, and one in
+        a bundle neither: the bundle itself is charged.
 Rule 3. A promise takes of `open`, not of `free`, and is covered: what is open and what is to come from
         revoked leases are together not below zero. One that a waking worker uncovers is broken at once.
 Rule 4. A claim stands in its job's line of its shape exactly while `need` > 0; a job in the shape's queue
@@ -147,7 +148,7 @@ class LeaseBook:
         self._take(node, lease.hold)
         job = claim.cls.job
         job.turn = claim.turn = self._next_turn()
-        self._charge(job, lease.hold, 1)
+        self._charge(job, node, lease.hold, 1)
         self._refresh(claim)
         return lease
 
@@ -159,7 +160,7 @@ class LeaseBook:
             del claim.leaving[lease.number], node.leaving[lease.number]
         else:
             del claim.leases[lease.number], node.leases[lease.number]
-            self._charge(claim.cls.job, lease.hold, -1)
+            self._charge(claim.cls.job, node, lease.hold, -1)
         self._give(node, lease.hold)
         self._refresh(claim)
 
@@ -168,7 +169,7 @@ class LeaseBook:
         lease.revoked = True
         del claim.leases[lease.number], node.leases[lease.number]
         claim.leaving[lease.number] = node.leaving[lease.number] = lease
-        self._charge(claim.cls.job, lease.hold, -1)
+        self._charge(claim.cls.job, node, lease.hold, -1)
         self._refresh(claim)
 
     def block(self, lease: Lease) -> None:
@@ -179,7 +180,7 @@ class LeaseBook:
         lent = lease.claim.cls.shape.lent
         self._give(lease.node, lent)
         if not lease.revoked:
-            self._charge(lease.claim.cls.job, lent, -1)
+            self._charge(lease.claim.cls.job, lease.node, lent, -1)
 
     def unblock(self, lease: Lease) -> None:
         """The worker woke: take its CPU back, and break the promises that this uncovers, latest first."""
@@ -189,7 +190,7 @@ class LeaseBook:
         node, lent = lease.node, lease.claim.cls.shape.lent
         self._take(node, lent)
         if not lease.revoked:
-            self._charge(lease.claim.cls.job, lent, 1)
+            self._charge(lease.claim.cls.job, lease.node, lent, 1)
             for promise in list(reversed(node.promises)):
                 outlook = node.outlook()
                 if all(units >= 0 for units in outlook.values()):
@@ -206,7 +207,7 @@ class LeaseBook:
         self.promised[shape] = None
         for name, units in shape.request.items():
             node.open[name] -= units
-        self._charge(claim.cls.job, shape.request, 1)
+        self._charge(claim.cls.job, node, shape.request, 1)
         self._refresh(claim)
 
     def break_promise(self, promise: Promise) -> None:
@@ -219,7 +220,7 @@ class LeaseBook:
         self._released(node)
         if node.leaving:
             self.unclaimed[node] = None
-        self._charge(claim.cls.job, shape.request, -1)
+        self._charge(claim.cls.job, node, shape.request, -1)
         self._refresh(claim)
 
     def keep_promise(self, promise: Promise, node: Node) -> Lease:
@@ -252,7 +253,9 @@ class LeaseBook:
         if node.promises:
             self.ripe[node] = None
 
-    def _charge(self, job: Job, amounts: Resources, sign: int) -> None:
+    def _charge(self, job: Job, node: Node, amounts: Resources, sign: int) -> None:
+        if node.host is not None:
+            return
         usage = job.usage
         for name, units in amounts.items():
             usage[name] = usage.get(name, 0) + sign * units

@@ -12,6 +12,7 @@ Rule 4. A constraint narrows the choice first; what is asked of one node is answ
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
 from rustray.model import labels as label_rules
 from rustray.model.resources import Resources
@@ -30,6 +31,8 @@ class Nodes:
         self.everywhere = Domain()
         self.groups: dict[bytes, Domain] = {}
         """The bundles of each placement group; a group that is mentioned before it is known has none yet."""
+        self.bundles: dict[Node, None] = {}
+        """All bundles that have room, those of removed groups too while something runs in them."""
         self.removed_groups: dict[bytes, None] = {}
         """The last of those that have been removed, so that who still asks for them does not wait."""
         self._joined = 0
@@ -56,6 +59,10 @@ class Nodes:
         node.gone = True
         self.total -= node.total
         self.everywhere.remove(node)
+
+    def everyone(self) -> Iterator[Node]:
+        """All nodes, and all bundles that have room."""
+        return chain(self.by_name.values(), self.bundles)
 
     def domain(self, constraint: Constraint) -> Domain:
         """Where leases with that constraint are placed."""
@@ -122,15 +129,17 @@ class Nodes:
 
     def hosts(self, shape: Shape) -> Iterator[Node]:
         """All nodes that could run the shape if they were empty."""
-        return (node for node in shape.domain.nodes if admits(shape, node))
+        nodes: Iterable[Node] = shape.domain.nodes
+        if shape.constraint.node and (not shape.constraint.soft or shape.target is not None):
+            named = self.by_name.get(shape.constraint.node)
+            nodes = () if named is None else (named,)
+        return (node for node in nodes if admits(shape, node))
 
     def few_hosts(self, shape: Shape) -> list[Node] | None:
         """The nodes that alone come into question, None where they are too many to be told."""
         constraint = shape.constraint
-        if constraint.node and (not constraint.soft or shape.target is not None):
-            node = self.by_name.get(constraint.node)
-            return [node] if node is not None and admits(shape, node) else []
-        return list(self.hosts(shape)) if constraint.group else None
+        few = constraint.group or (constraint.node and (not constraint.soft or shape.target is not None))
+        return list(self.hosts(shape)) if few else None
 
     def closest(self, shape: Shape) -> tuple[Resources, Resources, str]:
         """(missing, have, reason) of a shape that fits nowhere: of the node that lacks the fewest resources; where

@@ -58,6 +58,7 @@ class Node:
     gone: bool = False
     draining: bool = False  # it is to leave: nothing new goes there
     placed: bool = True  # False for a bundle that waits for room
+    host: Node | None = None  # the node that a bundle lies on
 
     def load(self) -> Rank:
         """Rank of the node for placement: the share in use of its fullest resource, then leases, then age."""

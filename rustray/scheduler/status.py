@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from rustray.scheduler.groups import Groups
 from rustray.scheduler.leases import LeaseBook
 from rustray.scheduler.records import Claim, Lease, visible
 
@@ -16,8 +17,9 @@ AHEAD_SHOWN = 10
 class Status:
     """Read-only views of the scheduler, in plain values; amounts in ones."""
 
-    def __init__(self, book: LeaseBook) -> None:
+    def __init__(self, book: LeaseBook, groups: Groups) -> None:
         self._book = book
+        self._groups = groups
 
     def nodes(self) -> dict[str, dict[str, Any]]:
         """By node: total, available (not below 0), labels, and the number of leases.
@@ -63,6 +65,10 @@ class Status:
             for name, amount in node["available"].items():
                 free[name] += amount
         return free
+
+    def group_waits_for(self, group: bytes) -> str:
+        """Why a placement group has no room, for people; "" if it has."""
+        return self._groups.waits_for(group)
 
     def leases(self) -> list[dict[str, Any]]:
         """All leases, oldest first."""

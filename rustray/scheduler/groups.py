@@ -1,0 +1,431 @@
+"""Placement groups: bundles of resources that are reserved together, all or none.
+
+A bundle's reservation is a lease of a pinned class that the scheduler itself holds on the bundle's node. So whatever
+is true of leases is true of it: it is charged to its job, it waits its turn, others are asked to make room for it, and
+it is lost with its node. To those who run in it the bundle is a node of its own, of the group's domain.
+
+Rule 1. A group that fits somewhere as it is takes its room at once. Of those that do not, one at a time gathers: each
+        of its bundles waits for room on a node chosen for it, and keeps what it has got. So groups never wait for each
+        other in a circle, and one that has begun to gather is not starved by others, however small.
+Rule 2. Nothing runs in a group before all of its bundles have room. Afterwards, when a node is lost, what is on the
+        other nodes goes on, and the lost bundles are placed anew.
+Rule 3. The room of a removed group is given back when the last lease in it has come back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from rustray.model import labels as label_rules
+from rustray.model.resources import Resources
+from rustray.scheduler import packing
+from rustray.scheduler.actions import Action, Evict, GroupPlaced, GroupRescheduling
+from rustray.scheduler.constraints import Constraint
+from rustray.scheduler.domain import Domain
+from rustray.scheduler.events import PlacementGroupAdded
+from rustray.scheduler.leases import LeaseBook
+from rustray.scheduler.records import Claim, Lease, Node, Shape, capacity, visible
+
+Room = dict[Node, dict[str, int]]
+"""Units by node and resource."""
+
+HOLDER = 0
+"""The client of reservations: the head itself."""
+TRIES = 8
+"""Waiting groups for which room is looked for in one step."""
+REMOVED_KEPT = 10_000
+
+
+@dataclass(eq=False, slots=True)
+class Bundle:
+    """Resources on one node. `node` is what those who run in it see, `host` where it lies or is to lie, `claim` asks
+    for its room. `expected`: the name of the node on which an earlier leader placed it, until that node comes."""
+
+    group: Group
+    index: int
+    request: Resources
+    selector: tuple[label_rules.Match, ...]
+    node: Node
+    host: Node | None = None
+    claim: Claim | None = None
+    expected: str = ""
+
+    @property
+    def key(self) -> bytes:
+        return b"bundle" + self.group.id + self.index.to_bytes(4, "big")
+
+    @property
+    def lease(self) -> Lease | None:
+        """The reservation."""
+        return next(iter(self.claim.leases.values()), None) if self.claim is not None else None
+
+
+@dataclass(eq=False, slots=True)
+class Group:
+    """`told`: whether it has been said that it is placed as it is now."""
+
+    id: bytes
+    job: int
+    strategy: str
+    domain: Domain
+    bundles: list[Bundle] = field(default_factory=list)
+    told: bool = False
+
+    @property
+    def missing(self) -> list[Bundle]:
+        """The bundles that have no room yet, and are not expected to be found where they were."""
+        return [bundle for bundle in self.bundles if not bundle.node.placed and not bundle.expected]
+
+
+class Groups:
+    """The placement groups of a cluster.
+
+    Parameters: book: where their reservations are. say: takes actions.
+    """
+
+    def __init__(self, book: LeaseBook, say: Callable[[Action], None]) -> None:
+        self._book = book
+        self._say = say
+        self._groups: dict[bytes, Group] = {}
+        self._waiting: dict[Group, None] = {}  # the one that has waited longest first
+        self._never: dict[
+            Group, None
+        ] = {}  # no room even if the cluster were empty: looked at when a node joins
+        self._gathering: Group | None = None
+        self._reservations: dict[bytes, Bundle] = {}  # by the key of the class
+        self._doomed: dict[Bundle, None] = {}  # of removed groups, with leases that have not come back
+
+    # -- groups come and go
+
+    def add(self, event: PlacementGroupAdded) -> None:
+        """A group was made; `place` looks for room. Told again, nothing changes."""
+        nodes = self._book.nodes
+        if event.group in self._groups or event.group in nodes.removed_groups:
+            return
+        domain = nodes.groups.setdefault(event.group, Domain())
+        group = self._groups[event.group] = Group(event.group, event.job, event.strategy, domain)
+        for index, request in enumerate(event.bundles):
+            selector = event.selectors[index] if event.selectors else ()
+            whole = capacity(request)
+            none = dict.fromkeys(whole, 0)
+            node = Node("", index, whole, {}, free=none, open=dict(none), domain=domain, placed=False)
+            bundle = Bundle(group, index, request, selector, node)
+            bundle.expected = event.nodes[index] if event.nodes else ""
+            group.bundles.append(bundle)
+            domain.add(node)
+        group.told = bool(event.nodes) and all(event.nodes)
+        for shape in self._shapes(group):
+            self._book.nodes.count_hosts(shape)
+        if group.missing:
+            self._waiting[group] = None
+        for name in {bundle.expected for bundle in group.bundles}:
+            if (node_ := nodes.by_name.get(name)) is not None:
+                self.node_added(node_)
+
+    def remove(self, identity: bytes) -> list[Shape]:
+        """A group is no more: what runs in it is to be killed. Returns the shapes that can run nowhere now."""
+        nodes = self._book.nodes
+        nodes.removed_groups[identity] = None
+        while len(nodes.removed_groups) > REMOVED_KEPT:
+            del nodes.removed_groups[next(iter(nodes.removed_groups))]
+        domain = nodes.groups.pop(identity, None)
+        group = self._groups.pop(identity, None)
+        if group is not None:
+            self._waiting.pop(group, None)
+            self._never.pop(group, None)
+            if self._gathering is group:
+                self._gathering = None
+            for bundle in group.bundles:
+                self._close(bundle)
+        shapes = [shape for shape in self._book.shapes.values() if shape.constraint.group == identity]
+        for shape in shapes:
+            if domain is not None:
+                nodes.count_hosts(shape)
+        return shapes
+
+    def remove_job(self, job: int) -> list[Shape]:
+        """A job has ended, and with it what it has reserved. Returns the shapes that can run nowhere now."""
+        ended = [group.id for group in self._groups.values() if group.job == job]
+        return [shape for identity in ended for shape in self.remove(identity)]
+
+    def _close(self, bundle: Bundle) -> None:
+        node = bundle.node
+        node.draining = True
+        for promise in list(node.promises):
+            self._book.break_promise(promise)
+        for lease in (*node.leases.values(), *node.leaving.values()):
+            self._say(Evict(lease.number, node.name, "its placement group was removed"))
+            self._doomed[bundle] = None
+        if bundle not in self._doomed:
+            self._give_up(bundle)
+
+    def sweep(self) -> None:
+        """Give back the room of removed groups in which nothing runs any more."""
+        for bundle in list(self._doomed):
+            if not bundle.node.leases and not bundle.node.leaving:
+                del self._doomed[bundle]
+                self._give_up(bundle)
+
+    def _shapes(self, group: Group) -> list[Shape]:
+        return [shape for shape in self._book.shapes.values() if shape.domain is group.domain]
+
+    # -- nodes come and go
+
+    def node_added(self, host: Node) -> None:
+        """A node is there: what an earlier leader reserved on it is reserved before anything else is granted."""
+        for group in self._groups.values():
+            for bundle in group.bundles:
+                if bundle.expected != host.name:
+                    continue
+                bundle.expected = ""
+                if bundle.request.fits(host.open):
+                    self._ask(bundle, host)
+                    self._take(bundle, host)
+                    self._open(bundle)
+                else:  # it has come back smaller than it was
+                    self._lose(group, [bundle.index])
+        for group in list(self._never):
+            del self._never[group]
+            self._waiting[group] = None
+
+    def node_lost(self, name: str) -> None:
+        """A node is going: the bundles on it, and all that runs in them, are lost. It is still in the book."""
+        lost: dict[Group, list[int]] = {}
+        for group in self._groups.values():
+            for bundle in group.bundles:
+                if bundle.expected == name:
+                    bundle.expected = ""
+                elif bundle.host is None or bundle.host.name != name:
+                    continue
+                self._empty(bundle)
+                self._give_up(bundle)
+                lost.setdefault(group, []).append(bundle.index)
+        for bundle in list(self._doomed):
+            if bundle.host is not None and bundle.host.name == name:
+                self._empty(bundle)
+        self.sweep()
+        for group, indices in lost.items():
+            if group is self._gathering:
+                self._stop_gathering()
+            self._lose(group, indices)
+
+    def _lose(self, group: Group, indices: list[int]) -> None:
+        if group.told:
+            group.told = False
+            self._say(GroupRescheduling(group.id, indices))
+        self._never.pop(group, None)
+        self._waiting = {group: None, **self._waiting}  # it has waited once
+
+    def _empty(self, bundle: Bundle) -> None:
+        """The node under a bundle is gone, and with it its leases."""
+        for promise in list(bundle.node.promises):
+            self._book.break_promise(promise)
+        for lease in [*bundle.node.leases.values(), *bundle.node.leaving.values()]:
+            self._book.drop(lease)
+
+    # -- room
+
+    def place(self) -> bool:
+        """Find room for groups that wait for it; whether any was placed or began to wait for particular nodes."""
+        if not self._waiting:
+            return False
+        changed = False
+        nodes = sorted(self._nodes(), key=Node.load)
+        attainable: Room = {}
+        for group in list(self._waiting)[:TRIES]:
+            if self._place_now(group, nodes):
+                changed, attainable = True, {}
+            elif group is self._gathering:
+                if not self._may_gather():
+                    self._stop_gathering()
+            elif self._gathering is None:
+                attainable = attainable or {node: self._attainable(node) for node in nodes}
+                if self._gather(group, attainable):
+                    changed = True
+                else:
+                    self._postpone(group, nodes)
+        return changed
+
+    def _place_now(self, group: Group, nodes: list[Node]) -> bool:
+        """Place all that is missing of a group, if there is room just now."""
+        room: Room = {node: node.open for node in nodes}
+        if group is self._gathering:
+            room = {node: dict(left) for node, left in room.items()}
+            for bundle in group.missing:
+                if bundle.host in room and bundle.lease is not None:
+                    _add(room[bundle.host], bundle.request)
+        plan = self._plan(group, room)
+        if plan is None:
+            return False
+        if group is self._gathering:
+            self._stop_gathering()
+        for bundle, host in plan.items():
+            self._ask(bundle, host)
+            self._take(bundle, host)
+        self._complete(group)
+        return True
+
+    def _gather(self, group: Group, attainable: Room) -> bool:
+        """Have each missing bundle wait for room on a node where it can get it in time."""
+        plan = self._plan(group, attainable)
+        if plan is None:
+            return False
+        self._gathering = group
+        for bundle, host in plan.items():
+            self._ask(bundle, host)
+        return True
+
+    def _postpone(self, group: Group, nodes: list[Node]) -> None:
+        """Actors or other groups are in its way, so others go first; or it could not be placed in an empty cluster."""
+        del self._waiting[group]
+        never = self._plan(group, {node: node.total for node in nodes}) is None
+        (self._never if never else self._waiting)[group] = None
+
+    def _may_gather(self) -> bool:
+        """Whether the chosen nodes can still give what they have not given yet."""
+        assert self._gathering is not None
+        wanted: dict[Node, dict[str, int]] = {}
+        for bundle in self._gathering.missing:
+            if bundle.host is None or bundle.host.draining:
+                return False
+            if bundle.lease is None:
+                _add(wanted.setdefault(bundle.host, {}), bundle.request)
+        return all(Resources(sums).fits(self._attainable(host)) for host, sums in wanted.items())
+
+    def _stop_gathering(self) -> None:
+        assert self._gathering is not None
+        group, self._gathering = self._gathering, None
+        for bundle in group.missing:
+            self._give_up(bundle)
+
+    def _attainable(self, node: Node) -> dict[str, int]:
+        """What a node has besides actors and reservations: all other leases come back in time."""
+        room = dict(node.total)
+        for lease in node.leases.values():
+            if lease.claim.cls.pinned:
+                for name, units in lease.hold.items():
+                    room[name] -= units
+        return room
+
+    def _nodes(self) -> list[Node]:
+        return [node for node in self._book.nodes.by_name.values() if not node.draining]
+
+    def _plan(self, group: Group, room: Room) -> dict[Bundle, Node] | None:
+        taken: dict[Node, int] = {}
+        for bundle in group.bundles:
+            if bundle.node.placed and bundle.host is not None:
+                taken[bundle.host] = taken.get(bundle.host, 0) + 1
+            elif bundle.expected:
+                return None  # where it is shows when its node comes, or is given up
+        selectors = {bundle.index: bundle.selector for bundle in group.bundles}
+        bundles = packing.Bundles(
+            {bundle.index: bundle.request for bundle in group.missing},
+            lambda index, node: label_rules.meets(node.labels, selectors[index]),
+            taken,
+        )
+        plan = packing.plan(group.strategy, bundles, room)
+        return None if plan is None else {group.bundles[index]: node for index, node in plan.items()}
+
+    # -- reservations
+
+    def _ask(self, bundle: Bundle, host: Node) -> None:
+        """Have the bundle wait for its room on `host`."""
+        group, book = bundle.group, self._book
+        name = f"bundle {bundle.index} of placement group {group.id.hex()}"
+        constraint = Constraint(node=host.name)
+        book.add_class(bundle.key, group.job, name, bundle.request, pinned=True, constraint=constraint)
+        bundle.host = host
+        self._reservations[bundle.key] = bundle
+        bundle.claim = book.claim(book.classes[bundle.key], HOLDER)
+        book.set_demand(bundle.claim, 1)
+
+    def _take(self, bundle: Bundle, host: Node) -> None:
+        assert bundle.claim is not None
+        self._book.grant(bundle.claim, host)
+
+    def _give_up(self, bundle: Bundle) -> None:
+        """Let the bundle's room go, or the wait for it."""
+        claim, node = bundle.claim, bundle.node
+        self._reservations.pop(bundle.key, None)
+        bundle.host = bundle.claim = None
+        if node.placed:
+            node.placed = False
+            node.free = dict.fromkeys(node.total, 0)
+            node.open = dict(node.free)
+            del self._book.nodes.bundles[node]
+            self._book.ripe.pop(node, None)
+            self._book.unclaimed.pop(node, None)
+        if claim is not None:
+            self._book.void(claim)
+
+    def reserved(self, lease: Lease) -> bool:
+        """Whether a new lease is a bundle's reservation; with the last of a group's the group is placed."""
+        bundle = self._reservations.get(lease.claim.cls.key)
+        if bundle is None:
+            return False
+        if all(other.lease is not None for other in bundle.group.missing):
+            self._complete(bundle.group)
+        return True
+
+    def _complete(self, group: Group) -> None:
+        for bundle in group.missing:
+            self._open(bundle)
+        if self._gathering is group:
+            self._gathering = None
+        self._waiting.pop(group, None)
+        group.told = True
+        self._say(GroupPlaced(group.id, [bundle.node.name for bundle in group.bundles]))
+
+    def _open(self, bundle: Bundle) -> None:
+        """From now on the bundle is a node that others run on."""
+        node, host = bundle.node, bundle.host
+        assert host is not None
+        node.name, node.labels, node.host, node.placed = host.name, host.labels, host, True
+        node.free = dict(node.total)
+        node.open = dict(node.total)
+        self._book.nodes.bundles[node] = None
+        bundle.group.domain.released(node)
+
+    # -- questions
+
+    def place_of(self, shape: Shape, node: Node) -> Node | None:
+        """Where on a node leases of the shape lie: the node itself, or a bundle on it."""
+        if not shape.constraint.group:
+            return node
+        there = [at for at in self._book.nodes.hosts(shape) if at.placed and at.host is node]
+        return next((at for at in there if shape.request.fits(at.free)), there[0] if there else None)
+
+    def waits_for(self, identity: bytes) -> str:
+        """Why a group has no room, for people; "" if it has, or is not known."""
+        group = self._groups.get(identity)
+        if group is None or not group.missing:
+            return ""
+        if group is self._gathering:
+            got = sum(bundle.lease is not None for bundle in group.missing)
+            return f"{got} of {len(group.missing)} bundles have room; the others wait for what runs in their place"
+        if group not in self._never:
+            return "there is no room for all of its bundles now; other groups are served first"
+        for bundle in group.missing:
+            fitting = [n for n in self._nodes() if label_rules.meets(n.labels, bundle.selector)]
+            if not fitting:
+                wanted = " and ".join(map(label_rules.told, bundle.selector))
+                return f"no node has {wanted}" if wanted else "there is no node"
+            if not any(bundle.request.fits(node.total) for node in fitting):
+                return f"no node has {_told(bundle.request)} for bundle {bundle.index}"
+        needed = {
+            packing.STRICT_PACK: "no node has room for all of its bundles",
+            packing.STRICT_SPREAD: f"it needs {len(group.bundles)} nodes that each have room for a bundle",
+        }
+        return needed.get(
+            group.strategy, "all nodes together have no room for its bundles, even if they were empty"
+        )
+
+
+def _add(sums: dict[str, int], amounts: Mapping[str, int]) -> None:
+    for name, units in amounts.items():
+        sums[name] = sums.get(name, 0) + units
+
+
+def _told(request: Resources) -> str:
+    return ", ".join(f"{amount:g} {name}" for name, amount in visible(request).items())
