@@ -14,7 +14,7 @@ rustray.get([square.remote(i) for i in range(4)])
 import importlib
 from typing import Any
 
-from rustray import exceptions
+from rustray import exceptions, kv
 from rustray.driver.actor_class import ActorClass, method
 from rustray.driver.actor_handle import ActorHandle
 from rustray.driver.api import (
@@ -58,6 +58,7 @@ __all__ = [
     "init",
     "is_initialized",
     "kill",
+    "kv",
     "method",
     "nodes",
     "put",

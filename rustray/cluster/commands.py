@@ -250,6 +250,11 @@ def kv_get(namespace: str, key: bytes) -> Command:
     return Command("kv_get", {"namespace": namespace, "key": key})
 
 
+def kv_exists(namespace: str, key: bytes) -> Command:
+    """-> {"exists": whether there is one}. Read through the log, as `kv_get`."""
+    return Command("kv_exists", {"namespace": namespace, "key": key})
+
+
 def kv_keys(namespace: str, prefix: bytes = b"") -> Command:
     """-> {"keys": sorted list}. Read through the log, so it sees every write acknowledged before."""
     return Command("kv_keys", {"namespace": namespace, "prefix": prefix})

@@ -30,6 +30,10 @@ def _get(state: ClusterState, p: Payload) -> Result:
     return {"value": state.kv.get(p["namespace"], {}).get(p["key"])}
 
 
+def _exists(state: ClusterState, p: Payload) -> Result:
+    return {"exists": p["key"] in state.kv.get(p["namespace"], {})}
+
+
 def _keys(state: ClusterState, p: Payload) -> Result:
     return {"keys": sorted(key for key in state.kv.get(p["namespace"], {}) if key.startswith(p["prefix"]))}
 
@@ -38,5 +42,6 @@ OPERATIONS: dict[str, Operation] = {
     "kv_put": (_put, {"namespace": STR, "key": BYTES, "value": BYTES, "overwrite": BOOL}),
     "kv_delete": (_delete, {"namespace": STR, "key": BYTES}),
     "kv_get": (_get, {"namespace": STR, "key": BYTES}),
+    "kv_exists": (_exists, {"namespace": STR, "key": BYTES}),
     "kv_keys": (_keys, {"namespace": STR, "prefix": BYTES}),
 }

@@ -33,9 +33,15 @@ def active_job(state: ClusterState, number: int) -> Job:
     return job
 
 
+def own_namespace(job: int) -> str:
+    """The namespace of a job that was given none."""
+    return f"job-{job}"
+
+
 def retire(state: ClusterState, job: Job) -> None:
     """The job is over: forget what only an active one needs, and the oldest of those that are over."""
     job.place = b""
+    state.kv.pop(own_namespace(job.id), None)  # nobody else knows that name
     state.ended_jobs[job.id] = None
     for old in forget_oldest(state.ended_jobs, ENDED_JOBS_KEPT):
         del state.jobs[old]

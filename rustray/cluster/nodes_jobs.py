@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rustray.cluster import actors, groups
 from rustray.cluster.facts import ALIVE, DEAD, RESTARTING, Job, Node
-from rustray.cluster.membership import member_node, retire
+from rustray.cluster.membership import member_node, own_namespace, retire
 from rustray.cluster.operation import (
     BYTES,
     DICT,
@@ -70,7 +70,7 @@ def _remove_node(state: ClusterState, p: Payload) -> Result:
 def _start_job(state: ClusterState, p: Payload) -> Result:
     state.last_job += 1
     number = state.last_job
-    namespace = p["namespace"] or f"job-{number}"
+    namespace = p["namespace"] or own_namespace(number)
     state.jobs[number] = Job(
         number, p["client"], p["name"], namespace, dict(p["options"]), p["place"], p["time"]
     )

@@ -32,6 +32,9 @@ class KeyValue:
     def ask_kv_delete(self, answered: Answered, namespace: str, key: bytes) -> None:
         self._submit(commands.kv_delete(namespace, key), "deleted", answered)
 
+    def ask_kv_exists(self, answered: Answered, namespace: str, key: bytes) -> None:
+        self._submit(commands.kv_exists(namespace, key), "exists", answered)
+
     def ask_kv_keys(self, answered: Answered, namespace: str, prefix: bytes) -> None:
         self._submit(commands.kv_keys(namespace, prefix), "keys", answered)
 

@@ -293,10 +293,23 @@ def test_kv() -> None:
     facts.apply(*commands.kv_put("ns", b"j", b""))
     assert facts.apply(*commands.kv_keys("ns")) == {"keys": [b"j", b"k1"]}
     assert facts.apply(*commands.kv_keys("ns", b"k")) == {"keys": [b"k1"]}
+    assert facts.apply(*commands.kv_exists("ns", b"j")) == {"exists": True}
     assert facts.apply(*commands.kv_delete("ns", b"j")) == {"deleted": True}
+    assert facts.apply(*commands.kv_exists("ns", b"j")) == {"exists": False}
     assert facts.apply(*commands.kv_delete("ns", b"j")) == {"deleted": False}
     facts.apply(*commands.kv_delete("ns", b"k1"))
     assert facts.kv == {}
+
+
+def test_the_pairs_of_a_job_without_a_namespace_go_with_it() -> None:
+    facts = ClusterState()
+    for namespace in ("", "shared"):
+        job = facts.apply(*commands.start_job(1, "", namespace, b"", 1.0))
+        facts.apply(*commands.kv_put(job["namespace"], b"k", b"v"))
+    assert set(facts.kv) == {"job-1", "shared"}
+    facts.apply(*commands.end_job(1, 2.0))
+    facts.apply(*commands.end_job(2, 2.0))
+    assert set(facts.kv) == {"shared"}
 
 
 # -- commands that make no sense
