@@ -1,0 +1,143 @@
+"""How long a quick task waits while every slot runs long ones, on RustRay and on Ray, in turn, in one run.
+
+    python benchmarks/interactive.py                 5 s tasks in the background, 20 quick ones
+    python benchmarks/interactive.py --long 20 --quick-tasks 50 --only rustray
+
+For each system: two workers are kept busy by one driver with tasks that compute for `--long` seconds, and the same
+driver submits quick tasks of another function, one after another. Then, for RustRay, what this costs the batch: the
+computing that two workers get done in `--batch` seconds, alone and beside a stream of quick tasks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from systems import system
+
+HERE = Path(__file__).resolve().parent
+WORKERS = 2
+PAUSE_S = 0.2
+
+
+def compute(seconds: float) -> int:
+    """Compute for so many seconds of this process's own time; returns how many rounds were done."""
+    end = time.process_time() + seconds
+    rounds = 0
+    while time.process_time() < end:
+        for _ in range(1000):
+            rounds += 1
+    return rounds
+
+
+def quick() -> float:
+    return time.time()
+
+
+def wait_for_quick_tasks(name: str, long: float, count: int, patience: float) -> list[float]:
+    """Seconds from submission to result of each quick task."""
+    api = system(name)
+    api.start(WORKERS)
+    try:
+        api.get(api.submitter(quick)())
+        # Enough that no slot is idle before the last quick task: they run two at a time.
+        enough = int(2 * WORKERS + WORKERS * patience / long)
+        background = api.submit_many(compute, [(long,)] * enough)
+        time.sleep(min(1.0, long / 4))
+        submit = api.submitter(quick)
+        waits = []
+        over = time.perf_counter() + patience
+        for _ in range(count):
+            start = time.perf_counter()
+            if start > over:
+                break
+            api.get(submit())
+            waits.append(time.perf_counter() - start)
+            time.sleep(PAUSE_S)
+        del background
+        return waits
+    finally:
+        api.stop()
+
+
+def batch(seconds: float, quick_tasks: bool) -> float:
+    """Rounds of computing that tasks of a quarter of a second finish in so many seconds, per second of a worker."""
+    api = system("rustray")
+    api.start(WORKERS)
+    try:
+        api.get_many(api.submit_many(compute, [(0.05,)] * 2 * WORKERS))
+        submit = api.submitter(quick)
+        api.get(submit())
+        start = time.perf_counter()
+        refs = api.submit_many(compute, [(1.0,)] * int(WORKERS * seconds))
+        if quick_tasks:
+            while time.perf_counter() - start < seconds * 0.8:
+                api.get(submit())
+                time.sleep(PAUSE_S)
+        total = sum(api.get_many(refs))
+        return total / (time.perf_counter() - start)
+    finally:
+        api.stop()
+
+
+def in_own_process(*arguments: str) -> Any:
+    environment = dict(os.environ, RAY_USAGE_STATS_ENABLED="0")
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    environment["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")])
+    )
+    command = [sys.executable, __file__, "--inner", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
+    if done.returncode:
+        raise SystemExit(done.stderr[-2000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def percentile(values: list[float], share: float) -> float:
+    ranked = sorted(values)
+    return ranked[min(len(ranked) - 1, int(share * len(ranked)))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--long", type=float, default=5.0, help="seconds that a background task computes")
+    parser.add_argument("--quick-tasks", type=int, default=20, help="how many quick tasks to time")
+    parser.add_argument("--patience", type=float, default=60.0, help="seconds for the quick tasks of one system")
+    parser.add_argument("--batch", type=float, default=20.0, help="seconds of the batch that is measured")
+    parser.add_argument("--rounds", type=int, default=3, help="how often the batch is measured")
+    parser.add_argument("--only", default="rustray,ray", help="systems, separated by commas")
+    parser.add_argument("--inner", nargs="+", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.inner:
+        what, *rest = options.inner
+        if what == "batch":
+            print(json.dumps(batch(float(rest[0]), rest[1] == "True")))
+        else:
+            print(json.dumps(wait_for_quick_tasks(what, float(rest[0]), int(rest[1]), float(rest[2]))))
+        return
+    print(f"A quick task beside {options.long:g} s tasks on all of {WORKERS} slots, seconds until its result:\n")
+    print(f"{'':10}{'median':>10}{'p95':>10}{'most':>10}{'timed':>8}")
+    for name in options.only.split(","):
+        arguments = (str(options.long), str(options.quick_tasks), str(options.patience))
+        waits = in_own_process(name, *arguments)
+        row = (statistics.median(waits), percentile(waits, 0.95), max(waits))
+        print(f"{name:10}" + "".join(f"{value:10.4f}" for value in row) + f"{len(waits):8}", flush=True)
+    if "rustray" in options.only.split(",") and options.rounds:
+        alone, beside = [], []
+        for round_ in range(options.rounds):
+            for quick_tasks in (False, True) if round_ % 2 else (True, False):
+                done = in_own_process("batch", str(options.batch), str(quick_tasks))
+                (beside if quick_tasks else alone).append(done)
+        ratio = statistics.median(beside) / statistics.median(alone)
+        print(f"\nThe batch beside a quick task every {PAUSE_S} s: {ratio:.1%} of its throughput alone.")
+
+
+if __name__ == "__main__":
+    main()
