@@ -72,7 +72,7 @@ class Scheduler:
 
     def sanity_check(self) -> None:
         """Raises AssertionError if any sum or queue is wrong, or an open slot is withheld from a waiter."""
-        invariants.check(self._book)
+        invariants.check(self._book, serving=not self._recovering)
 
     # -- events
 
@@ -117,6 +117,8 @@ class Scheduler:
         claim.near = _by_bytes(event.near)
         book.set_demand(claim, max(0, event.count))
         self._tell_if_infeasible(claim)
+        if self._recovering:
+            return
         self._serve()
         if claim.need > 0:
             self._take_fair_share(cls.shape, cls.job)

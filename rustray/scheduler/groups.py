@@ -227,7 +227,7 @@ class Groups:
     # -- room
 
     def place(self) -> bool:
-        """Find room for groups that wait for it; whether any was placed or began to wait for particular nodes."""
+        """Find room for groups that wait for it; whether that changed what any node has open."""
         if not self._waiting:
             return False
         changed = False
@@ -239,6 +239,7 @@ class Groups:
             elif group is self._gathering:
                 if not self._may_gather():
                     self._stop_gathering()
+                    changed = True
             elif self._gathering is None:
                 attainable = attainable or {node: self._attainable(node) for node in nodes}
                 if self._gather(group, attainable):

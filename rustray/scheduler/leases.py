@@ -254,11 +254,10 @@ class LeaseBook:
             self.ripe[node] = None
 
     def _charge(self, job: Job, node: Node, amounts: Resources, sign: int) -> None:
-        if node.host is not None:
-            return
-        usage = job.usage
-        for name, units in amounts.items():
-            usage[name] = usage.get(name, 0) + sign * units
+        if node.host is None:
+            usage = job.usage
+            for name, units in amounts.items():
+                usage[name] = usage.get(name, 0) + sign * units
         self._rerank(job)
 
     def _rerank(self, job: Job) -> None:

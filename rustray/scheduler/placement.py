@@ -139,7 +139,7 @@ class Nodes:
         """The nodes that alone come into question, None where they are too many to be told."""
         constraint = shape.constraint
         few = constraint.group or (constraint.node and (not constraint.soft or shape.target is not None))
-        return list(self.hosts(shape)) if few else None
+        return [node for node in self.hosts(shape) if node.placed] if few else None
 
     def closest(self, shape: Shape) -> tuple[Resources, Resources, str]:
         """(missing, have, reason) of a shape that fits nowhere: of the node that lacks the fewest resources; where

@@ -28,6 +28,8 @@ class Status:
         """
         idle: dict[str, Counter[str]] = {}
         for lease in self._idle():
+            if lease.node.host is not None:
+                continue  # only what runs in the same placement group could have it
             idle.setdefault(lease.node.name, Counter()).update(lease.claim.cls.shape.request)
         return {
             node.name: {
