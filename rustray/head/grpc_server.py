@@ -1,58 +1,43 @@
-"""Serving rustray.proto: the address, the token on every call, and the end.
+"""Serving rustray.proto at a node: the service for programs in any language, and channels, at one port.
 
-Imports grpc, which takes long and starts threads: the server imports this module after it has forked its
+Imports grpc, which takes long and starts threads: a node's process imports this module after it has forked its
 zygote, and drivers and workers never do.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
-import grpc
-import grpc.aio
-
-from rustray.errors import ClusterStartError
 from rustray.head.servicer import RustRayServicer
 from rustray.wire import rustray_pb2_grpc
-from rustray.wire.channels import MAX_CALLS, MAX_MESSAGE_BYTES, Security, TokenCheck
-
-_OPTIONS = [
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    # Otherwise another process of this machine could listen at the same port and take calls with tokens.
-    ("grpc.so_reuseport", 0),
-]
+from rustray.wire.channels import Channel, ChannelServer, Security
+from rustray.wire.frames import Message
 
 
 class GrpcServer:
-    """The service on a port of the loopback interface.
+    """The services of a node.
 
     Parameters
     ----------
-    path: the node's socket. token: what callers must give.
+    path: the node's socket.
+    on_channel: see `ChannelServer`.
     """
 
-    def __init__(self, path: str, token: str) -> None:
+    def __init__(
+        self, path: str, security: Security, on_channel: Callable[[Channel, Message], None]
+    ) -> None:
         self._servicer = RustRayServicer(path)
-        self._server = grpc.aio.server(
-            interceptors=[TokenCheck(Security(token))], options=_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS
-        )
-        rustray_pb2_grpc.add_RustRayServicer_to_server(self._servicer, self._server)
+        self._channels = ChannelServer(security, on_channel)
+        rustray_pb2_grpc.add_RustRayServicer_to_server(self._servicer, self._channels.server)
 
-    async def start(self, port: int) -> str:
-        """Serve; the address, "127.0.0.1:port". `port` 0: any free one. ClusterStartError."""
-        try:
-            bound = self._server.add_insecure_port(f"127.0.0.1:{port}")
-        except RuntimeError as error:
-            raise ClusterStartError(
-                f"The gRPC service cannot listen at 127.0.0.1:{port}: {error}. Another program may have the port: "
-                "choose another, or 0 for any free one."
-            ) from error
-        await self._server.start()
+    async def start(self, host: str, port: int) -> str:
+        """Serve; the address, "host:port". `port` 0: any free one. ClusterStartError."""
+        address = await self._channels.start(host, port)
         self._servicer.start()
-        return f"127.0.0.1:{bound}"
+        return address
 
     async def stop(self) -> None:
-        """Refuse new calls, cancel those that run, and close all sessions."""
-        await self._server.stop(None)
+        """Refuse new calls, end all channels and calls, and close all sessions."""
+        await self._channels.stop()
         await asyncio.wait_for(self._servicer.stop(), 5.0)

@@ -60,6 +60,8 @@ class HeadFolder:
         journal = self.journal
         heads = sorted([address, *others])
         known = journal.remembered("heads")
+        if len(heads) == 1 and known is not None and len(known) == 1:
+            known = None  # a head without others may move
         if known is not None and (known != heads or journal.remembered("address") != address):
             raise ClusterStateError(
                 f"{self.path} is the folder of {journal.remembered('address')} of the heads {', '.join(known)}, and "

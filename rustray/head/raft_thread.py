@@ -1,8 +1,7 @@
 """The thread that turns PySyncObj's wheel: the raft of one head.
 
-This file and raft_transport.py are the only ones that import pysyncobj. Of PySyncObj we use what makes it raft:
-elections, replication, commitment. Its queue, callbacks, pickled methods, forks, files and sockets
-are not used: its traps are in them.
+Of PySyncObj we use what makes it raft: elections, replication, commitment. Its queue, callbacks, pickled methods,
+forks, files and sockets are not used: its traps are in them.
 
 Rule 1. What is committed is handed over in order, with all else that the other side has to know in between.
 Rule 2. A turn adds the commands that have come, sends them once to each head, and makes them durable here while
@@ -20,10 +19,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from pysyncobj import SyncObj, SyncObjConf
-
 from rustray.head.journal import JournalFull
 from rustray.head.raft_folder import HeadFolder
+from rustray.head.raft_library import SyncObj, SyncObjConf
 from rustray.head.raft_membership import Membership
 from rustray.head.raft_snapshot import Snapshot, Snapshots
 from rustray.head.raft_socket import READ

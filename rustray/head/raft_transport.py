@@ -1,7 +1,6 @@
 """How raft's messages travel between heads, and which of them PySyncObj gets to see.
 
-This file and raft.py are the only ones that import pysyncobj. The transport takes the place of PySyncObj's
-own, which unpickles what a stranger sends. What it adds to moving messages:
+The transport takes the place of PySyncObj's own, which unpickles what a stranger sends. What it adds to moving messages:
 
 - peers prove the token first, and frames are sealed (`raft_link`);
 - a head that lost its disk takes part only when that is safe (`raft_membership`);
@@ -19,11 +18,9 @@ import socket
 from collections.abc import Iterable
 from typing import Any
 
-from pysyncobj.node import TCPNode
-from pysyncobj.transport import Transport
-
 from rustray.errors import ClusterStartError
 from rustray.head.journal import Journal
+from rustray.head.raft_library import TCPNode, Transport
 from rustray.head.raft_link import SecureLink
 from rustray.head.raft_membership import HelloRefused, Membership
 from rustray.head.raft_rules import acknowledge, believe_append, believe_snapshot, counts

@@ -1,0 +1,394 @@
+"""Heads as real processes, the network between them, and the history of what they acknowledged."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+
+from tests.raft_head import FAST, receive, send
+from tests.support import ROOT, eventually
+
+TOKEN = "a token for tests only"
+RETRIED = ("not_leader", "unknown_outcome", "busy")
+
+
+class Gone(Exception):
+    """The head's process ended before it answered."""
+
+
+class Head:
+    """One head's process; restart it by making another one of the same settings."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.settings = settings
+        self.address: str = settings["address"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.raft_head", json.dumps(settings)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            cwd=ROOT,
+        )
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self._in, self._out = self.process.stdin.fileno(), self.process.stdout.fileno()
+        self._numbers = itertools.count()
+        self._changed = threading.Condition()
+        self._sending = threading.Lock()
+        self._results: dict[int, dict[str, Any]] = {}
+        self._heard: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+        self.leads = False
+        self.gone = False
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        while (message := receive(self._out)) is not None:
+            kind, *fields = message
+            with self._changed:
+                if kind == "result":
+                    self._results[fields[0]] = fields[1]
+                elif kind in ("leader", "follower"):
+                    self.leads = kind == "leader"
+                self._heard[kind].append(tuple(fields))
+                self._changed.notify_all()
+        with self._changed:
+            self.gone, self.leads = True, False
+            self._changed.notify_all()
+
+    def tell(self, *message: Any) -> None:
+        try:
+            with self._sending:
+                send(self._in, message)
+        except OSError:
+            raise Gone(self.address) from None
+
+    def wait(self, kind: str, timeout: float = 15.0, count: int = 1) -> tuple[Any, ...]:
+        """The fields of the `count`-th message of that kind."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._heard[kind]) >= count or self.gone, timeout)
+            if len(self._heard[kind]) < count:
+                heard = {name: messages[-1] for name, messages in self._heard.items() if messages}
+                raise Gone(f"{self.address}: no {kind!r} from it; the last it said: {heard}")
+            return self._heard[kind][count - 1]
+
+    def ask(self, question: str, answer: str, *fields: Any, timeout: float = 15.0) -> tuple[Any, ...]:
+        seen = len(self._heard[answer])
+        self.tell(question, *fields)
+        return self.wait(answer, timeout, seen + 1)
+
+    def status(self) -> dict[str, Any]:
+        return self.ask("status", "status")[0]
+
+    def begin(self, op: str, payload: dict[str, Any]) -> int:
+        number = next(self._numbers)
+        self.tell("submit", number, op, payload)
+        return number
+
+    def end(self, number: int, timeout: float = 15.0) -> dict[str, Any]:
+        with self._changed:
+            self._changed.wait_for(lambda: number in self._results or self.gone, timeout)
+            if number not in self._results:
+                raise Gone(self.address)
+            return self._results.pop(number)
+
+    def submit(self, op: str, payload: dict[str, Any], timeout: float = 15.0) -> dict[str, Any]:
+        return self.end(self.begin(op, payload), timeout)
+
+    def pause(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.join()
+
+    def stop(self) -> None:
+        """End it in order."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.join()
+
+    def join(self, timeout: float = 15.0) -> int:
+        code = self.process.wait(timeout)
+        self._reader.join()
+        assert self.process.stdin is not None and self.process.stdout is not None
+        with contextlib.suppress(OSError):  # what was not flushed has no reader
+            self.process.stdin.close()
+        self.process.stdout.close()
+        return code
+
+
+class Acknowledged(NamedTuple):
+    item: str
+    position: int
+    begun: float
+    ended: float
+
+
+class Network:
+    """Carries each head's connections, and holds them back where a link is cut: nothing is lost, only late."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._listeners: dict[socket.socket, tuple[str, int]] = {}  # whose, and its own port
+        self._pairs: list[tuple[socket.socket, socket.socket, frozenset[str]]] = []
+        self._waiting: list[tuple[socket.socket, str, int]] = []
+        self._cut: set[frozenset[str]] = set()
+        self._pids: dict[str, int] = {}
+        self._ending = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def listen(self) -> tuple[str, str]:
+        """The address of a head, and where it has to bind."""
+        own = socket.create_server(("127.0.0.1", 0))
+        port = own.getsockname()[1]
+        own.close()
+        listener = socket.create_server(("127.0.0.1", 0))
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        self._listeners[listener] = address, port
+        self._selector.register(listener, selectors.EVENT_READ, self._accept)
+        return address, f"127.0.0.1:{port}"
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def runs(self, head: Head) -> None:
+        self._pids[head.address] = head.process.pid
+
+    def cut(self, one: str, others: list[str]) -> None:
+        self._cut |= {frozenset((one, other)) for other in others}
+
+    def heal(self) -> None:
+        self._cut = set()
+
+    def close(self) -> None:
+        self._ending = True
+        self._thread.join()
+        for key in list(self._selector.get_map().values()):
+            key.fileobj.close()  # type: ignore[union-attr]
+        self._selector.close()
+
+    def _run(self) -> None:
+        while not self._ending:
+            for key, _mask in self._selector.select(0.02):
+                key.data(key.fileobj)
+
+    def _accept(self, listener: socket.socket) -> None:
+        came, (_host, port) = listener.accept()
+        address, own_port = self._listeners[listener]
+        link = frozenset((address, self._dialer(port)))
+        try:
+            onward = socket.create_connection(("127.0.0.1", own_port), timeout=1)
+        except OSError:
+            came.close()
+            return
+        for source, target in ((came, onward), (onward, came)):
+            source.setblocking(True)
+            self._selector.register(
+                source, selectors.EVENT_READ, lambda ready, to=target, link=link: self._carry(ready, to, link)
+            )
+
+    def _dialer(self, port: int) -> str:
+        for address, pid in list(self._pids.items()):
+            with contextlib.suppress(psutil.Error):
+                if any(c.laddr and c.laddr.port == port for c in psutil.Process(pid).net_connections("tcp4")):
+                    return address
+        return "?"
+
+    def _carry(self, source: socket.socket, target: socket.socket, link: frozenset[str]) -> None:
+        if link in self._cut:
+            time.sleep(0.001)  # the selector tells again and again
+            return
+        try:
+            data = source.recv(1 << 16)
+            if data:
+                target.sendall(data)
+        except OSError:
+            data = b""
+        if not data:
+            for end in (source, target):
+                with contextlib.suppress(KeyError, ValueError):
+                    self._selector.unregister(end)
+                end.close()
+
+
+class Cluster:
+    """Heads that know each other. Use as a context manager: whatever happens, no process is left."""
+
+    def __init__(self, folder: Path, count: int = 3, network: Network | None = None, **settings: Any) -> None:
+        self.network = network
+        if network is not None:
+            places = [network.listen() for _ in range(count)]
+        else:
+            places = [(address, address) for address in free_addresses(count)]
+        addresses = [address for address, _bind in places]
+        self.settings: dict[str, dict[str, Any]] = {
+            address: {
+                "address": address,
+                "others": [other for other in addresses if other != address],
+                "bind": bind,
+                "folder": str(folder / address.replace(":", "-")),
+                "password": TOKEN,
+                "state": "Tape",
+                **({"timing": FAST} if count > 1 else {}),
+                **settings,
+            }
+            for address, bind in places
+        }
+        self.heads: dict[str, Head] = {}
+        self.history: list[Acknowledged] = []
+        self._names = itertools.count()
+
+    def __enter__(self) -> Cluster:
+        if self.network is not None:
+            self.network.start()
+        for address in self.settings:
+            self.start(address, wait=False)
+        for head in self.heads.values():
+            head.wait("started")
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for head in self.heads.values():
+            if head.process.poll() is None:
+                head.process.kill()
+            head.join()
+        if self.network is not None:
+            self.network.close()
+
+    def start(self, address: str, wait: bool = True, **changed: Any) -> Head:
+        if address in self.heads:
+            self.heads[address].join()
+        head = self.heads[address] = Head({**self.settings[address], **changed})
+        if self.network is not None:
+            self.network.runs(head)
+        if wait:
+            head.wait("started")
+        return head
+
+    def leader(self, among: list[str] | None = None, timeout: float = 15.0) -> Head:
+        """Who leads; of those in `among` only, if it is given."""
+
+        def look() -> Head | None:
+            return next((h for a, h in self.heads.items() if h.leads and (among is None or a in among)), None)
+
+        found = eventually(look, timeout, 0.002)
+        assert found is not None
+        return found
+
+    def others(self, head: Head) -> list[str]:
+        return [address for address in self.heads if address != head.address]
+
+    def append(
+        self,
+        item: str = "",
+        among: list[str] | None = None,
+        timeout: float = 20.0,
+        size: int = 0,
+        patience: float = 1.0,
+    ) -> Acknowledged:
+        """Append an item, again and again under the same operation, until it is acknowledged."""
+        name = item or f"item {next(self._names)}"
+        payload = {"item": name + "." * size, "operation": f"operation of {name}"}
+        begun = time.monotonic()
+        while True:
+            left = begun + timeout - time.monotonic()
+            assert left > 0, f"{name} was not acknowledged within {timeout} s"
+            head = self.leader(among, left)
+            try:
+                result = head.submit("append", payload, min(left, patience))
+            except Gone:
+                continue
+            if result.get("error") in RETRIED:
+                time.sleep(0.002)
+                continue
+            assert "position" in result, result
+            acknowledged = Acknowledged(payload["item"], result["position"], begun, time.monotonic())
+            self.history.append(acknowledged)
+            return acknowledged
+
+    def append_once(self, head: Head, item: str) -> None:
+        """Append an item at a head, which may fail."""
+        begun = time.monotonic()
+        result = head.submit("append", {"item": item, "operation": item})
+        self.history.append(Acknowledged(item, result["position"], begun, time.monotonic()))
+
+    @contextlib.contextmanager
+    def load(self, writers: int = 4) -> Iterator[Callable[[], int]]:
+        """Append without pause meanwhile; what is given counts the acknowledged. An error of a writer is raised at
+        the end."""
+        ending = threading.Event()
+        errors: list[BaseException] = []
+
+        def write() -> None:
+            try:
+                while not ending.is_set():
+                    self.append()
+            except BaseException as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=write, daemon=True) for _ in range(writers)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield lambda: len(self.history)
+        finally:
+            ending.set()
+            for thread in threads:
+                thread.join()
+        if errors:
+            raise errors[0]
+
+    def check(self) -> list[str]:
+        """Nothing acknowledged is lost, twice, or out of order, and all heads have the same tape. Returns it."""
+        last = self.append()
+        tapes: dict[str, list[str]] = {}
+        for address, head in self.heads.items():
+
+            def caught_up(head: Head = head) -> list[str] | None:
+                items: list[str] = head.status()["state"]["items"]
+                return items if len(items) > last.position else None
+
+            tapes[address] = eventually(caught_up) or []
+        tape = next(iter(tapes.values()))
+        for address, other in tapes.items():
+            assert other == tape, f"{address} has another tape"
+        assert len(set(tape)) == len(tape), "something is there twice"
+        for item, position, _begun, _ended in self.history:
+            assert tape[position] == item, (
+                f"{item!r} was acknowledged at {position}, where {tape[position]!r} is"
+            )
+        by_end = sorted(self.history, key=lambda a: a.ended)
+        highest, ended = -1, iter(by_end)
+        ahead = next(ended)
+        for begun in sorted(self.history, key=lambda a: a.begun):
+            while ahead.ended < begun.begun:
+                highest, ahead = max(highest, ahead.position), next(ended)
+            assert begun.position > highest, f"{begun.item!r} was begun after what stands behind it was done"
+        return tape
+
+
+def free_addresses(count: int) -> list[str]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
+    for s in sockets:
+        s.close()
+    return addresses
