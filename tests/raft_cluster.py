@@ -332,7 +332,7 @@ class Cluster:
         self.history.append(Acknowledged(item, result["position"], begun, time.monotonic()))
 
     @contextlib.contextmanager
-    def load(self, writers: int = 4) -> Iterator[Callable[[], int]]:
+    def load(self, writers: int = 4, among: list[str] | None = None) -> Iterator[Callable[[], int]]:
         """Append without pause meanwhile; what is given counts the acknowledged. An error of a writer is raised at
         the end."""
         ending = threading.Event()
@@ -341,7 +341,7 @@ class Cluster:
         def write() -> None:
             try:
                 while not ending.is_set():
-                    self.append()
+                    self.append(among=among)
             except BaseException as error:
                 errors.append(error)
 

@@ -11,7 +11,7 @@ import socket
 from typing import Any
 
 _inet_pton, _inet_ntop = socket.inet_pton, socket.inet_ntop
-_unpickler: Any = pickle._Unpickler  # type: ignore[attr-defined]
+_unpickler: Any = pickle._Unpickler
 _dispatch = dict(_unpickler.dispatch)
 
 from pysyncobj import SyncObj, SyncObjConf  # noqa: E402

@@ -1,6 +1,6 @@
 """How raft's messages travel between heads, and which of them PySyncObj gets to see.
 
-The transport takes the place of PySyncObj's own, which unpickles what a stranger sends. What it adds to moving messages:
+The transport takes the place of PySyncObj's own, which unpickles what a stranger sends. What it adds:
 
 - peers prove the token first, and frames are sealed (`raft_link`);
 - a head that lost its disk takes part only when that is safe (`raft_membership`);
