@@ -154,7 +154,7 @@ class Groups:
         node.draining = True
         for promise in list(node.promises):
             self._book.break_promise(promise)
-        for lease in (*node.leases.values(), *node.leaving.values()):
+        for lease in (*node.leases.values(), *node.leaving.values(), *node.parked.values()):
             self._say(Evict(lease.number, node.name, "its placement group was removed"))
             self._doomed[bundle] = None
         if bundle not in self._doomed:
@@ -163,7 +163,7 @@ class Groups:
     def sweep(self) -> None:
         """Give back the room of removed groups in which nothing runs any more."""
         for bundle in list(self._doomed):
-            if not bundle.node.leases and not bundle.node.leaving:
+            if not bundle.node.leases and not bundle.node.leaving and not bundle.node.parked:
                 del self._doomed[bundle]
                 self._give_up(bundle)
 
@@ -219,9 +219,10 @@ class Groups:
 
     def _empty(self, bundle: Bundle) -> None:
         """The node under a bundle is gone, and with it its leases."""
-        for promise in list(bundle.node.promises):
+        at = bundle.node
+        for promise in list(at.promises):
             self._book.break_promise(promise)
-        for lease in [*bundle.node.leases.values(), *bundle.node.leaving.values()]:
+        for lease in [*at.leases.values(), *at.leaving.values(), *at.parked.values()]:
             self._book.drop(lease)
 
     # -- room
@@ -355,8 +356,7 @@ class Groups:
             node.free = dict.fromkeys(node.total, 0)
             node.open = dict(node.free)
             del self._book.nodes.bundles[node]
-            self._book.ripe.pop(node, None)
-            self._book.unclaimed.pop(node, None)
+            self._book.unlist_node(node)
         if claim is not None:
             self._book.void(claim)
 
@@ -386,7 +386,7 @@ class Groups:
         node.free = dict(node.total)
         node.open = dict(node.total)
         self._book.nodes.bundles[node] = None
-        bundle.group.domain.released(node)
+        self._book.freed[node] = None
 
     # -- questions
 

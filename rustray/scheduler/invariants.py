@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from rustray.scheduler.leases import LeaseBook
 from rustray.scheduler.placement import fits_now
-from rustray.scheduler.records import LENT, Claim, Job, Node
+from rustray.scheduler.records import LENT, OWED, Claim, Job, Node
+from rustray.scheduler.serving import held_back, may_resume
 
 
 def check(book: LeaseBook, serving: bool = True) -> None:
@@ -23,6 +24,7 @@ def check(book: LeaseBook, serving: bool = True) -> None:
         _check_claim(book, claim)
     _check_leases(book, claims)
     _check_queues(book)
+    _check_parked(book)
     if serving:
         _check_nothing_withheld(book)
 
@@ -38,13 +40,20 @@ def _same(a: Mapping[str, int], b: Mapping[str, int]) -> bool:
 
 def _check_node(node: Node) -> None:
     used: dict[str, int] = {}
-    for lease in [*node.leases.values(), *node.leaving.values()]:
+    fixed: dict[str, int] = {}
+    for lease in [*node.leases.values(), *node.leaving.values(), *node.parked.values()]:
+        shape = lease.claim.cls.shape
         assert lease.node is node
         _add(used, lease.hold)
+        _add(fixed, shape.lent if shape.stays else {})
     assert _same(node.total - used, node.free), f"{node.name}: leases and free do not add up to its total"
     promised: dict[str, int] = {}
     for promise in node.promises:
-        _add(promised, promise.claim.cls.shape.request)
+        shape = promise.claim.cls.shape
+        assert promise.node is node
+        _add(promised, promise.takes)
+        _add(fixed, shape.lent if shape.stays and promise.lease is None else {})
+    assert _same(fixed, node.fixed), f"{node.name}: what stays for good does not add up"
     assert _same(node.total - used - promised, node.open), f"{node.name}: promises and open do not add up"
     for name, units in node.free.items():
         assert units >= 0 or name in LENT, f"{node.name}: {name} given out twice"
@@ -55,13 +64,19 @@ def _check_node(node: Node) -> None:
 
 def _check_job(book: LeaseBook, job: Job, claims: list[Claim]) -> None:
     usage: dict[str, int] = {}
+    cpus = 0
     for claim in claims:
         for lease in claim.leases.values():
             if lease.node.host is None:
                 _add(usage, lease.hold)
-        for promise in claim.promises:
-            if promise.node.host is None:
-                _add(usage, claim.cls.shape.request)
+        for lease in [*claim.leases.values(), *claim.leaving.values()]:
+            cpus += 0 if lease.blocked else lease.claim.cls.shape.cpus
+    pledged = 0
+    for promise in job.promises:
+        if promise.node.host is None:
+            _add(usage, promise.takes)
+        pledged += promise.cpus
+    assert (cpus, pledged) == (job.cpus, job.pledged), f"job {job.number}: its CPUs do not add up"
     assert _same(usage, job.usage), f"job {job.number}: usage does not add up"
     assert set(job.holders) == {claim for claim in claims if claim.leases}
     in_line = {claim for line in job.lines.values() for claim in line}
@@ -71,7 +86,12 @@ def _check_job(book: LeaseBook, job: Job, claims: list[Claim]) -> None:
 def _check_claim(book: LeaseBook, claim: Claim) -> None:
     cls = claim.cls
     assert cls.claims.get(claim.client) is claim and claim in book.claims_of[claim.client]
-    assert claim.wanted or claim.leases or claim.leaving, "an empty claim is kept"
+    assert claim.wanted or claim.held, "an empty claim is kept"
+    awake = [x for x in [*claim.leases.values(), *claim.leaving.values()] if not x.blocked]
+    assert len(awake) == claim.awake
+    assert cls.pinned or claim.in_use == max(0, claim.awake - max(0, claim.surplus)), "wrong count of use"
+    hungry = claim.need > 0 and not claim.standing
+    assert (claim in book.hungry) == hungry, "not asking for its turn"
     assert (claim in book.surplus) == (claim.surplus > 0)
     assert not (cls.pinned and claim.leaving), "an actor's lease was revoked"
     if claim.need > 0:
@@ -79,26 +99,50 @@ def _check_claim(book: LeaseBook, claim: Claim) -> None:
 
 
 def _check_leases(book: LeaseBook, claims: list[Claim]) -> None:
-    by_claim = [n for claim in claims for n in [*claim.leases, *claim.leaving]]
-    nodes = book.nodes.everyone()
-    by_node = [n for node in nodes for n in [*node.leases, *node.leaving]]
+    by_claim = [n for claim in claims for n in [*claim.leases, *claim.leaving, *claim.parked]]
+    nodes = list(book.nodes.everyone())
+    by_node = [n for node in nodes for n in [*node.leases, *node.leaving, *node.parked]]
     assert sorted(by_claim) == sorted(by_node) == sorted(book.leases), "a lease is lost or held twice"
     for lease in book.leases.values():
         assert (lease.number in lease.claim.leaving) == (lease.number in lease.node.leaving) == lease.revoked
+        assert (lease.number in lease.claim.parked) == (lease.number in lease.node.parked) == lease.parked
+        assert (lease in book.parked) == lease.parked and not (lease.parked and lease.revoked)
+        assert (lease in book.hungry) == (lease.parked and lease.promise is None)
+        listed = lease in lease.claim.cls.job.tiers.get(lease.claim.cls.tier, ())
+        assert listed == lease.revocable, "not among those that may be revoked"
+    for tier, jobs in book.tiers.items():
+        assert set(jobs) == {job for job in book.jobs.values() if tier in job.tiers}
 
 
 def _check_queues(book: LeaseBook) -> None:
     jobs = book.jobs.values()
-    assert set(book.waiting) == {shape for job in jobs for shape in job.lines}
+    to_serve = {(shape, job) for job in jobs for shape in job.lines if not job.capped(shape.cpus)}
+    assert {(shape, job) for shape in book.waiting for job in shape.jobs} == to_serve
     assert set(book.waiting) <= set(book.shapes.values())
-    for shape in book.waiting:
-        assert set(shape.jobs) == {job for job in jobs if shape in job.lines}
-        for job in shape.jobs:
-            assert len(job.lines[shape]) and shape.jobs.rank(job) == job.rank
+    for shape, job in to_serve:
+        first = job.lines[shape].first()
+        assert first is not None, "an empty line is kept"
+        tier = OWED if job.owed else first.cls.tier
+        assert shape.jobs.rank(job) == (tier, job.share, job.turn), "a job is queued at an old rank"
     by_node = _promises(node.promises for node in book.nodes.everyone())
+    assert by_node == _promises(job.promises for job in jobs), "a promise is lost"
+    of_claims = {id(p) for node in book.nodes.everyone() for p in node.promises if p.lease is None}
     by_shape = _promises(shape.promises for shape in book.promised)
     by_claim = _promises(c.promises for cls in book.classes.values() for c in cls.claims.values())
-    assert by_node == by_shape == by_claim, "a promise is lost"
+    assert of_claims == by_shape == by_claim, "a promise is lost"
+
+
+def _check_parked(book: LeaseBook) -> None:
+    for node in book.nodes.everyone():
+        assert set(node.parked) <= set(node.resting)
+        resting = list(node.resting.values())
+        assert all(lease.parked or lease.stopping for lease in resting), f"{node.name}: nobody rests there"
+    for node in book.nodes.by_name.values():
+        weights = [lease.weighs for lease in book.leases.values() if book.machine(lease.node) is node]
+        assert sum(weights) == node.parked_bytes, f"{node.name}: wrong memory"
+    for lease in book.parked:
+        promise = lease.promise
+        assert promise is None or (promise.lease is lease and promise in lease.node.promises)
 
 
 def _promises(groups: Iterable[Iterable[object]]) -> set[int]:
@@ -106,6 +150,14 @@ def _promises(groups: Iterable[Iterable[object]]) -> set[int]:
 
 
 def _check_nothing_withheld(book: LeaseBook) -> None:
-    for shape in [*book.waiting, *book.promised]:
+    assert not (book.freed or book.called or book.ripe or book.pressed), "something was left to be looked at"
+    for shape in book.waiting:
         for node in shape.domain.nodes:
             assert not fits_now(shape, node), f"{node.name} is open to {shape.request}, yet it waits"
+    for shape in book.promised:
+        if all(held_back(promise) for promise in shape.promises):
+            continue
+        for node in shape.domain.nodes:
+            assert not fits_now(shape, node), f"{node.name} is open to {shape.request}, yet it waits"
+    for lease in book.parked:
+        assert not may_resume(lease), f"lease {lease.number} is suspended for nothing"

@@ -2,14 +2,13 @@
 
 Each operation leaves all sums and queues right (`invariants.check` proves it); none of them decides.
 
-Rule 1. What a lease takes of its node is given back by `drop`, and by nothing else; while its worker waits
-        it is the smaller amount `Lease.hold`.
-Rule 2. A job is charged for leases that it keeps and for promises; a revoked lease is charged to nobody, and one in
-        a bundle neither: the bundle itself is charged.
+Rule 1. What a lease takes of its node is given back by `drop`, and by nothing else; while its worker waits or
+        is parked it is the smaller amount `Lease.hold`.
+Rule 2. A job is charged for leases that it keeps and for promises; a lease that is leaving or parked is charged
+        to nobody, and one in a bundle neither: the bundle itself is charged.
 Rule 3. A promise takes of `open`, not of `free`, and is covered: what is open and what is to come from
         revoked leases are together not below zero. One that a waking worker uncovers is broken at once.
-Rule 4. A claim stands in its job's line of its shape exactly while `need` > 0; a job in the shape's queue
-        exactly while that line is not empty.
+Rule 4. On a node with parked leases, what stays for good leaves room for each of them to run one day.
 """
 
 from __future__ import annotations
@@ -17,118 +16,63 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rustray.model.resources import Resources
-from rustray.scheduler.constraints import ANYWHERE, Constraint
-from rustray.scheduler.placement import Nodes, dominant_share
 from rustray.scheduler.queues import RankedQueue
-from rustray.scheduler.records import (
-    LENT,
-    SPARE_REQUEST,
-    Claim,
-    Job,
-    Lease,
-    Node,
-    Promise,
-    SchedulingClass,
-    Shape,
-)
+from rustray.scheduler.records import Claim, Job, Lease, Node, Promise, SchedulingClass, Shape
+from rustray.scheduler.roster import PATIENCE, Roster
 
 
-class LeaseBook:
-    """Jobs, classes, claims, leases and promises. `now` is the time of the current step, in seconds."""
+class LeaseBook(Roster):
+    """Leases and promises, and the nodes that they are on."""
 
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.nodes = Nodes()
-        self.jobs: dict[int, Job] = {}
-        self.classes: dict[bytes, SchedulingClass] = {}
-        self.shapes: dict[tuple[Resources, Constraint], Shape] = {}
-        self.leases: dict[int, Lease] = {}
-        self.claims_of: dict[int, dict[Claim, None]] = {}  # by client
-        self.waiting: dict[Shape, None] = {}  # shapes with a claim in line
+    def __init__(self, first_lease: int = 1) -> None:
+        super().__init__()
         self.promised: dict[Shape, None] = {}  # shapes with promises
-        self.surplus: dict[Claim, None] = {}  # claims that keep leases without use
         self.ripe: dict[Node, None] = {}  # nodes with promises that may have become true
         self.unclaimed: dict[Node, None] = {}  # nodes with slots to come that may be nobody's
-        self._turn = 0
-        self._leases_made = 0
+        self.pressed: dict[Node, None] = {}  # nodes whose promises may want a lease suspended
+        self.watched: RankedQueue[Node] = RankedQueue()  # by when one of their leases may be suspended
+        self._next_lease = first_lease
 
-    # -- nodes and classes
+    # -- nodes
 
-    def add_node(self, name: str, total: Resources, labels: Mapping[str, str]) -> None:
+    def add_node(self, name: str, total: Resources, labels: Mapping[str, str]) -> Node:
         node = self.nodes.add(name, total, labels)
+        self._count_hosts(node, 1)
+        self._cluster_changed()
+        self.freed[node] = None
+        return node
+
+    def drain_node(self, node: Node) -> None:
+        for promise in list(node.promises):
+            self.break_promise(promise)
+        self._count_hosts(node, -1)
+        self.nodes.drain(node)
         for shape in self.shapes.values():
-            self.nodes.count_host(shape, node, 1)
+            if shape.constraint.soft:
+                self.nodes.count_hosts(shape)
         self._cluster_changed()
 
     def remove_node(self, node: Node) -> None:
         for promise in list(node.promises):
             self.break_promise(promise)
-        for lease in [*node.leases.values(), *node.leaving.values()]:
+        for lease in [*node.leases.values(), *node.leaving.values(), *node.parked.values()]:
             self.drop(lease)
         self.nodes.remove(node)
-        self.ripe.pop(node, None)
-        self.unclaimed.pop(node, None)
-        for shape in self.shapes.values():
-            self.nodes.count_host(shape, node, -1)
+        if not node.draining:
+            self._count_hosts(node, -1)
+        self.unlist_node(node)
         self._cluster_changed()
 
-    def _cluster_changed(self) -> None:
-        for shape in self.shapes.values():
-            shape.cost = dominant_share(shape.request, self.nodes.total)
-        for job in self.jobs.values():
-            self._rerank(job)
-            for claim in list(job.holders):
-                self._rank_holder(claim)
-
-    def add_class(
-        self,
-        key: bytes,
-        number: int,
-        name: str,
-        request: Resources,
-        pinned: bool,
-        constraint: Constraint = ANYWHERE,
-    ) -> None:
-        job = self.jobs.get(number)
-        if job is None:
-            job = self.jobs[number] = Job(number, self._next_turn())
-        asked = request if request or pinned else SPARE_REQUEST
-        shape = self.shapes.get((asked, constraint))
-        if shape is None:
-            lent = Resources({name: units for name, units in asked.items() if name in LENT})
-            shape = Shape(asked, lent, asked - lent, constraint, self.nodes.domain(constraint))
-            self.shapes[asked, constraint] = shape
-            shape.cost = dominant_share(asked, self.nodes.total)
-            self.nodes.count_hosts(shape)
-        shape.classes += 1
-        self.classes[key] = job.classes[key] = SchedulingClass(key, job, name, pinned, shape)
-
-    def remove_job(self, job: Job) -> None:
-        for cls in list(job.classes.values()):
-            for claim in list(cls.claims.values()):
-                self.void(claim)
-            self._end_class(cls)
-        del self.jobs[job.number]
-
-    def _end_class(self, cls: SchedulingClass) -> None:
-        if self.classes.pop(cls.key, None) is None:
-            return  # it was pinned, and ended with its last claim
-        del cls.job.classes[cls.key]
-        cls.shape.classes -= 1
-        if not cls.shape.classes:
-            del self.shapes[cls.shape.request, cls.shape.constraint]
+    def unlist_node(self, node: Node) -> None:
+        """Nothing is to be done on a node, or a bundle, that is no more."""
+        for nodes in (self.ripe, self.unclaimed, self.pressed, self.freed):
+            nodes.pop(node, None)
+        self.watched.discard(node)
 
     # -- claims
 
-    def claim(self, cls: SchedulingClass, client: int) -> Claim:
-        claim = cls.claims.get(client)
-        if claim is None:
-            claim = cls.claims[client] = Claim(cls, client, self._next_turn())
-            self.claims_of.setdefault(client, {})[claim] = None
-        return claim
-
     def set_demand(self, claim: Claim, wanted: int) -> None:
-        claim.wanted = wanted
+        self._want(claim, wanted)
         while claim.promises and claim.need < 0:
             self.break_promise(next(reversed(claim.promises)))
         self._refresh(claim)
@@ -136,39 +80,82 @@ class LeaseBook:
     def void(self, claim: Claim) -> None:
         """Drop all of a claim: its demand, its promises, its leases."""
         self.set_demand(claim, 0)
-        for lease in [*claim.leases.values(), *claim.leaving.values()]:
+        for lease in [*claim.leases.values(), *claim.leaving.values(), *claim.parked.values()]:
             self.drop(lease)
+
+    def remove_job(self, job: Job) -> None:
+        for cls in list(job.classes.values()):
+            for claim in list(cls.claims.values()):
+                self.void(claim)
+            self._end_class(cls)
+        del self.jobs[job.number]
+        self._set_floors()
 
     # -- leases
 
     def grant(self, claim: Claim, node: Node) -> Lease:
-        self._leases_made += 1
-        lease = Lease(self._leases_made, claim, node, self.now)
-        self.leases[lease.number] = claim.leases[lease.number] = node.leases[lease.number] = lease
-        self._take(node, lease.hold)
-        job = claim.cls.job
-        job.turn = claim.turn = self._next_turn()
-        self._charge(job, node, lease.hold, 1)
-        self._refresh(claim)
+        number = self._next_lease
+        self._next_lease += 1
+        lease = Lease(number, claim, node, self.now, self.now)
+        cls = claim.cls
+        cls.job.turn = claim.turn = self._next_turn()
+        self._add(lease, cls.shape.request)
         return lease
+
+    def adopt(self, number: int, cls: SchedulingClass, client: int, node: Node, blocked: bool) -> Lease:
+        """A lease that an earlier leader granted; what it takes it has already, whether that is free or not."""
+        lease = Lease(number, self.claim(cls, client), node, self.now, self.now, blocked)
+        self._add(lease, lease.hold)
+        self._break_uncovered(node)
+        return lease
+
+    def _add(self, lease: Lease, hold: Resources) -> None:
+        claim, node, number = lease.claim, lease.node, lease.number
+        cls = claim.cls
+        self.leases[number] = claim.leases[number] = node.leases[number] = lease
+        self._take(node, hold)
+        if cls.shape.stays:
+            self._fix(node, cls.shape.lent, 1)
+        if not lease.blocked:
+            claim.awake += 1
+            cls.job.cpus += cls.shape.cpus
+            if not cls.pinned:
+                self._list(lease)
+        self._charge(cls.job, node, hold, 1)
+        self._refresh(claim)
 
     def drop(self, lease: Lease) -> None:
         """The lease is back, or void."""
-        claim, node = lease.claim, lease.node
-        del self.leases[lease.number]
-        if lease.revoked:
-            del claim.leaving[lease.number], node.leaving[lease.number]
+        claim, node, number = lease.claim, lease.node, lease.number
+        cls = claim.cls
+        if lease.promise is not None:
+            self.break_promise(lease.promise)
+        del self.leases[number]
+        if lease.revocable:
+            self._delist(lease)
+        if lease.parked:
+            del claim.parked[number], node.parked[number], self.parked[lease]
+            self.hungry.discard(lease)
+        elif lease.revoked:
+            del claim.leaving[number], node.leaving[number]
         else:
-            del claim.leases[lease.number], node.leases[lease.number]
-            self._charge(claim.cls.job, node, lease.hold, -1)
+            del claim.leases[number], node.leases[number]
+            self._charge(cls.job, node, lease.hold, -1)
+        self._unrest(lease)
+        if cls.shape.stays:
+            self._fix(node, cls.shape.lent, -1)
         self._give(node, lease.hold)
+        if not (lease.blocked or lease.parked):
+            claim.awake -= 1
+            self._uses_less(cls.job, cls.shape.cpus)
         self._refresh(claim)
 
     def revoke(self, lease: Lease) -> None:
-        claim, node = lease.claim, lease.node
+        claim, node, number = lease.claim, lease.node, lease.number
+        self._delist(lease)
         lease.revoked = True
-        del claim.leases[lease.number], node.leases[lease.number]
-        claim.leaving[lease.number] = node.leaving[lease.number] = lease
+        del claim.leases[number], node.leases[number]
+        claim.leaving[number] = node.leaving[number] = lease
         self._charge(claim.cls.job, node, lease.hold, -1)
         self._refresh(claim)
 
@@ -176,70 +163,189 @@ class LeaseBook:
         """The worker waits: lend its CPU."""
         if lease.blocked:
             return
+        if lease.revocable:
+            self._delist(lease)
         lease.blocked = True
-        lent = lease.claim.cls.shape.lent
-        self._give(lease.node, lent)
+        if lease.parked:
+            self._released(lease.node)  # it may go on: that takes nothing
+            return
+        shape, job = lease.claim.cls.shape, lease.claim.cls.job
+        self._give(lease.node, shape.lent)
+        lease.claim.awake -= 1
         if not lease.revoked:
-            self._charge(lease.claim.cls.job, lease.node, lent, -1)
+            self._charge(job, lease.node, shape.lent, -1)
+        self._uses_less(job, shape.cpus)
+        self._refresh(lease.claim)
 
     def unblock(self, lease: Lease) -> None:
         """The worker woke: take its CPU back, and break the promises that this uncovers, latest first."""
         if not lease.blocked:
             return
         lease.blocked = False
-        node, lent = lease.node, lease.claim.cls.shape.lent
-        self._take(node, lent)
+        if not lease.parked:
+            self._wake(lease)
+
+    def _wake(self, lease: Lease) -> None:
+        """It runs, and takes what it lends otherwise."""
+        shape, job = lease.claim.cls.shape, lease.claim.cls.job
+        self._take(lease.node, shape.lent)
+        lease.claim.awake += 1
+        job.cpus += shape.cpus
+        if lease.revocable:
+            self._list(lease)
         if not lease.revoked:
-            self._charge(lease.claim.cls.job, lease.node, lent, 1)
-            for promise in list(reversed(node.promises)):
-                outlook = node.outlook()
-                if all(units >= 0 for units in outlook.values()):
-                    break
-                if any(outlook[name] < 0 for name in promise.claim.cls.shape.request):
-                    self.break_promise(promise)
+            self._charge(job, lease.node, shape.lent, 1)
+            self._break_uncovered(lease.node)
+        self._refresh(lease.claim)
+
+    # -- suspension
+
+    def park(self, lease: Lease) -> None:
+        """The worker was stopped: it is charged no more, and its CPU is open."""
+        if lease.parked:
+            return
+        claim, node, number = lease.claim, lease.node, lease.number
+        if lease.revocable:
+            self._delist(lease)
+        if lease.revoked:
+            del claim.leaving[number], node.leaving[number]
+        else:  # nobody asked for it
+            del claim.leases[number], node.leases[number]
+            self._charge(claim.cls.job, node, lease.hold, -1)
+        awake = not lease.blocked
+        lease.parked, lease.revoked, lease.stopping, lease.parked_at = True, False, False, self.now
+        claim.parked[number] = node.parked[number] = lease
+        self.parked[lease] = None
+        self.hungry.put(lease, (self.now + PATIENCE, self._next_turn()))
+        self._rest(lease, lease.bytes)
+        shape = claim.cls.shape
+        if awake:
+            self._give(node, shape.lent)
+            claim.awake -= 1
+            self._uses_less(claim.cls.job, shape.cpus)
+        else:
+            self._released(node)
+        self._break_uncovered(node)
+        self._refresh(claim)
+
+    def resume(self, lease: Lease) -> None:
+        """The worker goes on, and its lease is kept again."""
+        if lease.promise is not None:
+            self.break_promise(lease.promise)
+        claim, node, number = lease.claim, lease.node, lease.number
+        del claim.parked[number], node.parked[number], self.parked[lease]
+        self.hungry.discard(lease)
+        self._unrest(lease)
+        lease.parked, lease.since = False, self.now
+        claim.leases[number] = node.leases[number] = lease
+        self._charge(claim.cls.job, node, claim.cls.shape.held, 1)
+        claim.cls.job.turn = self._next_turn()
+        if lease.blocked:
+            self._refresh(claim)
+        else:
+            self._wake(lease)
+
+    def stop(self, lease: Lease) -> None:
+        """Its suspension is ordered."""
+        lease.stopping = True
+        self._rest(lease, lease.bytes)
+
+    def kill(self, lease: Lease) -> None:
+        """Its end is ordered: it will be back soon, and then weigh nothing."""
+        lease.stopping = True
+        self._unrest(lease)
+
+    def weigh(self, lease: Lease, memory: int) -> None:
+        lease.memory = memory
+        if lease.number in lease.node.resting:
+            self._rest(lease, lease.bytes)
+
+    def machine(self, node: Node) -> Node:
+        """The node whose memory it is: that on which a bundle lies."""
+        return node.host or node
+
+    def _rest(self, lease: Lease, memory: int) -> None:
+        lease.node.resting[lease.number] = lease
+        self.machine(lease.node).parked_bytes += memory - lease.weighs
+        lease.weighs = memory
+
+    def _unrest(self, lease: Lease) -> None:
+        if lease.node.resting.pop(lease.number, None) is not None:
+            self.machine(lease.node).parked_bytes -= lease.weighs
+            lease.weighs = 0
 
     # -- promises
 
-    def promise(self, claim: Claim, node: Node) -> None:
-        shape = claim.cls.shape
-        promise = Promise(claim, node)
-        claim.promises[promise] = node.promises[promise] = shape.promises[promise] = None
-        self.promised[shape] = None
-        for name, units in shape.request.items():
+    def promise(
+        self, claim: Claim, node: Node, lease: Lease | None = None, urgent: bool = False, shield: float = 0.0
+    ) -> None:
+        promise = Promise(claim, node, lease, urgent, shield)
+        job, shape = claim.cls.job, claim.cls.shape
+        node.promises[promise] = job.promises[promise] = None
+        if lease is None:
+            claim.promises[promise] = shape.promises[promise] = self.promised[shape] = None
+            if shape.stays:
+                self._fix(node, shape.lent, 1)
+        else:
+            lease.promise = promise
+            self.hungry.discard(lease)
+        for name, units in promise.request.items():
             node.open[name] -= units
-        self._charge(claim.cls.job, node, shape.request, 1)
+        promise.takes = promise.request
+        promise.cpus = shape.cpus if promise.takes else 0
+        self.pressed[node] = None
+        job.pledged += promise.cpus
+        self._charge(job, node, promise.takes, 1)
         self._refresh(claim)
 
     def break_promise(self, promise: Promise) -> None:
-        claim, node, shape = promise.claim, promise.node, promise.claim.cls.shape
-        del claim.promises[promise], node.promises[promise], shape.promises[promise]
-        if not shape.promises:
-            del self.promised[shape]
-        for name, units in shape.request.items():
+        claim, node, lease = promise.claim, promise.node, promise.lease
+        job, shape = claim.cls.job, claim.cls.shape
+        del node.promises[promise], job.promises[promise]
+        if lease is None:
+            del claim.promises[promise], shape.promises[promise]
+            if not shape.promises:
+                del self.promised[shape]
+            if shape.stays:
+                self._fix(node, shape.lent, -1)
+        else:
+            lease.promise = None
+            self.hungry.put(lease, (self.now + PATIENCE, self._next_turn()))
+        for name, units in promise.takes.items():
             node.open[name] += units
         self._released(node)
         if node.leaving:
             self.unclaimed[node] = None
-        self._charge(claim.cls.job, node, shape.request, -1)
+        job.pledged -= promise.cpus
+        self._charge(job, node, promise.takes, -1)
         self._refresh(claim)
 
     def keep_promise(self, promise: Promise, node: Node) -> Lease:
         """Grant what was promised, on `node`: the promised one, or another that had room earlier."""
-        claim = promise.claim
+        claim, lease = promise.claim, promise.lease
         self.break_promise(promise)
-        return self.grant(claim, node)
+        if lease is None:
+            lease = self.grant(claim, node)
+        else:
+            self.resume(lease)
+        lease.shield = self.now + promise.shield
+        return lease
 
-    # -- sums and queues
+    def _break_uncovered(self, node: Node) -> None:
+        for promise in list(reversed(node.promises)):
+            outlook = node.outlook()
+            if all(units >= 0 for units in outlook.values()):
+                return
+            if any(outlook[name] < 0 for name in promise.takes):
+                self.break_promise(promise)
 
-    def _next_turn(self) -> int:
-        self._turn += 1
-        return self._turn
+    # -- sums
 
     def _take(self, node: Node, amounts: Resources) -> None:
         free, left = node.free, node.open
         for name, units in amounts.items():
-            free[name] -= units
-            left[name] -= units
+            free[name] = free.get(name, 0) - units
+            left[name] = left.get(name, 0) - units
 
     def _give(self, node: Node, amounts: Resources) -> None:
         free, left = node.free, node.open
@@ -248,61 +354,24 @@ class LeaseBook:
             left[name] += units
         self._released(node)
 
+    def _fix(self, node: Node, lent: Resources, sign: int) -> None:
+        for name, units in lent.items():
+            node.fixed[name] = node.fixed.get(name, 0) + sign * units
+
     def _released(self, node: Node) -> None:
-        node.domain.released(node)
+        """Placement hears of it once the node has been offered to those who wait, see `serving`."""
+        self.freed[node] = None
         if node.promises:
             self.ripe[node] = None
 
-    def _charge(self, job: Job, node: Node, amounts: Resources, sign: int) -> None:
-        if node.host is None:
-            usage = job.usage
-            for name, units in amounts.items():
-                usage[name] = usage.get(name, 0) + sign * units
+    def _uses_less(self, job: Job, cpus: int) -> None:
+        job.cpus -= cpus
+        if job.cap is None:
+            return
+        for promise in job.promises:  # those that only the cap held back
+            self.ripe[promise.node] = None
+        for cls in job.classes.values():
+            for claim in cls.claims.values():
+                for lease in claim.parked.values():
+                    self.freed[lease.node] = None
         self._rerank(job)
-
-    def _rerank(self, job: Job) -> None:
-        job.share = dominant_share(job.usage, self.nodes.total)
-        for shape in job.lines:
-            shape.jobs.put(job, job.rank)
-
-    def _rank_holder(self, claim: Claim) -> None:
-        job, kept = claim.cls.job, claim.kept
-        if claim.leases:
-            # by what would be left to it after one lease, so that big leases and many leases compare
-            job.holders.put(claim, (-(kept - 1) * claim.cls.shape.cost, claim.turn))
-        else:
-            job.holders.discard(claim)
-
-    def _refresh(self, claim: Claim) -> None:
-        """Bring every queue that the claim is in, or should be in, up to date."""
-        cls = claim.cls
-        job, shape = cls.job, cls.shape
-        line = job.lines.get(shape)
-        if claim.need > 0:
-            if line is None:
-                line = job.lines[shape] = RankedQueue()
-                shape.jobs.put(job, job.rank)
-                self.waiting[shape] = None
-            if claim not in line:
-                claim.turn, claim.since = self._next_turn(), self.now
-            line.put(claim, claim.rank)
-        elif line is not None and claim in line:
-            line.discard(claim)
-            if not len(line):
-                del job.lines[shape]
-                shape.jobs.discard(job)
-                if not len(shape.jobs):
-                    del self.waiting[shape]
-        self._rank_holder(claim)
-        if claim.surplus > 0:
-            self.surplus[claim] = None
-        else:
-            self.surplus.pop(claim, None)
-        if not (claim.wanted or claim.leases or claim.leaving or claim.promises):
-            cls.claims.pop(claim.client, None)
-            claims = self.claims_of.get(claim.client, {})
-            claims.pop(claim, None)
-            if not claims:
-                self.claims_of.pop(claim.client, None)
-            if cls.pinned and not cls.claims:
-                self._end_class(cls)  # an actor has a class of its own, and there are many

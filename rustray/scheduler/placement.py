@@ -57,8 +57,14 @@ class Nodes:
     def remove(self, node: Node) -> None:
         del self.by_name[node.name]
         node.gone = True
-        self.total -= node.total
+        if not node.draining:
+            self.total -= node.total
         self.everywhere.remove(node)
+
+    def drain(self, node: Node) -> None:
+        """It counts no more: nothing new goes there."""
+        node.draining = True
+        self.total -= node.total
 
     def everyone(self) -> Iterator[Node]:
         """All nodes, and all bundles that have room."""
@@ -90,11 +96,12 @@ class Nodes:
 
     def _first(self, shape: Shape) -> Node | None:
         queue, domain = shape.nodes, shape.domain
-        if shape.read != domain.position:
-            for node in domain.since(shape.read):
+        log = domain.with_cpus if shape.cpus else domain.all
+        if shape.read != log.position:
+            for node in log.since(shape.read):
                 if fits_now(shape, node):
                     queue.put(node, _rank(shape, node))
-            shape.read = domain.position
+            shape.read = log.position
         while (first := queue.first()) is not None:
             if not fits_now(shape, first):
                 queue.discard(first)
@@ -206,9 +213,22 @@ def fits_now(shape: Shape, node: Node) -> bool:
     """Whether a lease of the shape may begin on the node."""
     if node.gone or not shape.request.fits(node.open) or node.draining:
         return False
+    if node.host is not None and node.host.draining:
+        return False
+    if shape.stays and node.resting and not leaves_room(shape.lent, node):
+        return False
     if shape.constraint is ANYWHERE:
         return node.domain is shape.domain
     return node.placed and admits(shape, node)
+
+
+def leaves_room(lent: Resources, node: Node) -> bool:
+    """Whether, if so much more were taken for good, each parked lease of the node could still run one day."""
+    for name, units in lent.items():
+        left = node.total[name] - node.fixed.get(name, 0) - units
+        if any(lease.claim.cls.shape.lent.get(name, 0) > left for lease in node.resting.values()):
+            return False
+    return True
 
 
 def _allows(shape: Shape, node: Node) -> bool:

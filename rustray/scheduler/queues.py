@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
+from math import inf
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -15,24 +16,27 @@ class RankedQueue(Generic[T]):
 
     A heap with lazy deletion: an entry counts only while it is the item's latest, others are dropped when
     they come to the top. Put and first cost O(log n) amortized; the heap stays under 2n + 16 entries.
-    Ranks of different items must differ, for items are not compared.
+    Of items with equal ranks the one that was put first comes first.
     """
 
-    __slots__ = ("_heap", "_rank")
+    __slots__ = ("_heap", "_put", "_rank")
 
     def __init__(self) -> None:
         self._rank: dict[T, Rank] = {}
-        self._heap: list[tuple[Rank, T]] = []
+        self._heap: list[tuple[Rank, int, T]] = []
+        self._put = 0
 
     def put(self, item: T, rank: Rank) -> None:
         if self._rank.get(item) == rank:
             return
         self._rank[item] = rank
         if len(self._heap) > 2 * len(self._rank) + 16:
-            self._heap = [(r, i) for i, r in self._rank.items()]
+            self._heap = [(r, n, i) for n, (i, r) in enumerate(self._rank.items())]
+            self._put = len(self._heap)
             heapify(self._heap)
         else:
-            heappush(self._heap, (rank, item))
+            self._put += 1
+            heappush(self._heap, (rank, self._put, item))
 
     def discard(self, item: T) -> None:
         self._rank.pop(item, None)
@@ -40,11 +44,19 @@ class RankedQueue(Generic[T]):
     def first(self) -> T | None:
         heap = self._heap
         while heap:
-            rank, item = heap[0]
+            rank, _, item = heap[0]
             if self._rank.get(item) == rank:
                 return item
             heappop(heap)
         return None
+
+    def next(self) -> float:
+        """The first part of the lowest rank, which is a time; infinity if there is none."""
+        return float(self._heap[0][0][0]) if self.first() is not None else inf
+
+    def due(self, now: float) -> bool:
+        """Whether that time has come."""
+        return self.first() is not None and bool(self._heap[0][0][0] <= now)
 
     def rank(self, item: T) -> Rank | None:
         return self._rank.get(item)

@@ -2,7 +2,10 @@
 
 A *shape* is all classes with one and the same request and constraint: whatever fits one fits all, so questions
 of placement are asked once a shape and not once a class. A *claim* is one client's demand for one class. A
-*promise* is a slot to come: room on one node, held free for a claim until revoked leases come back.
+*promise* is a slot to come: room on one node, held free for a claim, or for a suspended lease, until revoked
+leases come back or are suspended.
+
+A lease is *kept*, or *leaving* (asked back), or *parked* (suspended); a resumed one is kept again.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rustray.model.resources import CPU, UNIT, Resources
+from rustray.model.resources import CPU, GPU, MEMORY, UNIT, Resources
 from rustray.scheduler.constraints import Constraint
 from rustray.scheduler.domain import Domain
 from rustray.scheduler.queues import Rank, RankedQueue
@@ -22,7 +25,13 @@ SPARE_PER_CPU = 4
 SPARE_REQUEST = Resources({SPARE: UNIT})
 
 LENT = frozenset((CPU, SPARE))
-"""What a waiting worker lends. GPUs and memory stay in use by what it has on them."""
+"""What a waiting or suspended worker lends. GPUs and memory stay in use by what it has on them."""
+
+OWED = -(2**31)
+"""Tier of a job that has less than its guaranteed minimum: before every other."""
+
+WORKER_MEMORY = 64 * 2**20
+"""Bytes that a worker is taken to hold while nothing better is known."""
 
 
 def capacity(total: Resources) -> Resources:
@@ -36,13 +45,17 @@ def visible(amounts: Mapping[str, int]) -> dict[str, float]:
     return {name: units / UNIT for name, units in amounts.items() if name != SPARE}
 
 
+NOTHING = Resources()
+
+
 @dataclass(eq=False, slots=True)
 class Node:
     """A node and what is left of it; or a bundle of a placement group, which is a node for those that run in it.
 
     `free` is not taken by leases; `open` is not promised either. Both may be negative while more workers
-    woke than there are CPUs. `name` and `labels` of a bundle are those of the node that it lies on, once it is
-    `placed`, and its `number` is its index.
+    woke than there are CPUs. `fixed` is what those leases and promises take of what is lent that no preemption
+    gets back: of actors, GPU holders and classes that are not preemptible. `name` and `labels` of a bundle are
+    those of the node that it lies on, once it is `placed`, and its `number` is its index.
     """
 
     name: str
@@ -52,9 +65,15 @@ class Node:
     free: dict[str, int]
     open: dict[str, int]
     domain: Domain
+    fixed: dict[str, int] = field(default_factory=dict)
     leases: dict[int, Lease] = field(default_factory=dict)
     leaving: dict[int, Lease] = field(default_factory=dict)  # revoked, not yet returned
+    parked: dict[int, Lease] = field(default_factory=dict)  # suspended
+    resting: dict[int, Lease] = field(default_factory=dict)  # parked, or about to be
     promises: dict[Promise, None] = field(default_factory=dict)
+    parking: int | None = None  # bytes that suspended workers may hold
+    parked_bytes: int = 0  # what they hold, those included that are being stopped
+    relief_at: float = 0.0  # when one that starves may be served here again
     gone: bool = False
     draining: bool = False  # it is to leave: nothing new goes there
     placed: bool = True  # False for a bundle that waits for room
@@ -71,7 +90,7 @@ class Node:
         return share, len(self.leases) + len(self.leaving), self.number
 
     def outlook(self) -> dict[str, int]:
-        """What will be open once all revoked leases have come back."""
+        """What will be open once all revoked leases have come back. Parked ones come back only if room is made."""
         left = dict(self.open)
         for lease in self.leaving.values():
             for name, units in lease.hold.items():
@@ -81,21 +100,26 @@ class Node:
 
 @dataclass(eq=False, slots=True)
 class Shape:
-    """All classes of one request and constraint."""
+    """All classes of one request and constraint, and of one kind: a shape that `stays` is never suspended."""
 
     request: Resources
     lent: Resources  # the part that a waiting worker lends
     held: Resources  # the part that it keeps
     constraint: Constraint
     domain: Domain
+    stays: bool = False
     target: Node | None = None  # the node of a soft affinity, while it could run the shape
     cost: float = 0.0  # its dominant share of the cluster
     hosts: int = 0  # nodes that could run it if they were empty
     classes: int = 0
-    jobs: RankedQueue[Job] = field(default_factory=RankedQueue)  # those with waiting claims of this shape
+    jobs: RankedQueue[Job] = field(
+        default_factory=RankedQueue
+    )  # those with claims of this shape to be served
     promises: dict[Promise, None] = field(default_factory=dict)
     nodes: RankedQueue[Node] = field(default_factory=RankedQueue)  # candidates, see placement
     read: int = -1  # how far the log of released nodes was read
+    cpus: int = 0  # units of CPU in the request; none in a bundle, which is charged for them itself
+    looked: int = 0  # where the search for victims goes on, see reclaim
 
 
 @dataclass(eq=False, slots=True)
@@ -104,15 +128,28 @@ class Job:
 
     number: int
     turn: int  # when it was last served: the lowest is served next
+    weight: float = 1.0
+    minimum: int = 0  # units of CPU that were guaranteed
+    floor: int = 0  # as much of it as all guarantees together leave
+    cap: int | None = None  # units of CPU that it never exceeds
+    cpus: int = 0  # units of CPU of all its running leases, revoked ones included
+    pledged: int = 0  # units of CPU of its promises
     usage: dict[str, int] = field(default_factory=dict)
-    share: float = 0.0
+    share: float = 0.0  # dominant share by weight
     classes: dict[bytes, SchedulingClass] = field(default_factory=dict)
     lines: dict[Shape, RankedQueue[Claim]] = field(default_factory=dict)  # waiting claims, never empty
     holders: RankedQueue[Claim] = field(default_factory=RankedQueue)  # the one that can spare most first
+    tiers: dict[int, dict[Lease, None]] = field(default_factory=dict)  # leases that may be revoked
+    promises: dict[Promise, None] = field(default_factory=dict)
 
     @property
-    def rank(self) -> Rank:
-        return self.share, self.turn
+    def owed(self) -> bool:
+        """Whether it has less than it was guaranteed."""
+        return self.floor > 0 and self.usage.get(CPU, 0) < self.floor
+
+    def capped(self, cpus: int) -> bool:
+        """Whether so many more units of CPU would be more than it may have, all promises kept."""
+        return self.cap is not None and self.cpus + self.pledged + cpus > self.cap
 
 
 @dataclass(eq=False, slots=True)
@@ -122,6 +159,18 @@ class SchedulingClass:
     name: str
     pinned: bool
     shape: Shape
+    priority: int = 0
+    retriable: bool = False
+    memory: int = 0  # bytes expected of a worker, 0: not known
+    run_s: float | None = None  # expected seconds of one task
+    start: int = 0  # the level it comes up to, see levels
+    level: int = 0
+    tier: int = 0  # level by priority: what is compared
+    used: float = 0.0  # lease-seconds at this level
+    running: int = 0  # leases in use
+    stamp: float = 0.0  # when `used` was right
+    idle_since: float = 0.0
+    demanding: int = 0  # claims that want something
     claims: dict[int, Claim] = field(default_factory=dict)
 
 
@@ -134,10 +183,14 @@ class Claim:
     turn: int
     wanted: int = 0
     since: float = 0.0  # waiting since, seconds
+    bare_since: float = 0.0  # waiting with nothing since
     told_infeasible: bool = False
     near: tuple[str, ...] = ()  # the nodes where its tasks' arguments lie, the most bytes first
+    awake: int = 0  # leases that run: neither blocked nor parked
+    in_use: int = 0  # those of them that are not idle
     leases: dict[int, Lease] = field(default_factory=dict)
     leaving: dict[int, Lease] = field(default_factory=dict)  # revoked, not yet returned
+    parked: dict[int, Lease] = field(default_factory=dict)  # suspended
     promises: dict[Promise, None] = field(default_factory=dict)
 
     @property
@@ -147,9 +200,14 @@ class Claim:
         return len(self.leases) + len(self.promises)
 
     @property
+    def held(self) -> int:
+        """All of its leases, whatever their state."""
+        return len(self.leases) + len(self.leaving) + len(self.parked)
+
+    @property
     def need(self) -> int:
         """Leases that it waits for without even a promise."""
-        return self.wanted - len(self.leases) - len(self.leaving) - len(self.promises)
+        return self.wanted - len(self.leases) - len(self.leaving) - len(self.parked) - len(self.promises)
 
     @property
     def surplus(self) -> int:
@@ -158,13 +216,13 @@ class Claim:
 
     @property
     def standing(self) -> int:
-        """How much it has already, compared with others that wait; of a pinned class each lease is another
-        actor, and the next one has nothing."""
-        return 0 if self.cls.pinned else self.kept
+        """How much it has already, compared with others that wait: parked leases, which ask for themselves, count
+        too. Of a pinned class each lease is another actor, and the next one has nothing."""
+        return 0 if self.cls.pinned else len(self.leases) + len(self.promises) + len(self.parked)
 
     @property
     def rank(self) -> Rank:
-        return self.standing, self.turn
+        return self.cls.tier, self.standing, self.turn
 
 
 @dataclass(eq=False, slots=True)
@@ -173,22 +231,60 @@ class Lease:
     claim: Claim
     node: Node
     granted: float  # when, seconds
+    since: float  # running since, without a stop
     blocked: bool = False
-    revoked: bool = False
+    revoked: bool = False  # it is to make room: leaving
+    parked: bool = False
+    stopping: bool = False  # its suspension, or its end, was ordered
+    asked: float = -1.0  # when its client was asked for it, which is done once
+    shield: float = 0.0  # until then nobody takes it
+    parked_at: float = 0.0
+    memory: int = 0  # bytes, as reported
+    weighs: int = 0  # bytes that it counts for in its node's `parked_bytes`
+    tier: int = 0  # in whose list of its job it is
+    promise: Promise | None = None  # that it is resumed
 
     @property
     def hold(self) -> Resources:
         """What it takes of its node now."""
         shape = self.claim.cls.shape
-        return shape.held if self.blocked else shape.request
+        return shape.held if self.blocked or self.parked else shape.request
 
     @property
     def revocable(self) -> bool:
         """A blocked lease is not worth revoking: its CPU is lent already."""
-        return not (self.revoked or self.blocked or self.claim.cls.pinned)
+        return not (self.revoked or self.blocked or self.parked or self.claim.cls.pinned)
+
+    @property
+    def bytes(self) -> int:
+        """Memory that its worker is taken to hold."""
+        cls = self.claim.cls
+        asked_for = cls.shape.request.get(MEMORY, 0) // UNIT
+        return self.memory or cls.memory or asked_for or WORKER_MEMORY
 
 
 @dataclass(eq=False, slots=True)
 class Promise:
+    """Room on a node for one more lease of a claim, or for one that is parked there.
+
+    `urgent`: for a guarantee, or for one that starves: whoever makes room is given no slice.
+    """
+
     claim: Claim
     node: Node
+    lease: Lease | None = None
+    urgent: bool = False
+    shield: float = 0.0  # seconds that nobody takes the slot when it is had
+    takes: Resources = NOTHING  # of its node's `open`
+    cpus: int = 0  # what it is to its job's `pledged`
+
+    @property
+    def request(self) -> Resources:
+        if self.lease is None:
+            return self.claim.cls.shape.request
+        return NOTHING if self.lease.blocked else self.claim.cls.shape.lent
+
+
+def stays(request: Resources, pinned: bool, preemptible: bool) -> bool:
+    """Whether what runs on such a lease is never suspended."""
+    return pinned or not preemptible or GPU in request

@@ -41,7 +41,7 @@ class Status:
                     }
                 ),
                 "labels": dict(node.labels),
-                "leases": len(node.leases) + len(node.leaving),
+                "leases": len(node.leases) + len(node.leaving) + len(node.parked),
             }
             for node in self._book.nodes.by_name.values()
         }
@@ -104,7 +104,7 @@ class Status:
                 "class": claim.cls.name,
                 "client": claim.client,
                 "wanted": claim.wanted,
-                "held": len(claim.leases) + len(claim.leaving),
+                "held": claim.held,
                 "promised": len(claim.promises),
                 "since": claim.since,
                 "infeasible": not claim.cls.shape.hosts,
@@ -115,7 +115,7 @@ class Status:
     def leases_on(self, node: str) -> list[int]:
         """The numbers of a node's leases, those on their way back included."""
         at = self._book.nodes.by_name.get(node)
-        return [*at.leases, *at.leaving] if at is not None else []
+        return [*at.leases, *at.leaving, *at.parked] if at is not None else []
 
     def explain(self, key: bytes, client: int) -> dict[str, Any]:
         """Why the client's demand for a class waits, if it does.
@@ -133,7 +133,7 @@ class Status:
             "state": self._state(claim),
             "class": claim.cls.name,
             "wanted": claim.wanted,
-            "held": len(claim.leases) + len(claim.leaving),
+            "held": claim.held,
             "promised": len(claim.promises),
         }
         if answer["state"] != "served":
@@ -145,7 +145,7 @@ class Status:
                     "job": other.cls.job.number,
                     "class": other.cls.name,
                     "client": other.client,
-                    "held": len(other.leases) + len(other.leaving),
+                    "held": other.held,
                 }
                 for other in ahead[:AHEAD_SHOWN]
             ]
@@ -169,7 +169,13 @@ class Status:
         ahead = [promise.claim for promise in shape.promises if promise.claim is not claim]
         if claim.need <= 0:
             return ahead
-        own = claim.cls.job.rank, claim.rank
-        waiting = [other for job in shape.jobs for other in job.lines[shape]]
-        before = [other for other in waiting if (other.cls.job.rank, other.rank) < own]
-        return ahead + sorted(before, key=lambda other: (other.cls.job.rank, other.rank))
+        ranked = {
+            other: (*rank, *other.rank)
+            for job in shape.jobs
+            if (rank := shape.jobs.rank(job)) is not None
+            for other in job.lines[shape]
+        }
+        own = ranked.get(claim)
+        if own is None:
+            return ahead  # its job has all that it may have
+        return ahead + sorted((other for other in ranked if ranked[other] < own), key=ranked.__getitem__)

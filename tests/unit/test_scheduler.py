@@ -1,7 +1,8 @@
 """Scenarios of the scheduler, written down as transcripts.
 
 ``env`` is a cluster with a clock. Its verbs tell the scheduler one event each, check every invariant, and
-write what it answered to ``env.said``; leases are called by their order of granting: 1, 2, 3.
+write what it answered to ``env.said``; leases are called by their order of granting: 1, 2, 3. All classes are known
+to run long, so all are at the lowest level; those of others are in the tests of levels.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Env:
 
     def cls(self, key: str, job: int = 1, cpu: float = 1, pinned: bool = False, **more: Any) -> Env:
         request = Resources.of(cpu=cpu, **more)
-        return self.step(ClassAdded(key.encode(), job, key, request, pinned))
+        return self.step(ClassAdded(key.encode(), job, key, request, pinned, predicted=60.0))
 
     def demand(self, key: str, count: int, client: int = 1) -> Env:
         return self.step(Demand(key.encode(), client, count))

@@ -210,7 +210,7 @@ def test_equal_jobs_end_with_equal_shares_and_rest(seed: int) -> None:
     world.step(NodeAdded("n1", Resources.of(cpu=slots)))
     for job in range(jobs):
         key = b"j%d" % job
-        world.step(ClassAdded(key, job, key.decode(), Resources.of(cpu=1)))
+        world.step(ClassAdded(key, job, key.decode(), Resources.of(cpu=1), predicted=60.0))
         world.demands[key, job] = 50
         world.step(Demand(key, job, 50))
         for lease in world.random.sample(sorted(world.revoked), len(world.revoked) // 2):

@@ -1,0 +1,133 @@
+"""Leases that were asked back in vain: their workers are suspended, so that who was promised the slot gets it.
+
+Rule 1. A lease is asked back first. It is suspended only after `GRACE`, in which unstarted tasks come back and
+        quick ones end, and only while a promise on its node wants what it lends.
+Rule 2. Who is more urgent, or has a guarantee, or starves, waits no longer than that. One that is as urgent waits
+        until the worker has had its slice (see `levels`). For one that is less urgent nobody is suspended.
+Rule 3. Actors, GPU holders and classes that are not preemptible are never suspended. They may have the slot of a
+        suspended worker if room is left for that to go on one day.
+Rule 4. A suspended worker keeps its memory. Where the node has no more to spare, or too many are suspended already,
+        the task is run anew elsewhere if it may be; otherwise the worker is left alone.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+from rustray.model.resources import UNIT, Resources
+from rustray.scheduler import levels
+from rustray.scheduler.leases import LeaseBook
+from rustray.scheduler.orders import Orders
+from rustray.scheduler.records import LENT, SPARE, Lease, Node, Promise
+
+GRACE = 0.01
+"""Seconds between asking a lease back and suspending its worker."""
+
+PARKED_PER_CPU = 4
+"""Suspended workers of a node for each of its CPUs: each is a process with all its memory."""
+
+
+def preempt(book: LeaseBook, orders: Orders) -> None:
+    """Look at the nodes where something may have to be suspended now."""
+    while book.watched.due(book.now) and (node := book.watched.first()) is not None:
+        book.watched.discard(node)
+        book.pressed[node] = None
+    while book.pressed:
+        node = next(iter(book.pressed))
+        del book.pressed[node]
+        due = _press(book, orders, node) if node.promises else inf
+        if due < inf:
+            book.watched.put(node, (due,))
+        else:
+            book.watched.discard(node)
+
+
+def _press(book: LeaseBook, orders: Orders, node: Node) -> float:
+    """Suspend for the promises of the node what may be suspended; when to look again."""
+    left = dict(node.free)
+    for lease in node.leaving.values():
+        if lease.stopping and not lease.blocked:
+            for name, units in lease.claim.cls.shape.lent.items():
+                left[name] += units
+    again = inf
+    for promise in list(node.promises):
+        lacking = promise.takes.missing(left)
+        if lacking and all(name in LENT for name in lacking):
+            chosen, due = _choose(book, node, promise, lacking)
+            again = min(again, due)
+            for lease in chosen:
+                if _fits(book, lease):
+                    orders.suspend(lease)
+                elif lease.claim.cls.retriable:
+                    orders.requeue(lease)
+                else:
+                    continue
+                for name, units in lease.claim.cls.shape.lent.items():
+                    left[name] += units
+        for name, units in promise.takes.items():
+            left[name] = left.get(name, 0) - units
+    return again
+
+
+def _choose(book: LeaseBook, node: Node, promise: Promise, lacking: Resources) -> tuple[list[Lease], float]:
+    """Leases to suspend now so that nothing is lacking any more, none if they would not do; and, if so, when one
+    more may be suspended."""
+    soonest = inf
+    ready: list[Lease] = []
+    for lease in node.leaving.values():
+        if lease.stopping or lease.blocked or not any(name in lease.claim.cls.shape.lent for name in lacking):
+            continue
+        due = _due(book, promise, lease)
+        if due > book.now:
+            soonest = min(soonest, due)
+        elif _fits(book, lease) or lease.claim.cls.retriable:
+            ready.append(lease)
+    ready.sort(key=lambda lease: (-lease.claim.cls.tier, lease.since, lease.number))
+    chosen = []
+    still = lacking
+    for lease in ready:
+        if not still:
+            break
+        lent = lease.claim.cls.shape.lent
+        if any(name in lent for name in still):
+            chosen.append(lease)
+            still = still.missing(lent)
+    return ([], soonest) if still else (chosen, inf)
+
+
+def _due(book: LeaseBook, promise: Promise, lease: Lease) -> float:
+    """When the lease may be suspended for the promise."""
+    cls, node = lease.claim.cls, lease.node
+    if cls.shape.stays:
+        return inf
+    if any(units > node.total[name] - node.fixed.get(name, 0) for name, units in cls.shape.lent.items()):
+        return inf  # it could never go on
+    due = max(lease.asked + GRACE, lease.shield)
+    tier = promise.claim.cls.tier
+    if promise.urgent or cls.tier > tier:
+        return due
+    return max(due, lease.since + levels.SLICES[cls.level]) if cls.tier == tier else inf
+
+
+def _fits(book: LeaseBook, lease: Lease) -> bool:
+    """Whether the node can do with one more suspended worker. Rule 4."""
+    machine = book.machine(lease.node)
+    slots = machine.total.get(SPARE, UNIT) // UNIT  # 4 a CPU
+    if len(lease.node.resting) >= slots * PARKED_PER_CPU // 4:
+        return False
+    return machine.parking is None or machine.parked_bytes + lease.bytes <= machine.parking
+
+
+def relieve_memory(book: LeaseBook, orders: Orders, machine: Node) -> None:
+    """Its suspended workers hold more than they may: run anew what may be, the biggest first."""
+    if machine.parking is None or machine.parked_bytes <= machine.parking:
+        return
+    parked = [
+        lease
+        for lease in book.parked
+        if book.machine(lease.node) is machine and lease.claim.cls.retriable and not lease.stopping
+    ]
+    for lease in sorted(parked, key=lambda lease: -lease.weighs):
+        if machine.parked_bytes <= machine.parking:
+            return
+        orders.requeue(lease)

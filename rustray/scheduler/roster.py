@@ -1,0 +1,331 @@
+"""Who there is: jobs, classes, shapes and claims, with every queue and sum that follows from them.
+
+Rule 1. A claim stands in its job's line of its shape exactly while `need` > 0.
+Rule 2. A job stands in a shape's queue while it has a line there and is below its cap, at the rank of the first
+        in that line: tier, then weighted share, then whose turn it is. `waiting` has the shapes with such jobs.
+Rule 3. A lease that may be revoked is in its job's list of its tier, and the job in `tiers`.
+Rule 4. A claim that waits with nothing, and a parked lease, are in `hungry` until they are served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import inf
+
+from rustray.model.resources import CPU, Resources
+from rustray.scheduler import levels
+from rustray.scheduler.constraints import ANYWHERE, Constraint
+from rustray.scheduler.placement import Nodes, dominant_share
+from rustray.scheduler.queues import RankedQueue
+from rustray.scheduler.records import (
+    LENT,
+    OWED,
+    SPARE_REQUEST,
+    Claim,
+    Job,
+    Lease,
+    Node,
+    SchedulingClass,
+    Shape,
+    stays,
+)
+
+PATIENCE = 0.1
+"""Seconds that one with nothing waits before it asks for the turn of another."""
+
+
+class Roster:
+    """`now` is the time of the current step, in seconds."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.nodes = Nodes()
+        self.jobs: dict[int, Job] = {}
+        self.classes: dict[bytes, SchedulingClass] = {}
+        self.shapes: dict[tuple[Resources, Constraint, bool], Shape] = {}
+        self.leases: dict[int, Lease] = {}
+        self.claims_of: dict[int, dict[Claim, None]] = {}  # by client
+        self.waiting: dict[Shape, None] = {}  # shapes with a job to be served
+        self.called: dict[Shape, None] = {}  # those of them with someone new since slots were given out last
+        self.freed: dict[Node, None] = {}  # nodes with something new open since then
+        self.surplus: dict[Claim, None] = {}  # claims that keep leases without use
+        self.tiers: dict[int, dict[Job, None]] = {}  # jobs with revocable leases
+        self.parked: dict[Lease, None] = {}  # suspended, the oldest first
+        self.hungry: RankedQueue[Claim | Lease] = RankedQueue()  # by when they may next ask for a turn
+        self.expiries: RankedQueue[SchedulingClass] = RankedQueue()  # by when their level ends, or earlier
+        self.top_share = 0.0  # no job's is greater; it is found anew at each tick
+        self._turn = 0
+
+    # -- jobs
+
+    def job(self, number: int) -> Job:
+        job = self.jobs.get(number)
+        if job is None:
+            job = self.jobs[number] = Job(number, self._next_turn())
+        return job
+
+    def set_terms(self, job: Job, weight: float, minimum: int, cap: int | None) -> None:
+        job.weight, job.minimum, job.cap = weight, minimum, cap
+        self._set_floors()
+        self._rerank(job)
+
+    def _set_floors(self) -> None:
+        """Guarantees hold as far as there are CPUs; where they are too few, all shrink alike."""
+        promised = sum(job.minimum for job in self.jobs.values())
+        there = self.nodes.total.get(CPU, 0)
+        for job in self.jobs.values():
+            if job.minimum:
+                floor = job.minimum if promised <= there else job.minimum * there // promised
+                if floor != job.floor:
+                    job.floor = floor
+                    self._rerank(job)
+            elif job.floor:
+                job.floor = 0
+                self._rerank(job)
+
+    # -- classes
+
+    def add_class(
+        self,
+        key: bytes,
+        number: int,
+        name: str,
+        request: Resources,
+        pinned: bool = False,
+        constraint: Constraint = ANYWHERE,
+        priority: int = 0,
+        preemptible: bool = True,
+        retriable: bool = False,
+    ) -> SchedulingClass:
+        asked = request if request or pinned else SPARE_REQUEST
+        kind = asked, constraint, stays(asked, pinned, preemptible)
+        shape = self.shapes.get(kind)
+        if shape is None:
+            lent = Resources({name: units for name, units in asked.items() if name in LENT})
+            domain = self.nodes.domain(constraint)
+            shape = self.shapes[kind] = Shape(asked, lent, asked - lent, constraint, domain, kind[2])
+            shape.cpus = 0 if constraint.group else asked.get(CPU, 0)
+            shape.cost = dominant_share(asked, self.nodes.total)
+            self.nodes.count_hosts(shape)
+        shape.classes += 1
+        job = self.job(number)
+        cls = SchedulingClass(key, job, name, pinned, shape, priority, retriable)
+        cls.tier, cls.stamp, cls.idle_since = -priority, self.now, self.now
+        self.classes[key] = job.classes[key] = cls
+        return cls
+
+    def predict(self, cls: SchedulingClass, run_s: float | None, memory: int) -> None:
+        """What is expected of a class: one that turns out slower goes down at once, others when they rise."""
+        cls.run_s, cls.memory = run_s, memory
+        cls.start = levels.first_level(run_s)
+        if cls.level < cls.start:
+            self.set_level(cls, cls.start)
+
+    def _end_class(self, cls: SchedulingClass) -> None:
+        if self.classes.pop(cls.key, None) is None:
+            return  # it was pinned, and ended with its last claim
+        del cls.job.classes[cls.key]
+        self.expiries.discard(cls)
+        shape = cls.shape
+        shape.classes -= 1
+        if not shape.classes:
+            del self.shapes[shape.request, shape.constraint, shape.stays]
+
+    # -- levels
+
+    def set_level(self, cls: SchedulingClass, level: int) -> None:
+        cls.level, cls.used, cls.stamp = level, 0.0, self.now
+        if cls.pinned:
+            return  # it is placed once, and takes no turns
+        cls.tier = level - cls.priority
+        line = cls.job.lines.get(cls.shape)
+        for claim in cls.claims.values():
+            for lease in claim.leases.values():
+                if lease.revocable:
+                    self._delist(lease)
+                    self._list(lease)
+            if line is not None and claim in line:
+                line.put(claim, claim.rank)
+        if line is not None:
+            self._place(cls.job, cls.shape)
+        self.expiries.discard(cls)
+        self._note_expiry(cls)
+
+    def demote_expired(self) -> list[SchedulingClass]:
+        """Move down the classes that have used up their levels."""
+        moved = []
+        while self.expiries.due(self.now) and (cls := self.expiries.first()) is not None:
+            if levels.settle(cls, self.now):
+                level, used = levels.lowered(cls)
+                self.set_level(cls, level)
+                cls.used = used
+                moved.append(cls)
+            else:
+                self.expiries.discard(cls)
+                self._note_expiry(cls)
+        return moved
+
+    def _use(self, cls: SchedulingClass, more: int) -> None:
+        levels.settle(cls, self.now)
+        cls.running += more
+        if cls.level < levels.LOWEST:
+            self._note_expiry(cls)
+
+    def _note_expiry(self, cls: SchedulingClass) -> None:
+        """An entry may be too early, for then the class is only looked at; it is never too late by more than a
+        millisecond."""
+        due = max(levels.expiry(cls), self.now + 1e-6)
+        if due == inf:
+            return
+        noted = self.expiries.rank(cls)
+        if noted is None or due < noted[0] - 0.001:
+            self.expiries.put(cls, (due,))
+
+    # -- claims
+
+    def claim(self, cls: SchedulingClass, client: int) -> Claim:
+        claim = cls.claims.get(client)
+        if claim is None:
+            claim = cls.claims[client] = Claim(cls, client, self._next_turn())
+            self.claims_of.setdefault(client, {})[claim] = None
+        return claim
+
+    def _want(self, claim: Claim, wanted: int) -> None:
+        cls = claim.cls
+        if wanted and not claim.wanted:
+            if not cls.demanding:
+                level = levels.risen(cls, self.now)
+                if level != cls.level:
+                    self.set_level(cls, level)
+            cls.demanding += 1
+        elif claim.wanted and not wanted:
+            cls.demanding -= 1
+            cls.idle_since = self.now
+        claim.wanted = wanted
+
+    # -- sums and queues
+
+    def _next_turn(self) -> int:
+        self._turn += 1
+        return self._turn
+
+    def _charge(self, job: Job, node: Node, amounts: Mapping[str, int], sign: int) -> None:
+        if node.host is None:
+            usage = job.usage
+            for name, units in amounts.items():
+                usage[name] = usage.get(name, 0) + sign * units
+        self._rerank(job)
+
+    def _rerank(self, job: Job) -> None:
+        job.share = dominant_share(job.usage, self.nodes.total) / job.weight
+        if job.share > self.top_share:
+            self.top_share = job.share
+        for shape in job.lines:
+            self._place(job, shape)
+
+    def _place(self, job: Job, shape: Shape) -> None:
+        """Rule 2."""
+        line = job.lines.get(shape)
+        first = line.first() if line is not None else None
+        if first is None or (job.cap is not None and job.capped(shape.cpus)):
+            if job in shape.jobs:
+                shape.jobs.discard(job)
+                if not len(shape.jobs):
+                    self.waiting.pop(shape, None)
+            return
+        if job not in shape.jobs:
+            self.waiting[shape] = self.called[shape] = None
+        tier = OWED if job.floor and job.owed else first.cls.tier
+        shape.jobs.put(job, (tier, job.share, job.turn))
+
+    def _rank_holder(self, claim: Claim) -> None:
+        job, kept = claim.cls.job, claim.kept
+        if claim.leases:
+            # by what would be left to it after one lease, so that big leases and many leases compare
+            job.holders.put(claim, (-(kept - 1) * claim.cls.shape.cost, claim.turn))
+        else:
+            job.holders.discard(claim)
+
+    def _list(self, lease: Lease) -> None:
+        cls = lease.claim.cls
+        job, tier = cls.job, cls.tier
+        leases = job.tiers.get(tier)
+        if leases is None:
+            leases = job.tiers[tier] = {}
+            self.tiers.setdefault(tier, {})[job] = None
+        leases[lease] = None
+        lease.tier = tier
+
+    def _delist(self, lease: Lease) -> None:
+        job, tier = lease.claim.cls.job, lease.tier
+        leases = job.tiers[tier]
+        del leases[lease]
+        if not leases:
+            del job.tiers[tier]
+            jobs = self.tiers[tier]
+            del jobs[job]
+            if not jobs:
+                del self.tiers[tier]
+
+    def _refresh(self, claim: Claim) -> None:
+        """Bring every queue that the claim is in, or should be in, up to date."""
+        cls = claim.cls
+        job, shape = cls.job, cls.shape
+        line = job.lines.get(shape)
+        idle = claim.surplus
+        if not cls.pinned:
+            in_use = max(0, claim.awake - idle) if idle > 0 else claim.awake
+            if in_use != claim.in_use:
+                self._use(cls, in_use - claim.in_use)
+                claim.in_use = in_use
+        if claim.need > 0:
+            if line is None:
+                line = job.lines[shape] = RankedQueue()
+            if claim not in line:
+                claim.turn, claim.since = self._next_turn(), self.now
+                self.called[shape] = None
+            line.put(claim, claim.rank)
+            self._place(job, shape)
+            if claim.standing:
+                self.hungry.discard(claim)
+            elif claim not in self.hungry:
+                claim.bare_since = self.now
+                self.hungry.put(claim, (self.now + PATIENCE, claim.turn))
+        elif line is not None and claim in line:
+            self.hungry.discard(claim)
+            line.discard(claim)
+            if not len(line):
+                del job.lines[shape]
+            self._place(job, shape)
+        self._rank_holder(claim)
+        if idle > 0:
+            self.surplus[claim] = None
+        else:
+            self.surplus.pop(claim, None)
+        if not (claim.wanted or claim.leases or claim.leaving or claim.parked or claim.promises):
+            self._forget(claim)
+
+    def _forget(self, claim: Claim) -> None:
+        cls = claim.cls
+        cls.claims.pop(claim.client, None)
+        claims = self.claims_of.get(claim.client, {})
+        claims.pop(claim, None)
+        if not claims:
+            self.claims_of.pop(claim.client, None)
+        if cls.pinned and not cls.claims:
+            self._end_class(cls)  # an actor has a class of its own, and there are many
+
+    def _cluster_changed(self) -> None:
+        for shape in self.shapes.values():
+            shape.cost = dominant_share(shape.request, self.nodes.total)
+        for job in self.jobs.values():
+            self._rerank(job)
+            for claim in list(job.holders):
+                self._rank_holder(claim)
+        self._set_floors()
+
+    def _count_hosts(self, node: Node, sign: int) -> None:
+        for shape in self.shapes.values():
+            self.nodes.count_host(shape, node, sign)
+            if shape.constraint.soft and shape in self.waiting:
+                self.called[shape] = None  # other nodes may do now
