@@ -13,6 +13,7 @@ from rustray.driver.actor_handle import ActorHandle
 from rustray.driver.entry import ERROR, Entry
 from rustray.driver.environment import class_environment
 from rustray.driver.methods import Method
+from rustray.driver.placing import placing
 from rustray.driver.session import Session
 from rustray.driver.task import Task
 from rustray.errors import OptionError
@@ -175,6 +176,7 @@ def create_actor(
         "handle": handle,
         "args": None,
         "deps": None,
+        **placing(session, options),
     }
     task = Task(0, _Constructor(cls.name), "__init__", b"", 1, 0, None)
     if args or kwargs:

@@ -12,6 +12,7 @@ from typing import Any
 from rustray import serialization
 from rustray.driver import session as session_module
 from rustray.driver.environment import class_environment
+from rustray.driver.placing import placing
 from rustray.driver.scheduling_class import SchedulingClass
 from rustray.driver.session import Session
 from rustray.model.options import TaskOptions
@@ -32,6 +33,7 @@ class RemoteFunction:
         self._name: str = options.name or str(getattr(function, "__qualname__", repr(function)))
         self._returns = _returns(function, options)
         self._session: Session | None = None
+        self._around: tuple[bytes, bool] | None = None
         self._target: SchedulingClass | None = None
         self._key = b""
         self._signature, self._least, self._most = _signature(function)
@@ -56,7 +58,7 @@ class RemoteFunction:
         if kwargs or not self._least <= len(args) <= self._most:
             self._check_arguments(args, kwargs)
         session = session_module._current
-        if session is None or session is not self._session:
+        if session is None or session is not self._session or session.around != self._around:
             session = self._prepare()
         options = self._options
         return session.tasks.submit(
@@ -88,7 +90,7 @@ class RemoteFunction:
         session.check_open()
         code = serialization.serialize_code(self._function, f"function {self._name}")
         self._key, self._target = scheduling_class(session, code, self._name, self._options)
-        self._session = session
+        self._session, self._around = session, session.around
         return session
 
     def __reduce__(self) -> Any:
@@ -115,9 +117,10 @@ def scheduling_class(
     session.leases.add_function(key, code.pickle, name)
     resources = options.resource_request()
     env, env_key = class_environment(session, options.runtime_env)
-    named = repr((session.info["job"], sorted(resources.items()), options.scheduling_strategy)).encode()
+    places = placing(session, options)
+    named = repr((session.info["job"], sorted(resources.items()), places)).encode()
     class_key = hashlib.sha1(key + env_key + named, usedforsecurity=False).digest()[:KEY_BYTES]
-    spec = {"name": name, "resources": resources, "runtime_env": env, "env_key": env_key}
+    spec = {"name": name, "resources": resources, "runtime_env": env, "env_key": env_key, **places}
     return key, session.leases.scheduling_class(class_key, name, spec)
 
 

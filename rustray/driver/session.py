@@ -85,6 +85,9 @@ class Session:
         self.running: Callable[[], Any] = lambda: None
         """In a worker: the task that the calling thread runs (`worker.context.Running`)."""
         self.hosted_actor: tuple[bytes, dict[str, Any]] | None = None
+        self.around: tuple[bytes, bool] | None = None
+        """In a worker: the placement group that its task or actor runs in, and whether that captures what it
+        submits."""
         self.cancelled_calls: set[tuple[int, int]] = set()
         """Calls of the hosted actor, by client and number, that were cancelled while they ran."""
         self.lend: Callable[[], contextlib.AbstractContextManager[Any]] | None = None

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rustray.errors import OptionError
+from rustray.model import labels, strategies
 
 SMALLEST_AMOUNT = 0.0001  # of a resource, as in Ray
+MOST_URGENT = 10
 LARGEST_AMOUNT = 10**15  # far from where counting in units of the smallest one ceases to be exact
 
 
@@ -69,6 +71,35 @@ def one_of(*allowed: str | None) -> Callable[[str, Any], str | None]:
         return value
 
     return check
+
+
+def strategy(name: str, value: Any) -> Any:
+    """Where to run: a word or one of the strategy objects."""
+    if value is None or isinstance(value, strategies.STRATEGIES):
+        return value
+    if isinstance(value, str) and value in (strategies.DEFAULT, strategies.SPREAD):
+        return value
+    raise _refused(name, value, "'DEFAULT', 'SPREAD' or one of rustray.util.scheduling_strategies")
+
+
+def label_selector(name: str, value: Any) -> dict[str, str]:
+    """{label: condition}."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise _refused(name, value, "a dict of {label: 'value', '!value', 'in(a, b)' or '!in(a, b)'}")
+    try:
+        labels.parse_selector(value)
+    except ValueError as error:
+        raise OptionError(f"{name}={value!r} is not allowed: {error}.") from None
+    return dict(value)
+
+
+def priority(name: str, value: Any) -> int:
+    """How urgent, 0 as usual."""
+    if not _is_whole(value) or not -MOST_URGENT <= value <= MOST_URGENT:
+        raise _refused(name, value, f"a whole number from -{MOST_URGENT} to {MOST_URGENT}")
+    return int(value)
 
 
 def resources(name: str, value: Any) -> dict[str, float]:

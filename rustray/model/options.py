@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 
 from rustray.errors import OptionError
 from rustray.model import option_checks as check
+from rustray.model.strategies import PlacementGroupSchedulingStrategy, Strategy
 
 NumReturns = int | Literal["streaming", "dynamic"] | None
 
@@ -35,7 +36,6 @@ UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
     "_actor_generator_backpressure_num_objects": (None, -1),
     "_generator_backpressure_num_objects": (None, -1),
     "fallback_strategy": (None, []),
-    "label_selector": (None, {}),
     "max_calls": (None, 0),
     "placement_group": (None, "default"),
 }
@@ -88,6 +88,8 @@ class _Options:
                             if name == "max_calls"
                             else "Leave it out: a generator runs ahead of those who take from it."
                             if "backpressure" in name
+                            else "Give scheduling_strategy=PlacementGroupSchedulingStrategy(group) instead."
+                            if name == "placement_group"
                             else "Leave it out, or express the wish with resources={'name': amount}."
                         )
                     )
@@ -113,6 +115,11 @@ class TaskOptions(_Options):
     max_retries: times a task is tried again when its worker died; -1 without end.
     retry_exceptions: whether the function's own exceptions count for that: all (True) or some (types).
     runtime_env: environment of its workers, see `rustray.runtime_env`.
+    scheduling_strategy: where it runs: "SPREAD" for evenly over the nodes, one of `rustray.util.scheduling_strategies`,
+        or "DEFAULT" for wherever there is room, also where the caller's placement group would have been taken.
+    label_selector: {label of a node: "value", "!value", "in(a, b)" or "!in(a, b)"}, all of which must hold.
+    priority: higher runs first, from -10 to 10; others that run are suspended for it.
+    preemptible: whether it may be suspended itself for what is more urgent.
     """
 
     _kind = "a task"
@@ -127,7 +134,13 @@ class TaskOptions(_Options):
     retry_exceptions: bool | tuple[type[BaseException], ...] = False
     name: str | None = None
     runtime_env: Mapping[str, Any] | None = None
-    scheduling_strategy: str | None = None
+    scheduling_strategy: Strategy = None
+    label_selector: Mapping[str, str] = field(default_factory=dict)
+    priority: int = 0
+    preemptible: bool = True
+
+    def _check_together(self) -> None:
+        _check_placing(self.scheduling_strategy, self.label_selector)
 
     def resource_request(self) -> dict[str, float]:
         """What one task holds while it runs, as {"CPU": 1, ...}; nothing that is 0."""
@@ -150,6 +163,8 @@ class ActorOptions(_Options):
     lifetime: "detached" outlives its driver.
     get_if_exists: give the actor that has the name already.
     concurrency_groups: {group: calls of the group that run at once}.
+    scheduling_strategy, label_selector: as of tasks.
+    priority: as of tasks, for the slot that the actor takes when it is created; it is never suspended.
     """
 
     _kind = "an actor"
@@ -169,7 +184,9 @@ class ActorOptions(_Options):
     get_if_exists: bool = False
     concurrency_groups: Mapping[str, int] = field(default_factory=dict)
     runtime_env: Mapping[str, Any] | None = None
-    scheduling_strategy: str | None = None
+    scheduling_strategy: Strategy = None
+    label_selector: Mapping[str, str] = field(default_factory=dict)
+    priority: int = 0
 
     def resource_request(self) -> dict[str, float]:
         """What the actor holds while it lives, as {"GPU": 1, ...}; nothing that is 0."""
@@ -178,6 +195,7 @@ class ActorOptions(_Options):
     def _check_together(self) -> None:
         if self.get_if_exists and not self.name:
             raise OptionError("get_if_exists=True needs the actor's name: give name='...' too.")
+        _check_placing(self.scheduling_strategy, self.label_selector)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +209,14 @@ class MethodOptions(_Options):
     max_task_retries: int | None = None
     retry_exceptions: bool | tuple[type[BaseException], ...] = False
     name: str | None = None
+
+
+def _check_placing(strategy: Strategy, selector: Mapping[str, str]) -> None:
+    if selector and isinstance(strategy, PlacementGroupSchedulingStrategy):
+        raise OptionError(
+            "label_selector= does not go with a placement group, whose bundles have their nodes already: give "
+            "placement_group(..., bundle_label_selector=[...]) instead."
+        )
 
 
 def _request(
@@ -209,7 +235,9 @@ _placing: dict[str, Check] = {
     "accelerator_type": check.text_or_none,
     "name": check.text_or_none,
     "runtime_env": check.mapping_or_none,
-    "scheduling_strategy": check.one_of(None, "DEFAULT", "SPREAD"),
+    "scheduling_strategy": check.strategy,
+    "label_selector": check.label_selector,
+    "priority": check.priority,
 }
 
 TaskOptions._checks = {
@@ -218,6 +246,7 @@ TaskOptions._checks = {
     "num_returns": check.num_returns,
     "max_retries": check.count(least=-1, none=3),
     "retry_exceptions": check.exceptions,
+    "preemptible": check.flag,
 }
 
 ActorOptions._checks = {

@@ -162,6 +162,7 @@ class NodeAgent:
             "suspend": self._on_suspend,
             "resume": self._on_resume,
             "requeue": self._on_requeue,
+            "evict": self._on_evict,
             "node_up": lambda number, _name, address: neighbours.add(number, address),
             "node_down": lambda number, _cause: neighbours.remove(number),
             "grant": self._on_grant,
@@ -405,16 +406,22 @@ class NodeAgent:
         else:
             self._guests.setdefault(client, set()).add(lease)
         message = ("lease", key, lease, worker.client)
-        self._introduce(worker, client, lease, message, spec["resources"])
+        self._introduce(worker, client, lease, message, spec["resources"], spec.get("group"))
 
     def _introduce(
-        self, worker: WorkerProcess, client: int, number: int, message: Message, resources: dict[str, float]
+        self,
+        worker: WorkerProcess,
+        client: int,
+        number: int,
+        message: Message,
+        resources: dict[str, float],
+        group: tuple[bytes, bool] | None = None,
     ) -> None:
         """Give `client` and `worker` the two ends of a socket and a page to share, or of a relay to another node.
 
-        `resources` is what each task that comes by it has; what an actor has it was told at its start.
+        `resources` and `group` are what each task that comes by it has; what an actor has it was told at its start.
         """
-        serve = ("serve", number, client, resources)
+        serve = ("serve", number, client, resources, group)
         if node_of(client) != self.number:
             relay, sock, page = self.relays.lend(node_of(client), client, message)
             worker.relays[number] = relay
@@ -501,6 +508,11 @@ class NodeAgent:
                 "was stopped to make room for more urgent work, with too little memory to keep it meanwhile"
             )
             self.pool.kill(at[0], "requeue", text)
+
+    def _on_evict(self, lease: int, reason: str) -> None:
+        at = self.leases.get(lease)
+        if at is not None:
+            self.pool.kill(at[0], "evicted", f"was stopped because {reason}")
 
     # -- other nodes -----------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ class Channel:
     ----------
     client: the submitter; it owns the results.
     resources: what each of its tasks has, {"CPU": 1.0, ...}.
+    group: the placement group that they run in, see `Session.around`.
     page: shared with the submitter: the number of the task that was started last.
     """
 
@@ -36,6 +37,7 @@ class Channel:
         "_spent",
         "client",
         "connection",
+        "group",
         "lease",
         "page",
         "resources",
@@ -48,12 +50,14 @@ class Channel:
         connection: Connection,
         page: mmap.mmap,
         resources: dict[str, float],
+        group: tuple[bytes, bool] | None,
     ) -> None:
         self.lease = lease
         self.client = client
         self.connection = connection
         self.page = page
         self.resources = resources
+        self.group = group
         self._lock = threading.Lock()
         self._results: list[Any] = []
         self._spent = 0.0

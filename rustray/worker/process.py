@@ -131,6 +131,7 @@ class Worker:
             if self.actor is not None:
                 self.actor.run(channel, message)
             else:
+                self.session.around = channel.group
                 self.run_task(channel, message, self._current, self._load)
 
     def _prints_for(self) -> Running | None:
@@ -217,12 +218,14 @@ class Worker:
 
     # -- what submitters say ---------------------------------------------------------------------------
 
-    def _on_serve(self, lease: int, client: int, resources: dict[str, float]) -> None:
+    def _on_serve(
+        self, lease: int, client: int, resources: dict[str, float], group: tuple[bytes, bool] | None
+    ) -> None:
         connection = Connection(socket.socket(fileno=self.session.take_fd()))
         page_fd = self.session.take_fd()
         page = mmap.mmap(page_fd, mmap.PAGESIZE)
         os.close(page_fd)
-        channel = Channel(lease, client, connection, page, resources)
+        channel = Channel(lease, client, connection, page, resources, group)
         self.channels[lease] = channel
         self.session.reactor.add(
             connection,
@@ -380,6 +383,7 @@ class Worker:
     def _on_host(self, actor: bytes, spec: dict[str, Any]) -> None:
         host = ActorHost(self, actor, spec)
         self.session.hosted_actor = (actor, spec)
+        self.session.around = spec.get("group")
         self.actor = host
         with self.lock:
             self.queue.appendleft((host.creation_channel, host.creation_message))
