@@ -15,7 +15,7 @@ from typing import Any, TypeVar, overload
 
 from rustray import runtime_env as runtime_envs
 from rustray import serialization
-from rustray.driver import cells, launch
+from rustray.driver import cells, discovery, launch
 from rustray.driver import session as session_module
 from rustray.driver.actor_class import ActorClass, check_actor_class
 from rustray.driver.actor_handle import ActorHandle
@@ -43,7 +43,7 @@ IGNORED_INIT = frozenset(
 """Arguments of ray.init that mean nothing here; accepted so that its calls work."""
 
 _init_lock = threading.RLock()
-_server: launch.ServerProcess | None = None
+_server: launch.StartedProcess | None = None
 
 
 class Context(dict[str, Any]):
@@ -82,7 +82,10 @@ def init(
     Parameters
     ----------
     address: None starts a cluster that ends with this process (unless $RUSTRAY_ADDRESS names one); "auto" takes the
-        newest running one, "local" always starts one; else "host:port", a session folder, or a socket's path.
+        newest running one, "local" always starts one; else a session folder, a socket's path, "host:port" of a node
+        here, or "host:port,..." of the heads of a cluster anywhere: through a node of it on this machine, else through
+        one without slots that is started for this process, with the token in $RUSTRAY_TOKEN or $RUSTRAY_TOKEN_FILE and
+        the certificates in $RUSTRAY_TLS_DIR.
     num_cpus, num_gpus, resources: what a cluster started here offers; counted if not given.
     object_store_memory: bytes of shared memory for objects; 30 % of the machine's if not given.
     namespace: where this job's named actors are found; its own if not given.
@@ -94,6 +97,7 @@ def init(
     ------
     SessionError: this process is connected already, or the cluster does not answer.
     ClusterStartError: no cluster could be started, or none is found at `address`.
+    AuthenticationError: the token is not that of the cluster.
     """
     global _server
     for name in others:
@@ -109,10 +113,9 @@ def init(
             shutdown()
         address = address or os.environ.get("RUSTRAY_ADDRESS") or None
         if address is None or address == "local":
-            settings = launch.ServerSettings(
-                launch.count_resources(num_cpus, num_gpus, resources), object_store_memory, embedded=True
-            )
-            _server = launch.start_server(settings)
+            offered = launch.count_resources(num_cpus, num_gpus, resources)
+            settings = launch.ServerSettings(offered, object_store_memory)
+            _server = launch.start(settings)
             path = settings.socket
         else:
             if (num_cpus, num_gpus, resources, object_store_memory) != (None, None, None, None):
@@ -120,7 +123,10 @@ def init(
                     "num_cpus, num_gpus, resources and object_store_memory describe a cluster that init() starts; "
                     f"the one at {address!r} has its own. Leave them out."
                 )
-            path = launch.find_cluster(address)["socket"]
+            path = discovery.find_node(address) or ""
+            if not path:
+                _server = discovery.start_gateway(address)
+                path = _server.socket
         try:
             session = _connect(path, namespace, runtime_env, job_name, log_to_driver)
         except BaseException:

@@ -1,36 +1,41 @@
-"""Starting a server process, and finding those that run.
+"""Starting the processes of a cluster: an embedded server, heads, nodes.
 
-Each cluster of this user has a session folder (0700) under `runtime_folder()` with its socket, logs, spilled
-objects and ``cluster.json`` (0600): the registry of clusters is the set of these files.
+Each gets its settings as one line of JSON on its standard input, so that no secret is in its arguments, and answers
+one line: "ready", or "error" and why. See `rustray.daemon` for the other side.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import secrets
-import shutil
-import stat
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
+from rustray import errors
+from rustray.driver.registry import (
+    new_session_folder,
+    remove_folder,
+    socket_path,
+    sweep,
+    write_connection_file,
+)
 from rustray.errors import ClusterStartError, OptionError
 
-START_TIMEOUT_S = 60.0
-_MAX_SOCKET_PATH = 100
+STOP_TIMEOUT_S = 10.0
+JOIN_TIMEOUT_S = 20.0
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_RUN_SERVER = f"""
+_RUN = f"""
 import importlib.util, runpy, sys
+module = sys.argv.pop(1)
 sys.path += (path for path in sys.argv[1:] if path not in sys.path)
 spec = importlib.util.spec_from_file_location("rustray", {os.path.join(_PACKAGE, "__init__.py")!r})
 sys.modules["rustray"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(sys.modules["rustray"])
-runpy.run_module("rustray.server", run_name="__main__")
+runpy.run_module(module, run_name="__main__")
 """
 """Runs this very package, wherever it lies. The driver's folders come last: a file beside the user's script may have
 the name of a standard module, which the server needs itself."""
@@ -38,43 +43,88 @@ the name of a standard module, which the server needs itself."""
 
 @dataclass(slots=True)
 class ServerSettings:
-    """What a server is told at its start.
+    """What an embedded server is told at its start. It ends with its last driver.
 
     Parameters
     ----------
     resources: {"CPU": 2.0, ...}; what is not given is counted (`count_resources`).
     object_store_memory: bytes, None for 30 % of the machine's memory.
-    embedded: whether it ends with its last driver.
     grpc_port: of the gRPC service on the loopback interface, 0 for any free one.
     """
 
     resources: dict[str, float]
     object_store_memory: int | None
-    embedded: bool
     folder: str = ""
     socket: str = ""
     token: str = ""
     grpc_port: int = 0
     labels: dict[str, str] = field(default_factory=dict)
 
+    module: ClassVar[str] = "rustray.server"
+    role: ClassVar[str] = "embedded"
 
-def runtime_folder() -> str:
-    """Where session folders are: $RUSTRAY_RUNTIME_DIR, else a folder of this user under the temporary one."""
-    chosen = os.environ.get("RUSTRAY_RUNTIME_DIR")
-    if chosen:
-        folder = chosen
-    else:
-        folder = os.path.join(tempfile.gettempdir(), f"rustray-{os.getuid()}")
-    with contextlib.suppress(FileExistsError):  # which the check below describes
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-    status = os.lstat(folder)  # not where a link leads, which its owner could change afterwards
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
-        raise ClusterStartError(
-            f"{folder} must be a folder, not a link to one, and belong to you alone (mode 0700), for it holds the "
-            "sockets and tokens of your clusters. "
-            "Correct its owner and mode, or set RUSTRAY_RUNTIME_DIR to another folder."
-        )
-    return folder
+
+@dataclass(slots=True)
+class HeadSettings:
+    """What a head is told at its start.
+
+    Parameters
+    ----------
+    host, port: where it listens; port 0: any free one. Where there are several heads they also use port + 1.
+    heads: "host:port" of all heads, its own among them; none for a single head.
+    token: of the cluster, "" to make one.
+    tls_folder: as `rustray certs` makes it, "" for none.
+    insecure: listen to other machines even without token or TLS.
+    storage: the head's memory on disk, "" for a folder below `runtime_folder()`.
+    lifeline: end when the starter closes its end of standard input, or dies.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    heads: list[str] = field(default_factory=list)
+    token: str = ""
+    tls_folder: str = ""
+    insecure: bool = False
+    storage: str = ""
+    lifeline: bool = False
+    folder: str = ""
+
+    module: ClassVar[str] = "rustray.head.process"
+    role: ClassVar[str] = "head"
+
+
+@dataclass(slots=True)
+class NodeSettings:
+    """What a node is told at its start; what `HeadSettings` has too means the same.
+
+    Parameters
+    ----------
+    heads: "host:port" of the heads of the cluster to join, as many as are known.
+    labels: what tasks may ask for in a node, {"zone": "a"}.
+    gateway: without slots, for the drivers of a machine that lends none; ends with its last driver.
+    join_timeout: seconds within which a head must have accepted it.
+    """
+
+    heads: list[str]
+    token: str
+    resources: dict[str, float]
+    object_store_memory: int | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    host: str = "127.0.0.1"
+    port: int = 0
+    tls_folder: str = ""
+    insecure: bool = False
+    gateway: bool = False
+    join_timeout: float = JOIN_TIMEOUT_S
+    lifeline: bool = False
+    folder: str = ""
+    socket: str = ""
+
+    module: ClassVar[str] = "rustray.node.process"
+    role: ClassVar[str] = "node"
+
+
+Settings = ServerSettings | HeadSettings | NodeSettings
 
 
 def count_resources(
@@ -113,14 +163,19 @@ def _count_gpus() -> int:
         return 0
 
 
-class ServerProcess:
-    """A server that this process has started."""
+class StartedProcess:
+    """A process of a cluster that this process has started."""
 
-    def __init__(self, process: subprocess.Popen[bytes], settings: ServerSettings) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], settings: Settings) -> None:
         self.process = process
         self.settings = settings
 
-    def stop(self, timeout: float = 10.0) -> None:
+    @property
+    def socket(self) -> str:
+        """Where drivers connect to the node of this process."""
+        return socket_path(self.settings.folder)
+
+    def stop(self, timeout: float = STOP_TIMEOUT_S) -> None:
         """End it, and with it its workers and its memory."""
         if self.process.poll() is None:
             self.process.terminate()
@@ -135,129 +190,74 @@ class ServerProcess:
         remove_folder(self.settings.folder)
 
 
-def start_server(settings: ServerSettings) -> ServerProcess:
-    """Start a server and wait until drivers may connect; ClusterStartError with its log when it does not come up."""
+def start(settings: Settings) -> StartedProcess:
+    """Start a process and wait until it is ready; what it says of its failure is raised.
+
+    Raises
+    ------
+    ClusterStartError, AuthenticationError, or what else of `rustray.errors` it has told.
+    """
     sweep()
-    settings.folder = tempfile.mkdtemp(prefix=f"{time.strftime('%Y%m%d-%H%M%S')}-", dir=runtime_folder())
-    os.mkdir(os.path.join(settings.folder, "logs"), 0o700)
-    settings.socket = os.path.join(settings.folder, "node.sock")
-    if len(settings.socket) > _MAX_SOCKET_PATH:
-        shutil.rmtree(settings.folder)
-        raise ClusterStartError(
-            f"The path of the socket, {settings.socket}, is too long for a Unix socket ({_MAX_SOCKET_PATH} bytes). "
-            "Set RUSTRAY_RUNTIME_DIR to a shorter path."
-        )
-    settings.token = secrets.token_hex(32)
-    errors = os.path.join(settings.folder, "logs", "server.err")
-    with open(errors, "wb") as log:
+    settings.folder = new_session_folder()
+    settings.token = settings.token or secrets.token_hex(32)
+    path = os.path.join(settings.folder, "logs", f"{settings.role}.err")
+    with open(path, "wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _RUN_SERVER, *filter(None, sys.path)],
+            [sys.executable, "-P", "-c", _RUN, settings.module, *filter(None, sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             cwd="/",
             start_new_session=True,
         )
-    server = ServerProcess(process, settings)
+    started = StartedProcess(process, settings)
+    if not isinstance(settings, HeadSettings):
+        settings.socket = started.socket
     assert process.stdin is not None and process.stdout is not None
-    # The server adds its address to the file, so it must be there before the server knows its folder.
-    _write_connection_file(settings, process.pid)
-    process.stdin.write(json.dumps(asdict(settings)).encode() + b"\n")
-    process.stdin.close()
-    process.stdin = None
-    if process.stdout.readline() != b"ready\n":
-        process.wait()
-        with open(errors, encoding="utf-8", errors="replace") as log_file:
-            told = log_file.read().strip()[-4000:] or "it printed nothing"
-        server.stop()
-        raise ClusterStartError(
-            f"The server process ended before it was ready (code {process.returncode}): {told}"
-        )
-    return server
-
-
-def _write_connection_file(settings: ServerSettings, pid: int) -> None:
-    path = os.path.join(settings.folder, "cluster.json")
-    content = {"pid": pid, "socket": settings.socket, "token": settings.token, "embedded": settings.embedded}
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "w") as file:
-        json.dump(content, file)
-
-
-def update_connection_file(folder: str, **more: Any) -> None:
-    """Add facts to a session's ``cluster.json``, all at once for its readers."""
-    path = os.path.join(folder, "cluster.json")
-    with open(path) as file:
-        content = json.load(file)
-    content.update(more)
-    fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "w") as file:
-        json.dump(content, file)
-    os.replace(path + ".new", path)
-
-
-def clusters() -> list[dict[str, Any]]:
-    """The connection files of this user's living clusters, the newest last."""
-    found = []
-    root = runtime_folder()
-    for name in sorted(os.listdir(root)):
-        folder = os.path.join(root, name)
-        try:
-            with open(os.path.join(folder, "cluster.json")) as file:
-                content = json.load(file)
-        except (OSError, ValueError):
-            continue  # being made, or not ours
-        if is_alive(content["pid"]):
-            found.append({"folder": folder, **content})
-    return found
-
-
-def find_cluster(address: str) -> dict[str, Any]:
-    """The connection file of the cluster at `address` (see `api.init`); ClusterStartError when there is none."""
-    running = clusters()
-    if address == "auto":
-        lasting = [cluster for cluster in running if not cluster["embedded"]]
-        if not lasting:
-            raise ClusterStartError(
-                "No running cluster was found. Start one, or call init() without an address for one of its own."
-            )
-        return lasting[-1]
-    for cluster in running:
-        if address in (cluster.get("address"), cluster["socket"], cluster["folder"]):
-            return cluster
-    known = ", ".join(cluster.get("address") or cluster["folder"] for cluster in running) or "none"
-    raise ClusterStartError(f"No cluster of yours runs at {address!r} on this machine. Running: {known}.")
-
-
-def sweep() -> None:
-    """Remove the folders of servers that were killed."""
-    root = runtime_folder()
-    for name in os.listdir(root):
-        folder = os.path.join(root, name)
-        try:
-            with open(os.path.join(folder, "cluster.json")) as file:
-                pid = json.load(file)["pid"]
-        except (OSError, ValueError, KeyError):
-            continue
-        if not is_alive(pid):
-            remove_folder(folder)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether `pid` is a process that has not ended (a zombie has)."""
+    # The process adds its address to the file, so it must be there before the process knows its folder.
+    write_connection_file(settings.folder, _connection(settings, process.pid))
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+        process.stdin.write(json.dumps(asdict(settings)).encode() + b"\n")
+        process.stdin.flush()
+        if not getattr(settings, "lifeline", False):
+            process.stdin.close()
+            process.stdin = None
+    except BrokenPipeError:
+        pass  # it has ended, and has printed why
     try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return True
+        word, _space, told = process.stdout.readline().decode().strip().partition(" ")
+        if word == "ready":
+            return started
+        raise _failure(process, word, told, path)
+    except BaseException:
+        started.stop()
+        raise
 
 
-def remove_folder(folder: str) -> None:
-    """Remove a session folder; what another process is removing too is no error."""
-    shutil.rmtree(folder, ignore_errors=True)
+def _failure(process: subprocess.Popen[bytes], word: str, told: str, path: str) -> Exception:
+    if word == "error":
+        kind, message = json.loads(told)
+        error: Exception = getattr(errors, kind, ClusterStartError)(message)
+        return error
+    process.wait()
+    with open(path, encoding="utf-8", errors="replace") as file:
+        text = file.read().strip()[-4000:] or "it printed nothing"
+    return ClusterStartError(
+        f"The server process ended before it was ready (code {process.returncode}): {text}"
+    )
+
+
+def _connection(settings: Settings, pid: int) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "pid": pid,
+        "role": settings.role,
+        "token": settings.token,
+        "started": time.time(),
+    }
+    if not isinstance(settings, HeadSettings):
+        content["socket"] = settings.socket
+    if not isinstance(settings, ServerSettings):
+        content.update(heads=settings.heads, tls_folder=settings.tls_folder)
+    if isinstance(settings, NodeSettings):
+        content["gateway"] = settings.gateway
+    return content

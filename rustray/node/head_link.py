@@ -10,7 +10,14 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from rustray.node import head_session as decided
-from rustray.wire.channels import Channel, ChannelRefused, ChannelUnavailable, Security, dial
+from rustray.wire.channels import (
+    Channel,
+    ChannelRefused,
+    ChannelUnavailable,
+    Security,
+    TokenRefused,
+    dial,
+)
 from rustray.wire.frames import Message
 
 log = logging.getLogger(__name__)
@@ -43,7 +50,7 @@ class LinkedNode(Protocol):
     def on_removed(self) -> None:
         """Others have been told that this node is dead: end the workers and forget everything."""
 
-    def on_refused(self, reason: str) -> None:
+    def on_refused(self, reason: str, wrong_token: bool) -> None:
         """The cluster does not take this node."""
 
 
@@ -80,6 +87,10 @@ class HeadLink:
     def send(self, message: Message) -> None:
         """To the head, now or later: see `HeadSession.send`."""
         self._act(self.session.send(message))
+
+    def hear_epoch(self, epoch: int) -> None:
+        """Another node knows the leader of this epoch."""
+        self._act(self.session.hear_epoch(time.monotonic(), epoch))
 
     async def close(self) -> None:
         """End the link, after what was sent has gone out."""
@@ -134,9 +145,9 @@ class HeadLink:
             case decided.Removed():
                 log.error("the cluster has taken this node for dead: its workers end, and it joins anew")
                 self._node.on_removed()
-            case decided.Refused(reason):
+            case decided.Refused(reason, wrong_token):
                 log.error("refused: %s", reason)
-                self._node.on_refused(reason)
+                self._node.on_refused(reason, wrong_token)
 
     async def _dial(self, address: str) -> None:
         # The first message is made when the channel is open, for what it reports must be true then.
@@ -146,7 +157,8 @@ class HeadLink:
             self._act(self.session.on_unavailable(time.monotonic(), str(error)))
             return
         except ChannelRefused as error:
-            self._act(self.session.on_refused(time.monotonic(), str(error)))
+            wrong_token = isinstance(error, TokenRefused)
+            self._act(self.session.on_refused(time.monotonic(), str(error), wrong_token))
             return
         self._channel = channel
         channel.on_messages = self._on_messages

@@ -97,6 +97,7 @@ class Refused:
     """No head will ever take this node: wrong token, TLS or version. Nothing more is tried."""
 
     reason: str
+    wrong_token: bool = False
 
 
 Action = Dial | Send | Close | Joined | Deliver | Lost | Removed | Refused
@@ -187,11 +188,11 @@ class HeadSession:
         self._failed.add(self.head)
         return self._lose(now, reason)
 
-    def on_refused(self, now: float, reason: str) -> list[Action]:
+    def on_refused(self, now: float, reason: str, wrong_token: bool = False) -> list[Action]:
         """The dialled head does not speak with us at all."""
         if self.number == 0:
             self.state = OVER
-            return [Refused(reason)]
+            return [Refused(reason, wrong_token)]
         return self._lose(now, reason)  # we were one of them: this is another program at a head's address
 
     def on_closed(self, now: float, reason: str) -> list[Action]:
@@ -207,6 +208,15 @@ class HeadSession:
             self._heard = now
             actions += self._on_message(now, message)
         return actions
+
+    def hear_epoch(self, now: float, epoch: int) -> list[Action]:
+        """Another node knows a later leader than the one that we are joined to."""
+        if epoch <= self.epoch:
+            return []
+        self.epoch = epoch
+        if self.state not in (JOINING, JOINED):
+            return []
+        return [Close(), *self._lose(now, f"another head leads since, in epoch {epoch}")]
 
     # -- messages of the head ----------------------------------------------------------------------------
 
@@ -262,6 +272,8 @@ class HeadSession:
                 self.addresses = list(dict.fromkeys((*self.addresses, text)))
             return actions
         if code == "removed":
+            if not self.number:
+                return self._lose(now, text)  # an earlier try to join is being forgotten
             self.number = 0
             self._kept.clear()
             self._tries, self._next_try = [self.head], now

@@ -39,6 +39,7 @@ class Monitor:
 
     def __init__(self, node: NodeAgent) -> None:
         self._node = node
+        self._stopped = False
         self._last = (time.monotonic(), 0, 0)
         self._threshold = float(os.environ.get("RUSTRAY_MEMORY_THRESHOLD", DEFAULT_THRESHOLD))
         psutil.cpu_percent()
@@ -47,15 +48,23 @@ class Monitor:
         """Sample from now on."""
 
         def sample() -> None:
+            if self._stopped:
+                return
             self._sample()
             loop.call_later(SAMPLE_S, sample)
 
         def watch() -> None:
+            if self._stopped:
+                return
             self._watch_memory()
             loop.call_later(MEMORY_CHECK_S, watch)
 
         sample()
         watch()
+
+    def stop(self) -> None:
+        """Sample no more."""
+        self._stopped = True
 
     def _sample(self) -> None:
         now = time.monotonic()

@@ -44,6 +44,25 @@ def end_group(pid: int) -> None:
             pass  # it has ended by itself
 
 
+def start() -> tuple[int, socket.socket]:
+    """Fork the zygote, with all imported that a worker needs; its pid, and the way to it.
+
+    To be called before this process starts a thread or holds a lock.
+    """
+    from rustray import serialization
+
+    serialization.preload()
+    import rustray.worker.process  # noqa: F401  imported once and shared by all forks
+
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        run(theirs)
+    theirs.close()
+    return pid, ours
+
+
 def run(sock: socket.socket) -> NoReturn:
     """Fork workers until the server is gone; then end them and what they have started."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -30,6 +30,7 @@ __all__ = [
     "ChannelServer",
     "ChannelUnavailable",
     "Security",
+    "TokenRefused",
     "dial",
 ]
 
@@ -85,6 +86,10 @@ class ChannelRefused(RustRayError):
 
     Trying again does not help.
     """
+
+
+class TokenRefused(ChannelRefused):
+    """The other side has another token."""
 
 
 async def dial(
@@ -167,7 +172,7 @@ def _client_credentials(ca: bytes) -> grpc.ChannelCredentials:
 
 def _refusal(address: str, code: grpc.StatusCode, details: str, security: Security) -> RustRayError:
     if code == grpc.StatusCode.UNAUTHENTICATED:
-        return ChannelRefused(
+        return TokenRefused(
             f"{address} refused the token. Give the token of that cluster: --token-file FILE, or RUSTRAY_TOKEN in the "
             "environment; it is in the file cluster.json of the session folder on the head's machine."
         )

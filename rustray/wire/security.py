@@ -6,8 +6,8 @@ Nothing here imports grpc: drivers and the command line read tokens too.
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import os
+import socket
 import stat
 from dataclasses import dataclass, field
 
@@ -119,10 +119,44 @@ def join_address(host: str, port: int) -> str:
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach `host`."""
+    import ipaddress  # not at the top: it takes milliseconds, and drivers import this module
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def is_own_host(host: str) -> bool:
+    """Whether `host` is a name or address of this machine."""
+    if is_loopback(host):
+        return True
+    try:
+        for family, kind, protocol, _name, address in socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM):
+            with socket.socket(family, kind, protocol) as probe:
+                probe.bind(address)
+    except OSError:
+        return False
+    return True
+
+
+def reachable_address(bound: str, towards: str = "") -> str:
+    """Where others reach a server that listens at `bound`: as it is, unless it listens everywhere.
+
+    Then it is the address of this machine from which it reaches `towards`, "host:port", or else its name.
+    """
+    host, port = split_address(bound)
+    if host not in ("0.0.0.0", "::"):
+        return bound
+    if not towards:
+        return join_address(socket.gethostname(), port)
+    try:
+        found = socket.getaddrinfo(*split_address(towards), type=socket.SOCK_DGRAM)[0]
+        with socket.socket(*found[:3]) as probe:
+            probe.connect(found[4])  # of datagrams: nothing is sent
+            return join_address(probe.getsockname()[0], port)
+    except OSError:
+        return join_address(socket.gethostname(), port)
 
 
 def check_bind(host: str, security: Security, insecure: bool) -> None:

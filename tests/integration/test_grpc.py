@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import rustray
-from rustray.driver import launch
+from rustray.driver import discovery, launch, registry
 from rustray.testing import Cluster
 from tests.support import eventually
 
@@ -47,7 +47,7 @@ def run(*command: str, folder: Path) -> str:
 @pytest.mark.parametrize("check", CHECKS)
 def test_bare_client(cluster: Cluster, stubs: Path, check: str) -> None:
     connection = str(Path(cluster.folder) / "cluster.json")
-    log = Path(cluster.folder) / "logs/server.log"
+    log = Path(cluster.folder) / "logs/node.log"
     before = len(log.read_text())
     assert run(str(CLIENT), str(stubs), connection, check, folder=stubs).split() == ["passed"]
     assert "Traceback" not in (told := log.read_text()[before:]), told
@@ -67,14 +67,14 @@ def test_address_is_of_the_loopback_interface(cluster: Cluster) -> None:
     assert re.fullmatch(r"127\.0\.0\.1:\d+", cluster.address)
     path = Path(cluster.folder) / "cluster.json"
     assert path.stat().st_mode & 0o777 == 0o600
-    assert launch.find_cluster(cluster.address)["folder"] == cluster.folder
+    for address in (cluster.address, cluster.nodes[0].address):
+        assert discovery.find_node(address) == registry.socket_path(cluster.folder)
 
 
 def test_taken_port_is_told_at_the_start(cluster: Cluster) -> None:
-    settings = launch.ServerSettings({"CPU": 1.0}, None, embedded=False)
-    settings.grpc_port = int(cluster.address.rpartition(":")[2])
+    settings = launch.HeadSettings(port=int(cluster.address.rpartition(":")[2]))
     with pytest.raises(rustray.exceptions.ClusterStartError, match="cannot listen at 127.0.0.1"):
-        launch.start_server(settings)
+        launch.start(settings)
 
 
 def test_embedded_cluster_serves_too_and_ends_with_its_driver(stubs: Path) -> None:
@@ -93,4 +93,4 @@ def test_embedded_cluster_serves_too_and_ends_with_its_driver(stubs: Path) -> No
         run("leaver.py", str(stubs), str(path), "-", folder=stubs)  # its session stays open
     finally:
         rustray.shutdown()
-    eventually(lambda: not launch.is_alive(connection["pid"]))
+    eventually(lambda: not registry.is_alive(connection["pid"]))

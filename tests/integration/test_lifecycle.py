@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 import rustray
-from rustray.driver import launch
+from rustray.driver import registry
 from rustray.driver.session import current
 from rustray.errors import ClusterStartError
 from rustray.exceptions import SessionError
@@ -566,7 +566,7 @@ def test_a_runtime_folder_that_is_a_link(tmp_path, monkeypatch):
     (tmp_path / "link").symlink_to(tmp_path / "real")
     monkeypatch.setenv("RUSTRAY_RUNTIME_DIR", str(tmp_path / "link"))
     with pytest.raises(ClusterStartError, match="not a link"):
-        launch.runtime_folder()
+        registry.runtime_folder()
 
 
 class TestPrinting:

@@ -1,0 +1,141 @@
+"""What the processes of a cluster have in common: settings on standard input, a log, signals, the word to the starter.
+
+The starter (`rustray.driver.launch`) waits for one line on standard output: "ready", or "error" with the error as JSON.
+
+asyncio is imported when a process begins to live, so that the zygote, which is forked before, does without.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+from typing import Any
+
+from rustray.driver.registry import remove_folder
+from rustray.errors import RustRayError
+
+LIFELINE = 0
+"""Standard input: who has started this process keeps the other end open while it is to live."""
+
+
+def read_settings() -> dict[str, Any]:
+    """The settings, which the starter has written to standard input."""
+    line = b""
+    while not line.endswith(b"\n"):  # byte by byte: what comes after the line is not for a buffer of ours
+        piece = os.read(LIFELINE, 1)
+        if not piece:
+            sys.exit("this is started by rustray, which writes the settings to its standard input")
+        line += piece
+    settings: dict[str, Any] = json.loads(line)
+    return settings
+
+
+class Daemon:
+    """A process of a cluster: `begin` until it is ready, then events, then `end`.
+
+    Parameters
+    ----------
+    settings: one of the settings of `driver.launch`, as a dict.
+    role: names the log.
+    """
+
+    def __init__(self, settings: dict[str, Any], role: str) -> None:
+        import asyncio
+
+        self.settings = settings
+        self.folder: str = settings["folder"]
+        self.stopping = False
+        self.failed = False
+        self._role = role
+        self._ready = False
+        logging.basicConfig(
+            filename=os.path.join(self.folder, "logs", f"{role}.log"),
+            level=logging.INFO,
+            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        )
+        self.loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self.loop)
+        self._stop = asyncio.Event()
+
+    async def begin(self) -> None:
+        """Everything until `tell_ready`, and what follows at once. A RustRayError is told to the starter."""
+        raise NotImplementedError
+
+    async def end(self) -> None:
+        """Let go of everything; also after a `begin` that has failed half-way."""
+        raise NotImplementedError
+
+    def run(self) -> None:
+        """Live until told to stop; then exit, with status 1 if this is a failure."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.loop.add_signal_handler(number, self.stop)
+        if self.settings.get("lifeline"):
+            self.loop.add_reader(LIFELINE, self._on_lifeline)
+        try:
+            self.loop.run_until_complete(self._live())
+        finally:
+            self.loop.run_until_complete(self._end_tasks())
+            self.loop.close()
+            if self._ready and not self.failed:  # else its starter, or who looks for the cause, reads the log
+                remove_folder(self.folder)
+        sys.exit(1 if self.failed else 0)
+
+    async def _live(self) -> None:
+        import asyncio
+
+        beginning = self.loop.create_task(self.begin())
+        stopped = self.loop.create_task(self._stop.wait())
+        try:
+            await asyncio.wait((beginning, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if beginning.done():
+                await beginning
+                await stopped
+        except RustRayError as error:
+            logging.error("%s could not start: %s", self._role, error)
+            self.failed = True
+            self._tell(f"error {json.dumps((type(error).__name__, str(error)))}")
+        except BaseException:
+            logging.exception("%s has failed", self._role)
+            self.failed = True
+            raise
+        finally:
+            self.stopping = True
+            beginning.cancel()
+            stopped.cancel()
+            await self.end()
+
+    async def _end_tasks(self) -> None:
+        import asyncio
+
+        left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    def tell_ready(self) -> None:
+        """The starter waits for this."""
+        self._ready = True
+        self._tell("ready")
+
+    def _tell(self, line: str) -> None:
+        sys.stdout.write(line + "\n")
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            pass  # who has started us is gone; whether we go too is for the lifeline or the last driver to say
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.close(null)
+
+    def _on_lifeline(self) -> None:
+        if not os.read(LIFELINE, 512):
+            self.loop.remove_reader(LIFELINE)
+            self.stop()
+
+    def stop(self) -> None:
+        """End this process, in order."""
+        self.stopping = True
+        self._stop.set()

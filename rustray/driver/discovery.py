@@ -1,0 +1,100 @@
+"""Finding the cluster that a user names: a node of it on this machine, or a gateway node that is started for it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from rustray.driver import launch
+from rustray.driver.registry import clusters
+from rustray.errors import ClusterStartError, OptionError
+from rustray.wire.security import TOKEN_VARIABLE, read_token, split_address
+
+TOKEN_FILE_VARIABLE = "RUSTRAY_TOKEN_FILE"
+TLS_VARIABLE = "RUSTRAY_TLS_DIR"
+GATEWAY_TIMEOUT_S = 10.0
+
+
+def find_node(address: str) -> str | None:
+    """The socket of a node on this machine that belongs to the cluster at `address`; None if a gateway is needed.
+
+    Parameters
+    ----------
+    address: "auto" for the newest lasting cluster; a session folder or a socket's path; "host:port" of a node; or
+        "host:port,..." of heads.
+
+    Raises
+    ------
+    ClusterStartError: nothing runs here that `address` could mean, and it names no heads.
+    """
+    running = clusters()
+    if address == "auto":
+        lasting = [cluster for cluster in running if cluster["role"] != "embedded" and not _gateway(cluster)]
+        if not lasting:
+            raise ClusterStartError(
+                "No running cluster was found. Start one with 'rustray start --head', or call init() without an "
+                "address for one of its own."
+            )
+        nodes = [cluster for cluster in lasting if cluster["role"] == "node"]
+        return str(nodes[-1]["socket"]) if nodes else None
+    for cluster in running:
+        if "socket" in cluster and address in (cluster.get("address"), cluster["socket"], cluster["folder"]):
+            return str(cluster["socket"])
+    wanted = _heads_of(address)
+    if not wanted:
+        known = ", ".join(cluster.get("address") or cluster["folder"] for cluster in running) or "none"
+        raise ClusterStartError(f"No cluster of yours runs at {address!r} on this machine. Running: {known}.")
+    for cluster in running:
+        if cluster["role"] == "node" and not _gateway(cluster) and wanted & set(cluster["heads"]):
+            return str(cluster["socket"])
+    return None
+
+
+def start_gateway(address: str) -> launch.StartedProcess:
+    """Start a node without slots on this machine, through which this process uses the cluster at `address`.
+
+    Token and TLS folder come from the environment (RUSTRAY_TOKEN or RUSTRAY_TOKEN_FILE, RUSTRAY_TLS_DIR), else from the
+    registry, if a head of that cluster runs on this machine.
+
+    Raises
+    ------
+    ClusterStartError: no token is known, or no head answers. AuthenticationError: the token is wrong.
+    """
+    running = [cluster for cluster in clusters() if cluster["role"] == "head"]
+    if address == "auto":
+        heads = running[-1]["heads"]
+    else:
+        heads = [head.strip() for head in address.split(",") if head.strip()]
+    here = [cluster for cluster in running if set(heads) & set(cluster["heads"])]
+    token = read_token(os.environ.get(TOKEN_FILE_VARIABLE)) or (here[-1]["token"] if here else None)
+    if token is None:
+        known = ", ".join(address for cluster in running for address in cluster["heads"]) or "none"
+        raise ClusterStartError(
+            f"No cluster of yours runs at {address!r} on this machine (running: {known}), and joining one elsewhere "
+            f"needs its token: set {TOKEN_VARIABLE}, or {TOKEN_FILE_VARIABLE} to a file with it."
+        )
+    tls_folder = os.environ.get(TLS_VARIABLE) or (here[-1]["tls_folder"] if here else "")
+    settings = launch.NodeSettings(
+        heads,
+        token,
+        resources={},
+        tls_folder=tls_folder,
+        gateway=True,
+        join_timeout=GATEWAY_TIMEOUT_S,
+    )
+    return launch.start(settings)
+
+
+def _gateway(cluster: dict[str, Any]) -> bool:
+    return bool(cluster.get("gateway"))
+
+
+def _heads_of(address: str) -> set[str]:
+    """The heads in "host:port,...", none if it is something else."""
+    heads = {head.strip() for head in address.split(",") if head.strip()}
+    try:
+        for head in heads:
+            split_address(head)
+    except OptionError:
+        return set()
+    return heads

@@ -1,0 +1,131 @@
+"""The registry of this user's clusters: a session folder (0700) for each process of one, below `runtime_folder()`.
+
+A folder has the logs, a node's socket and spilled objects, and ``cluster.json`` (0600): the set of these files is the
+registry. "role" is "embedded" (head and node in one process, of one driver), "head" or "node".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import stat
+import tempfile
+import time
+from typing import Any
+
+from rustray.errors import ClusterStartError
+
+MAX_SOCKET_PATH = 100
+CONNECTION_FILE = "cluster.json"
+
+
+def runtime_folder() -> str:
+    """Where session folders are: $RUSTRAY_RUNTIME_DIR, else a folder of this user under the temporary one."""
+    chosen = os.environ.get("RUSTRAY_RUNTIME_DIR")
+    if chosen:
+        folder = chosen
+    else:
+        folder = os.path.join(tempfile.gettempdir(), f"rustray-{os.getuid()}")
+    with contextlib.suppress(FileExistsError):  # which the check below describes
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    status = os.lstat(folder)  # not where a link leads, which its owner could change afterwards
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise ClusterStartError(
+            f"{folder} must be a folder, not a link to one, and belong to you alone (mode 0700), for it holds the "
+            "sockets and tokens of your clusters. "
+            "Correct its owner and mode, or set RUSTRAY_RUNTIME_DIR to another folder."
+        )
+    return folder
+
+
+def new_session_folder() -> str:
+    """An empty session folder, with one for logs; ClusterStartError where its path is too long for a socket."""
+    folder = tempfile.mkdtemp(prefix=f"{time.strftime('%Y%m%d-%H%M%S')}-", dir=runtime_folder())
+    os.mkdir(os.path.join(folder, "logs"), 0o700)
+    path = socket_path(folder)
+    if len(path) > MAX_SOCKET_PATH:
+        shutil.rmtree(folder)
+        raise ClusterStartError(
+            f"The path of the socket, {path}, is too long for a Unix socket ({MAX_SOCKET_PATH} bytes). "
+            "Set RUSTRAY_RUNTIME_DIR to a shorter path."
+        )
+    return folder
+
+
+def socket_path(folder: str) -> str:
+    """Where drivers and workers connect to the node of a session folder."""
+    return os.path.join(folder, "node.sock")
+
+
+def write_connection_file(folder: str, content: dict[str, Any]) -> None:
+    """Put a process into the registry."""
+    fd = os.open(os.path.join(folder, CONNECTION_FILE), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(fd, "w") as file:
+        json.dump(content, file)
+
+
+def read_connection_file(folder: str) -> dict[str, Any]:
+    """The facts of one process; OSError or ValueError when there is no such file (yet)."""
+    with open(os.path.join(folder, CONNECTION_FILE)) as file:
+        content: dict[str, Any] = json.load(file)
+    return content
+
+
+def update_connection_file(folder: str, **more: Any) -> None:
+    """Add facts to a session's connection file, all at once for its readers."""
+    path = os.path.join(folder, CONNECTION_FILE)
+    content = {**read_connection_file(folder), **more}
+    fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "w") as file:
+        json.dump(content, file)
+    os.replace(path + ".new", path)
+
+
+def clusters() -> list[dict[str, Any]]:
+    """The connection files of this user's living processes, the newest last, each with its "folder"."""
+    found = []
+    root = runtime_folder()
+    for name in os.listdir(root):
+        folder = os.path.join(root, name)
+        try:
+            content = read_connection_file(folder)
+        except (OSError, ValueError):
+            continue  # being made, or not ours
+        if is_alive(content["pid"]):
+            found.append({"folder": folder, **content})
+    return sorted(found, key=lambda content: content["started"])
+
+
+def sweep() -> None:
+    """Remove the folders of processes that were killed."""
+    root = runtime_folder()
+    for name in os.listdir(root):
+        folder = os.path.join(root, name)
+        try:
+            pid = read_connection_file(folder)["pid"]
+        except (OSError, ValueError, KeyError):
+            continue
+        if not is_alive(pid):
+            remove_folder(folder)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether `pid` is a process that has not ended (a zombie has)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return True
+
+
+def remove_folder(folder: str) -> None:
+    """Remove a session folder; what another process is removing too is no error."""
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,174 @@
+"""The process of one head: its part of the replicated log and, while it leads, the `Head` and the links of nodes.
+
+Started by `driver.launch`. A head that leads takes office by a command, which gives it an epoch; only then does it know
+what it leads, and answers nodes. Others tell nodes who leads.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from typing import TYPE_CHECKING, Any
+
+from rustray.cluster import commands
+from rustray.cluster.state import ClusterState
+from rustray.daemon import Daemon, read_settings
+from rustray.driver.registry import runtime_folder, update_connection_file
+from rustray.errors import OptionError
+from rustray.wire.security import (
+    Security,
+    check_bind,
+    is_own_host,
+    join_address,
+    reachable_address,
+    split_address,
+)
+
+if TYPE_CHECKING:
+    from rustray.head.links import Links
+    from rustray.head.raft import Replica
+    from rustray.wire.channels import Channel, ChannelServer
+    from rustray.wire.frames import Message
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Run a head. Standard input: see `driver.launch.HeadSettings`."""
+    HeadProcess(read_settings()).run()
+
+
+class HeadProcess(Daemon):
+    """See the module."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        super().__init__(settings, "head")
+        self._security = Security.load(settings["token"], settings["tls_folder"])
+        self._address = ""
+        self._heads: list[str] = []
+        self._storage = ""
+        self._channels: ChannelServer | None = None
+        self._replica: Replica | None = None
+        self._links: Links | None = None
+
+    async def begin(self) -> None:
+        """Listen, and take part in the log."""
+        from rustray.head.raft import Replica
+        from rustray.wire.channels import ChannelServer
+
+        settings = self.settings
+        check_bind(settings["host"], self._security, settings["insecure"])
+        self._channels = ChannelServer(self._security, self._on_channel)
+        bound = await self._channels.start(settings["host"], settings["port"])
+        self._heads = settings["heads"] or [reachable_address(bound)]
+        self._address = _own_address(bound, self._heads)
+        name = self._address.replace("/", "_")
+        self._storage = settings["storage"] or os.path.join(runtime_folder(), "heads", name)
+        others = [raft_address(head) for head in self._heads if head != self._address]
+        host, _port = split_address(bound)
+        _host, port = split_address(raft_address(self._address))
+        self._replica = Replica(
+            raft_address(self._address),
+            others,
+            self._storage,
+            self._security.token,
+            ClusterState(),
+            self.loop,
+            self._on_leader,
+            self._on_follower,
+            bind=join_address(host, port),
+            on_failed=self._on_failed,
+        )
+        update_connection_file(
+            self.folder, address=self._address, heads=self._heads, storage=self._storage, leads=False
+        )
+        self.tell_ready()
+
+    # -- leading ---------------------------------------------------------------------------------------
+
+    def _on_leader(self) -> None:
+        assert self._replica is not None
+        command = commands.take_office(self._address, time.time())
+        self._replica.submit(command.op, command.payload, self._on_office)
+
+    def _on_office(self, result: dict[str, Any]) -> None:
+        from rustray.head.links import Links
+        from rustray.head.reactor import Head
+
+        if self._replica is None or not self._replica.is_leader or "epoch" not in result:
+            log.warning("did not take office: %s", result)
+            return
+        log.info("leads, epoch %d", result["epoch"])
+        head = Head(time.monotonic, time.time, self._replica, result["epoch"])  # type: ignore[arg-type]
+        self._links = Links(self.loop, head, self._heads)
+        update_connection_file(self.folder, leads=True, epoch=result["epoch"])
+
+    def _on_follower(self) -> None:
+        if self._links is not None:
+            log.warning("leads no more")
+            self._links.close()
+            self._links = None
+            update_connection_file(self.folder, leads=False)
+
+    def _on_failed(self, error: BaseException) -> None:
+        log.critical("the log has failed, this head ends: %s", error)
+        self.failed = True
+        self.stop()
+
+    def _on_channel(self, channel: Channel, hello: Message) -> None:
+        if hello[0] != "join":
+            channel.close(f"a head has no use for a channel that begins with {hello[0]!r}")
+        elif self._links is not None:
+            self._links.on_channel(channel, hello)
+        else:
+            leader = self._replica.leader if self._replica is not None else None
+            known = grpc_address(leader) if leader is not None else ""
+            channel.send(("refused", "not_leader", known if known != self._address else ""))
+            channel.close()
+
+    # -- the end ---------------------------------------------------------------------------------------
+
+    async def end(self) -> None:
+        """Lead no more, and let the log go. A single head that is told to end ends its cluster: its memory goes too."""
+        if self._links is not None:
+            self._links.close()
+        if self._channels is not None:
+            await self._channels.stop()
+        if self._replica is not None:
+            self._replica.close()
+            if not self.failed and len(self._heads) == 1 and not self.settings["storage"]:
+                shutil.rmtree(self._storage, ignore_errors=True)
+
+
+def raft_address(address: str) -> str:
+    """Where the head that nodes reach at `address` is reached by other heads: the next port."""
+    host, port = split_address(address)
+    return join_address(host, port + 1)
+
+
+def grpc_address(address: str) -> str:
+    """The reverse of `raft_address`."""
+    host, port = split_address(address)
+    return join_address(host, port - 1)
+
+
+def _own_address(bound: str, heads: list[str]) -> str:
+    """Which of the heads listens at `bound`. OptionError."""
+    if bound in heads:
+        return bound
+    port = split_address(bound)[1]
+    mine = [
+        head for head in heads if split_address(head)[1] == port and is_own_host(split_address(head)[0])
+    ]
+    if len(mine) != 1:
+        raise OptionError(
+            f"This head listens at {bound}, and the list of heads, {', '.join(heads)}, must have just one address that "
+            "is this: give --host and --port as they are in --heads."
+        )
+    return mine[0]
+
+
+if __name__ == "__main__":
+    main()

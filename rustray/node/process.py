@@ -1,0 +1,240 @@
+"""The process of one node: its agent, the link to the leading head, the channels of other nodes, and the gRPC service.
+
+Started by `driver.launch`. Order matters: the zygote is forked before anything else, while this process has one
+thread.
+
+A node whose cluster has taken it for dead ends its workers and joins again as a new one, with a new agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rustray.daemon import Daemon, read_settings
+from rustray.driver.registry import update_connection_file
+from rustray.errors import AuthenticationError, ClusterStartError, RustRayError
+from rustray.node import zygote
+
+if TYPE_CHECKING:
+    from rustray.node.monitor import Monitor
+    from rustray.wire.channels import Channel
+    from rustray.wire.frames import Message
+
+log = logging.getLogger(__name__)
+
+PROTOCOL = 1
+TICK_S = 0.1
+DIAL_S = 3.0
+LONELY_S = 30.0
+"""A gateway that no driver connects to ends after this long."""
+DRAIN_S = 60.0
+"""Seconds for which a node that is to leave waits for the tasks on it."""
+
+
+def main() -> None:
+    """Run a node. Standard input: see `driver.launch.NodeSettings`."""
+    settings = read_settings()
+    NodeProcess(settings, *zygote.start()).run()
+
+
+class NodeProcess(Daemon):
+    """See the module.
+
+    SIGTERM ends the node: what runs on it is lost for it, and known to be. SIGUSR1 lets it finish its tasks first.
+    """
+
+    def __init__(self, settings: dict[str, Any], zygote_pid: int, zygote_socket: socket.socket) -> None:
+        super().__init__(settings, "node")
+        from rustray.head.grpc_server import GrpcServer
+        from rustray.node.head_link import HeadLink
+        from rustray.node.host import NodeHost
+        from rustray.wire.security import Security
+
+        self._name = f"node-{os.urandom(4).hex()}"
+        self._gateway: bool = settings["gateway"]
+        self._address = ""
+        self._draining = False
+        self._host = NodeHost(self.loop, settings, zygote_pid, zygote_socket, self._on_zygote_lost)
+        self._monitor: Monitor | None = None
+        self._security = Security.load(settings["token"], settings["tls_folder"])
+        self._grpc = GrpcServer(settings["socket"], self._security, self._on_channel)
+        self._link = HeadLink(self.loop, self, settings["heads"], self._security)
+        self._first_join: asyncio.Future[None] = self.loop.create_future()
+
+    async def begin(self) -> None:
+        """Serve, join, and let drivers in."""
+        from rustray.wire.security import check_bind, reachable_address
+
+        host = self.settings["host"]
+        check_bind(host, self._security, self.settings["insecure"])
+        bound = await self._grpc.start(host, self.settings["port"])
+        self._address = reachable_address(bound, self.settings["heads"][0])
+        self._link.start()
+        try:
+            await asyncio.wait_for(asyncio.shield(self._first_join), self.settings["join_timeout"])
+        except TimeoutError:
+            heads = ", ".join(self.settings["heads"])
+            raise ClusterStartError(
+                f"No head took this node within {self.settings['join_timeout']:g} s. Tried: {heads}. "
+                f"The last one: {self._link.session.trouble}"
+            ) from None
+        self._host.listen()
+        self.loop.call_later(TICK_S, self._tick)
+        self.loop.add_signal_handler(signal.SIGUSR1, self._drain)
+        if self._gateway:
+            self.loop.call_later(LONELY_S, self._stop_if_lonely)
+        self.tell_ready()
+
+    # -- the head: see `head_link.LinkedNode` -------------------------------------------------------------
+
+    def join_message(self, number: int, epoch: int) -> Message:
+        """The ("join", ...) with all that is true on the node now."""
+        info = {
+            "name": self._name,
+            "number": number,
+            "epoch": epoch,
+            "resources": self.settings["resources"],
+            "labels": self.settings["labels"],
+            "address": self._address,
+            "hostname": socket.gethostname(),
+            "pid": os.getpid(),
+            "alive": True,
+            "gateway": self._gateway,
+        }
+        agent = self._host.agent
+        return ("join", PROTOCOL, info, agent.report() if agent is not None else {})
+
+    def load(self) -> dict[str, Any]:
+        """What the head is told with each beat; the monitor's samples tell the rest."""
+        return {}
+
+    def on_joined(
+        self, number: int, epoch: int, nodes: Sequence[tuple[int, str, str]], heads: Sequence[str]
+    ) -> None:
+        """The node is part of the cluster: for the first time, again, or under a new number."""
+        agent = self._host.agent
+        if agent is None:
+            agent = self._make_agent(number)
+        neighbours = agent.neighbours
+        neighbours.epoch = epoch
+        neighbours.keep_only(other for other, _name, _address in nodes)
+        for other, _name, address in nodes:
+            neighbours.add(other, address)
+        if self._gateway or self._draining:
+            self._link.send(("draining",))  # nothing of others is to run here
+        agent.ask_again()
+        update_connection_file(
+            self.folder, address=self._address, name=self._name, number=number, heads=list(heads)
+        )
+        if not self._first_join.done():
+            self._first_join.set_result(None)
+
+    def _make_agent(self, number: int) -> Any:
+        from rustray.node.monitor import Monitor
+        from rustray.node.neighbours import Neighbours
+        from rustray.wire.channels import dial
+
+        def open_channel(address: str, hello: Message) -> Any:
+            return dial(address, hello, self._security, DIAL_S)
+
+        neighbours = Neighbours(self.loop, number, open_channel, self._link.hear_epoch)
+        agent = self._host.make_agent(self._name, number, neighbours)
+        agent.head = self._link.send
+        if self._gateway:
+            agent.on_last_driver_gone = lambda _client: self._stop_if_lonely()
+        self._monitor = Monitor(agent)
+        self._monitor.start(self.loop)
+        return agent
+
+    def from_head(self, message: Message) -> None:
+        """The head says this."""
+        if self._host.agent is not None:
+            self._host.agent.from_head(message)
+
+    def on_head_lost(self, reason: str) -> None:
+        """What runs goes on; what needs the head waits."""
+
+    def on_removed(self) -> None:
+        """Others have been told that this node is dead: nothing that it did may be believed."""
+        if self._monitor is not None:
+            self._monitor.stop()
+        if self._host.agent is not None:
+            self._host.agent.neighbours.close()
+        self._host.close_agent()
+
+    def on_refused(self, reason: str, wrong_token: bool) -> None:
+        """The cluster does not take this node."""
+        error = AuthenticationError(reason) if wrong_token else ClusterStartError(reason)
+        if not self._first_join.done():
+            self._first_join.set_exception(error)
+        else:
+            self.failed = True
+            self.stop()
+
+    # -- other nodes -----------------------------------------------------------------------------------
+
+    def _on_channel(self, channel: Channel, hello: Message) -> None:
+        agent = self._host.agent
+        if agent is None:
+            channel.close("this node has not joined its cluster yet")
+        elif hello[0] == "neighbour":
+            agent.neighbours.on_channel(channel, hello)
+        else:
+            channel.close(f"a node has no use for a channel that begins with {hello[0]!r}")
+
+    # -- life ------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        if self.stopping:
+            return
+        if self._host.agent is not None:
+            self._host.agent.tick()
+        self.loop.call_later(TICK_S, self._tick)
+
+    def _stop_if_lonely(self) -> None:
+        agent = self._host.agent
+        if agent is None or not any(client.worker is None for client in agent.clients.values()):
+            self.stop()
+
+    def _on_zygote_lost(self) -> None:
+        if not self.stopping:
+            log.error("the zygote has ended: no more workers can be made; stopping")
+            self.failed = True
+            self.stop()
+
+    def _drain(self) -> None:
+        if not self._draining:
+            self._draining = True
+            self._link.send(("draining",))
+            self._drained = self.loop.create_task(self._stop_when_drained())
+
+    async def _stop_when_drained(self) -> None:
+        deadline = self.loop.time() + DRAIN_S
+        while self.loop.time() < deadline:
+            await asyncio.sleep(TICK_S)
+            agent = self._host.agent
+            if agent is None or all(not client for _worker, client, _key in agent.leases.values()):
+                break  # actors, which the head itself has leased, may never end
+        self.stop()
+
+    async def end(self) -> None:
+        """Tell the head, end the workers, let all connections go."""
+        self._link.send(("leaving",))
+        await self._link.close()
+        try:
+            await self._grpc.stop()
+        except (RustRayError, TimeoutError, OSError):
+            log.exception("the gRPC service did not stop")  # the workers must end nevertheless
+        if self._host.agent is not None:
+            self._host.agent.neighbours.close()
+        self._host.close()
+
+
+if __name__ == "__main__":
+    main()
