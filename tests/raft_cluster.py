@@ -325,11 +325,13 @@ class Cluster:
             self.history.append(acknowledged)
             return acknowledged
 
-    def append_once(self, head: Head, item: str) -> None:
-        """Append an item at a head, which may fail."""
+    def append_once(self, head: Head, *items: str) -> None:
+        """Append items at a head, which may end meanwhile."""
         begun = time.monotonic()
-        result = head.submit("append", {"item": item, "operation": item})
-        self.history.append(Acknowledged(item, result["position"], begun, time.monotonic()))
+        numbers = [head.begin("append", {"item": item, "operation": item}) for item in items]
+        for item, number in zip(items, numbers, strict=True):
+            position = head.end(number)["position"]
+            self.history.append(Acknowledged(item, position, begun, time.monotonic()))
 
     @contextlib.contextmanager
     def load(self, writers: int = 4, among: list[str] | None = None) -> Iterator[Callable[[], int]]:

@@ -108,7 +108,7 @@ class SecureLink:
             self._check_magic()
             self._take(len(MAGIC))
             self._agree(self._take(_NONCE), self._nonce)
-            return False
+            return self._shake_hands()
         self.established = True
         return True
 
