@@ -120,7 +120,8 @@ def scheduling_class(
     places = placing(session, options)
     named = repr((session.info["job"], sorted(resources.items()), places)).encode()
     class_key = hashlib.sha1(key + env_key + named, usedforsecurity=False).digest()[:KEY_BYTES]
-    spec = {"name": name, "resources": resources, "runtime_env": env, "env_key": env_key, **places}
+    spec = {"name": name, "function": key, "resources": resources, "runtime_env": env, "env_key": env_key}
+    spec |= places
     return key, session.leases.scheduling_class(class_key, name, spec)
 
 

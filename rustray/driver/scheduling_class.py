@@ -13,6 +13,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from rustray.driver.measured import Measured
 from rustray.driver.task import Task
 from rustray.wire.frames import Connection, Message
 
@@ -47,6 +48,7 @@ class Lease:
         "loss",
         "page",
         "revoked",
+        "since",
         "stuck",
         "suspended",
         "target",
@@ -64,7 +66,9 @@ class Lease:
         self.in_flight: dict[int, Task] = {}
         self.idle_since = time.monotonic()
         self.first = 0
-        """The oldest unanswered task at the last tick."""
+        """The oldest unanswered task at the last tick,"""
+        self.since = 0.0
+        """and when it was seen first."""
         self.stuck = False
         """Its task takes long: it gets nothing more until it answers."""
         self.revoked = False
@@ -92,6 +96,7 @@ class SchedulingClass:
         self.idle = 0
         self.asked = 0
         self.estimate: float | None = None
+        self.measured = Measured()
         self.over: bytes | None = None
         self.false_starts = 0
 

@@ -117,6 +117,7 @@ class Session:
             "revoke": self.leases.on_revoke,
             "infeasible": self.leases.on_infeasible,
             "lease_lost": self.leases.on_lease_lost,
+            "estimate": self.leases.on_estimate,
             "suspended": self.leases.on_suspended,
             "block": self._on_answer,
             "full": self._on_answer,
@@ -342,6 +343,7 @@ class Session:
     def close(self) -> None:
         """Leave the cluster; what is pending fails with SessionError."""
         if self.ended is None:
+            self.leases.tell_measured()
             self._end(
                 SessionError(
                     "rustray.shutdown() was called: this reference belongs to a session that has ended."

@@ -139,6 +139,12 @@ class Submitter:
             if lease is not None:
                 lease.suspended = suspended
 
+    def on_estimate(self, key: bytes, run_s: float, spread_s: float) -> None:
+        """How long the tasks of a class took when they ran before: the first push need not feel its way."""
+        target = self._classes.get(key)
+        if target is not None and target.estimate is None:
+            target.estimate = max(1e-6, run_s + 2 * spread_s)
+
     def spare(self) -> list[Message]:
         """What tells the node of all leases that are idle. Caller has the lock."""
         idle = {lease.target for lease in self._leases.values() if not lease.in_flight}
@@ -217,7 +223,12 @@ class Submitter:
         if not answered:
             return
         lease.stuck = False
-        each = elapsed / len(results)
+        count = len(results)
+        each = elapsed / count
+        measured = target.measured
+        measured.count += count
+        measured.seconds += elapsed
+        measured.squares += each * elapsed
         estimate = target.estimate
         # Slower news counts at once: a pipe that is too deep hurts more than one that is too shallow.
         if estimate is None or each > estimate * 4:
@@ -326,31 +337,48 @@ class Submitter:
     # -- housekeeping ----------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """Offer leases that nobody uses to others, and give them back after a while."""
+        """Offer leases that nobody uses to others, and give them back after a while; tell what was measured."""
         if not self._leases:
             return
         with self.lock:
+            news: list[tuple[Any, ...]] = []
             for lease in list(self._leases.values()):
                 target = lease.target
-                if len(lease.in_flight) > 1:
-                    self._steal(lease)
+                if target.measured.count and (told := target.measured.take(now)) is not None:
+                    news.append((target.key, *told))
+                if lease.in_flight:
+                    self._look_at(lease, now)
                 if lease.in_flight or target.queue or lease.closed:
                     continue
                 if now - lease.idle_since > SPARE_S and (offer := target.spare()):
                     self.tell(*offer)
                 if now - lease.idle_since > IDLE_S:
                     self._return(lease)
+            if news:
+                self.tell(("predicted", news))
 
-    def _steal(self, lease: Lease) -> None:
+    def _look_at(self, lease: Lease, now: float) -> None:
         """Ask for what waits behind a task that takes longer than was predicted: others may run it meanwhile.
 
         Nothing has been answered since the last tick, which is many times the work that a pipe should hold.
         """
         first = next(iter(lease.in_flight))
-        if first == lease.first and not (lease.stuck or lease.revoked or lease.suspended):
+        if first != lease.first:
+            lease.first, lease.since = first, now
+        elif len(lease.in_flight) > 1 and not (lease.stuck or lease.revoked or lease.suspended):
             lease.stuck = True
             lease.connection.send([("giveback",)])
-        lease.first = first
+
+    def tell_measured(self) -> None:
+        """The session is about to end: what was measured and not told would be lost."""
+        with self.lock:
+            news = [
+                (target.key, *told)
+                for target in self._classes.values()
+                if (told := target.measured.take_all()) is not None
+            ]
+            if news:
+                self.tell(("predicted", news))
 
     def fail_all(self, error: bytes) -> None:
         """The session has ended."""

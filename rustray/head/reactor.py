@@ -22,6 +22,7 @@ from rustray.cluster import commands
 from rustray.driver import failures
 from rustray.errors import OptionError, RustRayError
 from rustray.head.actors import Actors
+from rustray.head.forecasts import Forecasts
 from rustray.head.keyvalue import KeyValue
 from rustray.head.log import Log
 from rustray.head.metrics import Metrics
@@ -31,6 +32,7 @@ from rustray.model.resources import Resources
 from rustray.scheduler import actions, events
 from rustray.scheduler.constraints import Constraint
 from rustray.scheduler.core import Scheduler
+from rustray.scheduler.prediction import Estimate
 
 Send = Callable[[tuple[Any, ...]], None]
 Done = Callable[[], None]
@@ -51,6 +53,7 @@ _TOUCH_NO_FACT = frozenset(
         "resumed",
         "sample",
         "predicted",
+        "worker_memory",
         # Commands that may follow each other before they are committed: the log keeps their order.
         "create_actor",
         "actor_arguments",
@@ -98,6 +101,7 @@ class Head:
         self.scheduler = Scheduler(first_lease=epoch << 32, recovering=True)
         self.status = self.scheduler.status
         self.actors = Actors(self)
+        self.forecasts = Forecasts(self)
         self.metrics = Metrics()
         self._queries = Queries(self)
         self._kv = KeyValue(self)
@@ -202,7 +206,11 @@ class Head:
         self._handling = (link, operation, open_commands, done)
         op, *fields = message
         try:
-            handler = getattr(self.actors, f"on_{op}", None) or getattr(self, f"_on_{op}")
+            for part in (self.actors, self.forecasts):
+                if (handler := getattr(part, f"on_{op}", None)) is not None:
+                    break
+            else:
+                handler = getattr(self, f"_on_{op}")
             handler(link.name, *fields)
         finally:
             self._handling = None
@@ -459,16 +467,26 @@ class Head:
             for link in self.nodes.values():
                 link.classes.difference_update(gone)
 
-    def _on_class(self, node: str, key: bytes, job: int, spec: dict[str, Any]) -> None:
+    def _on_class(self, node: str, key: bytes, job: int, spec: dict[str, Any], client: int = 0) -> None:
         self._add_class(self.nodes[node], key, job, spec)
+        if client:
+            self.forecasts.tell_client(client, key, spec)
 
     def _add_class(self, link: NodeLink, key: bytes, job: int, spec: dict[str, Any]) -> None:
         link.classes.add(key)
         if key in self._classes or "incarnation" in spec:
             return
-        event = class_event(key, job, spec)
+        event = class_event(key, job, spec, self.forecasts.of(spec))
         self._classes[key] = (job, spec)
         self.step(event)
+
+    def spec_of(self, key: bytes) -> dict[str, Any] | None:
+        """What is known of a class of tasks."""
+        return self._classes[key][1] if key in self._classes else None
+
+    def specs(self) -> list[tuple[bytes, dict[str, Any]]]:
+        """All classes of tasks."""
+        return [(key, spec) for key, (_job, spec) in self._classes.items()]
 
     def _on_demand(
         self, node: str, key: bytes, client: int, count: int, near: dict[int, int] | None = None
@@ -496,9 +514,6 @@ class Head:
 
     def _on_resumed(self, _node: str, lease: int) -> None:
         self.step(events.LeaseResumed(lease))
-
-    def _on_predicted(self, _node: str, key: bytes, run_s: float, memory: float) -> None:
-        self.step(events.Predicted(key, run_s, int(memory)))
 
     def _on_sample(self, node: str, sample: dict[str, Any]) -> None:
         self.step(events.NodeMemory(node, int(sample["memory_total"] - sample["memory"])))
@@ -548,13 +563,15 @@ _CARRY_OUT: dict[type[Any], Callable[[Head, Any], None]] = {
 }
 
 
-def class_event(key: bytes, job: int, spec: dict[str, Any]) -> events.ClassAdded:
+def class_event(key: bytes, job: int, spec: dict[str, Any], estimate: Estimate | None) -> events.ClassAdded:
     """What the scheduler is told of a class of tasks."""
     return events.ClassAdded(
         key,
         job,
         spec["name"],
         resources_of(spec["resources"]),
+        predicted=estimate.run_s if estimate is not None else None,
+        predicted_memory=estimate.memory if estimate is not None else 0,
         priority=spec.get("priority", 0),
         preemptible=spec.get("preemptible", True),
         retriable=spec.get("retriable", False),

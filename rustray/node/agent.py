@@ -142,6 +142,7 @@ class NodeAgent:
             "kill_worker": self._on_kill_worker,
             "setup_failed": self._on_setup_failed,
             "counts": self._on_counts,
+            "predicted": lambda c, rows: self.head(("predicted", rows)),
             "staying": self._on_staying,
             "create_actor": self._on_create_actor,
             "connect_actor": self._on_connect_actor,
@@ -167,6 +168,7 @@ class NodeAgent:
             "node_down": lambda number, _cause: neighbours.remove(number),
             "grant": self._on_grant,
             "revoke": self._on_revoke,
+            "estimate": lambda client, *fields: self.send(client, ("estimate", *fields)),
             "infeasible": lambda key, client, text: self.send(client, ("infeasible", key, text)),
             "start_actor": self._on_start_actor,
             "stop_actor": self._on_stop_actor,
@@ -371,7 +373,7 @@ class NodeAgent:
         self._refused.pop(key, None)
         job = self.clients[client].job
         self._on_class_told(key, job, spec)
-        self.head(("class", key, job, spec))
+        self.head(("class", key, job, spec, client))
 
     def _on_class_told(self, key: bytes, job: int, spec: dict[str, Any]) -> None:
         self.classes[key] = spec

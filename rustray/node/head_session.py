@@ -35,6 +35,7 @@ REPORTED = frozenset(
         "client_gone",
         "sample",
         "predicted",
+        "worker_memory",
         "draining",
         "beat",
     )

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 SAMPLE_S = 0.5
 MEMORY_CHECK_S = 0.25
 DEFAULT_THRESHOLD = 0.95
+NOTABLE_MEMORY = 0.1
+"""By how much of what was told the memory of a class's workers has to differ to be told again."""
 WORTH_KILLING = 256 << 20
 """Bytes; a worker that uses less is not what the memory is full of (nor below 2 % of a small machine's)."""
 
@@ -41,6 +43,7 @@ class Monitor:
         self._node = node
         self._stopped = False
         self._last = (time.monotonic(), 0, 0)
+        self._told_memory: dict[bytes, int] = {}
         self._threshold = float(os.environ.get("RUSTRAY_MEMORY_THRESHOLD", DEFAULT_THRESHOLD))
         psutil.cpu_percent()
 
@@ -89,6 +92,27 @@ class Monitor:
             "store_capacity": store["capacity"],
         }
         node.head(("sample", sample))
+        self._tell_memory()
+
+    def _tell_memory(self) -> None:
+        """What workers with a lease use, by the class of their tasks, where it has changed notably."""
+        node = self._node
+        peaks: dict[bytes, int] = {}
+        for worker in node.pool.workers.values():
+            if worker.leases and worker.actor is None and worker.pid:
+                size = resident(worker.pid)
+                for lease in worker.leases:
+                    key = node.leases[lease][2]
+                    peaks[key] = max(size, peaks.get(key, 0))
+        told = self._told_memory
+        news = [
+            (key, size)
+            for key, size in peaks.items()
+            if abs(size - told.get(key, 0)) > NOTABLE_MEMORY * told.get(key, 0)
+        ]
+        if news:
+            node.head(("worker_memory", news))
+            self._told_memory = {key: size for key, size in told.items() if key in node.classes} | dict(news)
 
     def _watch_memory(self) -> None:
         memory = psutil.virtual_memory()

@@ -1,0 +1,69 @@
+"""What the head expects of functions: learned from what clients and nodes measure, told to the scheduler and clients.
+
+Clients report run times a few times a second at most (`driver.measured`), nodes the memory of workers with a lease.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from rustray.scheduler import events
+from rustray.scheduler.prediction import Estimate, Predictions
+
+if TYPE_CHECKING:
+    from rustray.head.reactor import Head
+
+
+class Forecasts:
+    """The estimates of one head.
+
+    Attributes
+    ----------
+    predictions: of all functions, those of earlier runs included.
+    """
+
+    def __init__(self, head: Head) -> None:
+        self._head = head
+        self.predictions = Predictions()
+
+    def of(self, spec: dict[str, Any] | None) -> Estimate | None:
+        """What is expected of tasks of the class with this spec."""
+        if spec is None or not spec.get("function"):
+            return None
+        return self.predictions.estimate(spec["function"], spec["name"])
+
+    def tell_client(self, client: int, key: bytes, spec: dict[str, Any]) -> None:
+        """A client is about to run tasks of a class: tell it how long they take, if that very code has run before."""
+        estimate = self.of(spec)
+        if estimate is not None and estimate.sure and estimate.run_s is not None:
+            self._head.to_client(client, ("estimate", client, key, estimate.run_s, estimate.spread_s))
+
+    def on_predicted(self, _node: str, rows: Iterable[tuple[bytes, int, float, float]]) -> None:
+        """A client has measured tasks: (class, count, seconds in all, sum of the squares of their seconds)."""
+        for key, count, seconds, squares in rows:
+            spec = self._head.spec_of(key)
+            if spec is not None and spec.get("function"):
+                self.predictions.observe(
+                    spec["function"], spec["name"], count, seconds, squares, self._head.wall()
+                )
+                self._tell_scheduler(key, spec)
+
+    def on_worker_memory(self, _node: str, rows: Iterable[tuple[bytes, int]]) -> None:
+        """Workers have grown or shrunk: (class that they run, bytes)."""
+        for key, size in rows:
+            spec = self._head.spec_of(key)
+            if spec is not None and spec.get("function"):
+                self.predictions.note_memory(spec["function"], spec["name"], size, self._head.wall())
+                self._tell_scheduler(key, spec)
+
+    def learn(self, kept: dict[str, Any]) -> None:
+        """Take in what earlier runs have learned (`Predictions.to_dict`); it is news for the classes that are here."""
+        self.predictions.merge(kept)
+        for key, spec in self._head.specs():
+            self._tell_scheduler(key, spec)
+
+    def _tell_scheduler(self, key: bytes, spec: dict[str, Any]) -> None:
+        estimate = self.of(spec)
+        if estimate is not None:
+            self._head.step(events.Predicted(key, estimate.run_s, estimate.memory))
