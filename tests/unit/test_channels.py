@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +89,18 @@ async def pair(server: Server, bulk: bool = False) -> tuple[End, End]:
     return end, server.ends[-1]
 
 
-def run(test: Callable[[], Awaitable[None]], caplog: pytest.LogCaptureFixture) -> None:
-    asyncio.run(test(), debug=False)
+RUNNER = asyncio.Runner()
+"""One event loop for all: grpc.aio hands events of one that is closed to the next one, which then complains."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def runner() -> Iterator[None]:
+    with RUNNER:
+        yield
+
+
+def run(test: Callable[[], Coroutine[Any, Any, None]], caplog: pytest.LogCaptureFixture) -> None:
+    RUNNER.run(test())
     assert not [r for r in caplog.records if r.name == "asyncio" and r.levelno >= logging.WARNING]
 
 
