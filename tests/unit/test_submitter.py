@@ -148,6 +148,40 @@ def test_long_tasks_are_bound_late(bench: Bench) -> None:
     assert len(worker.received()) == 1
 
 
+def test_a_known_run_time_sets_the_depth_of_the_first_push(bench: Bench) -> None:
+    bench.session.leases.on_estimate(KEY, 0.0003, 0.0001)
+    bench.session.leases.on_estimate(b"of another client", 1.0, 0.0)
+    bench.submit(20)
+    assert len(bench.worker().received()) == 10  # five milliseconds of tasks that may take half a one
+
+
+def test_what_is_measured_counts_for_more_than_what_was_known(bench: Bench) -> None:
+    entries = bench.submit()
+    worker = bench.worker()
+    worker.answer(*numbers(entries), seconds=1.0)
+    bench.session.leases.on_estimate(KEY, 1e-5, 0.0)
+    bench.submit(4)
+    assert len(worker.received()) == 2
+
+
+def test_run_times_are_told_a_few_times_a_second_and_the_rest_at_the_end(bench: Bench) -> None:
+    def told() -> list[Any]:
+        return [message[1] for message in bench.told.receive() if message[0] == "predicted"]
+
+    worker, now = bench.worker(), time.monotonic()
+    for _ in range(3):
+        worker.answer(*numbers(bench.submit()), seconds=2.0)
+        bench.session.leases.tick(now)
+    assert told() == [[(KEY, 1, 2.0, 4.0)]]
+    bench.session.leases.tick(now + 1.0)
+    assert told() == [[(KEY, 2, 4.0, 8.0)]]
+    worker = bench.worker()
+    worker.answer(*numbers(bench.submit()), seconds=2.0)
+    bench.session.leases.tell_measured()
+    bench.session.leases.tell_measured()
+    assert told() == [[(KEY, 1, 2.0, 4.0)]]
+
+
 def test_a_blocked_worker_gets_nothing_until_it_wakes(bench: Bench) -> None:
     entries = bench.submit(2)
     worker = bench.worker()
