@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import threading
 import time
 from collections import deque
@@ -126,6 +127,13 @@ class _Raft(SyncObj):  # type: ignore[misc]
             self._SyncObj__setState(_FOLLOWER)
             self._SyncObj__raftLeader = None
         self.postpone_election(rest)
+
+    def expect_election(self) -> None:
+        """Heads have come or gone, so a leader may be missing: find out sooner than after a long silence."""
+        now = time.monotonic()
+        soon = now + self.conf.raftMinTimeout * random.uniform(0.4, 1.0)
+        if not now < self._SyncObj__raftElectionDeadline < soon:
+            self._SyncObj__raftElectionDeadline = soon
 
     def postpone_election(self, seconds: float) -> None:
         self._SyncObj__raftElectionDeadline = time.monotonic() + seconds

@@ -156,6 +156,8 @@ class RaftTransport(Transport):  # type: ignore[misc]
             if address in self._joined:
                 self._joined.discard(address)
                 self._onNodeDisconnected(self._nodes[address])
+                if self._raft._getLeader() == self._nodes[address]:
+                    self._raft.expect_election()
 
     def _complain(self, peer: str, text: str) -> None:
         """Log why there is no connection, but not at each new try. A head that is away is nothing to warn of."""
@@ -209,6 +211,8 @@ class RaftTransport(Transport):  # type: ignore[misc]
                 if known["state"] != "blank" and peer not in self._joined and peer in self._connections:
                     self._joined.add(peer)
                     self._onNodeConnected(self._nodes[peer])
+                    if self._raft._getLeader() is None:
+                        self._raft.expect_election()
 
     def _remember(self) -> None:
         self._journal.remember(membership=self._membership.state, met=sorted(self._membership.met))
