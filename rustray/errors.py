@@ -147,6 +147,10 @@ class ActorNotFoundError(ActorError, ValueError):
     """No living actor has this name in this namespace, or the handle is of another session."""
 
 
+class PlacementGroupNotFoundError(RustRayError, ValueError):
+    """No placement group has this name in this namespace, or it was removed long ago."""
+
+
 class PendingCallsLimitExceeded(RustRayError):
     """The actor has `max_pending_calls` calls waiting. Wait for some of them, or raise the limit."""
 

@@ -50,6 +50,11 @@ class RuntimeContext:
         task = self._session.running()
         return task is not None and (task.channel.client, task.number) in self._session.cancelled_calls
 
+    def get_placement_group_id(self) -> str | None:
+        """The placement group that the caller runs in."""
+        around = self._session.around
+        return None if around is None else around[0].hex()
+
     def get_actor_id(self) -> str | None:
         """The actor that this process hosts."""
         actor = self._session.hosted_actor

@@ -223,7 +223,7 @@ def create_group(
 
 
 def group_placed(group: bytes, nodes: Sequence[str]) -> Command:
-    """All bundles have room: CREATED. `nodes`: where each bundle lies.
+    """All bundles have room, for the first time or anew: CREATED. `nodes`: where each bundle lies.
 
     -> {}. Errors: unknown_group, illegal_transition, bad_payload, unknown_node, node_removed.
     """

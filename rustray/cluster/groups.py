@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from rustray.cluster.facts import (
     CREATED,
     GROUP_ID_BYTES,
-    PENDING,
     REMOVED,
     RESCHEDULING,
     STRATEGIES,
@@ -75,9 +74,7 @@ def _placed(state: ClusterState, p: Payload) -> Result:
     group = _find(state, p["group"])
     if len(p["nodes"]) != len(group.bundles) or not all(isinstance(node, str) for node in p["nodes"]):
         raise Refused("bad_payload", f"{p['nodes']} are no nodes for {len(group.bundles)} bundles")
-    if group.state == CREATED and group.nodes == p["nodes"]:
-        return {}
-    if group.state not in (PENDING, RESCHEDULING):
+    if group.state == REMOVED:
         raise Refused(
             "illegal_transition", f"placement group {group.id.hex()} is {group.state}: {group.cause}"
         )

@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 from collections.abc import Sequence
-from typing import Any, TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 
 from rustray import runtime_env as runtime_envs
 from rustray import serialization
@@ -27,6 +27,8 @@ from rustray.driver.refs import ObjectRef
 from rustray.driver.remote_function import RemoteFunction
 from rustray.driver.session import Session, auto_init, current, current_or_none
 from rustray.errors import ClusterStartError, OptionError, RustRayError, SessionError
+from rustray.model import labels as label_rules
+from rustray.model.job_options import job_options
 from rustray.model.option_checks import unknown_name
 from rustray.model.options import ActorOptions, TaskOptions
 
@@ -38,7 +40,7 @@ IGNORED_INIT = frozenset(
     logging_config log_to_driver_level _enable_object_reconstruction _redis_max_memory
     _plasma_directory _node_ip_address _driver_object_store_memory _memory _redis_username _redis_password
     _temp_dir _metrics_export_port _system_config _tracing_startup_hook _node_name allow_multiple
-    enable_resource_isolation system_reserved_cpu system_reserved_memory _cgroup_path labels""".split()
+    enable_resource_isolation system_reserved_cpu system_reserved_memory _cgroup_path""".split()
 )
 """Arguments of ray.init that mean nothing here; accepted so that its calls work."""
 
@@ -75,6 +77,12 @@ def init(
     ignore_reinit_error: bool = False,
     log_to_driver: bool = True,
     job_name: str = "",
+    labels: dict[str, str] | None = None,
+    qos: Literal["interactive", "normal", "batch"] | None = None,
+    weight: float | None = None,
+    priority: int | None = None,
+    min_cpus: float | None = None,
+    max_cpus: float | None = None,
     **others: Any,
 ) -> Context:
     """Connect this process to a cluster, starting one of its own if no address says otherwise.
@@ -92,9 +100,16 @@ def init(
     runtime_env: "env_vars", "working_dir", "py_modules" for all workers of this job.
     ignore_reinit_error: keep the present connection instead of raising SessionError.
     log_to_driver: print here what tasks print.
+    labels: what tasks may ask of the node of a cluster started here, {"zone": "a"}.
+    qos: what kind of job this is: "interactive" (weight 2, priority 1), "normal", "batch" (weight 0.5, priority -1).
+    weight: jobs that wait share what there is in proportion to it, from 0.01 to 100; usually 1.
+    priority: added to that of each task, see `remote`; usually 0.
+    min_cpus: CPUs that this job gets before others, from them if need be, and keeps while it can use them.
+    max_cpus: CPUs that it never exceeds.
 
     Raises
     ------
+    OptionError: an argument that is not allowed.
     SessionError: this process is connected already, or the cluster does not answer.
     ClusterStartError: no cluster could be started, or none is found at `address`.
     AuthenticationError: the token is not that of the cluster.
@@ -103,6 +118,7 @@ def init(
     for name in others:
         if name not in IGNORED_INIT:
             raise unknown_name("argument of init()", name, _INIT_NAMES)
+    terms = job_options(qos, weight, priority, min_cpus, max_cpus)
     with _init_lock:
         session = current_or_none()
         if session is not None and session.ended is None:
@@ -114,21 +130,21 @@ def init(
         address = address or os.environ.get("RUSTRAY_ADDRESS") or None
         if address is None or address == "local":
             offered = launch.count_resources(num_cpus, num_gpus, resources)
-            settings = launch.ServerSettings(offered, object_store_memory)
+            settings = launch.ServerSettings(offered, object_store_memory, labels=_checked_labels(labels))
             _server = launch.start(settings)
             path = settings.socket
         else:
-            if (num_cpus, num_gpus, resources, object_store_memory) != (None, None, None, None):
+            if (num_cpus, num_gpus, resources, object_store_memory, labels) != (None,) * 5:
                 raise OptionError(
-                    "num_cpus, num_gpus, resources and object_store_memory describe a cluster that init() starts; "
-                    f"the one at {address!r} has its own. Leave them out."
+                    "num_cpus, num_gpus, resources, labels and object_store_memory describe a cluster that init() "
+                    f"starts; the one at {address!r} has its own. Leave them out."
                 )
             path = discovery.find_node(address) or ""
             if not path:
                 _server = discovery.start_gateway(address)
                 path = _server.socket
         try:
-            session = _connect(path, namespace, runtime_env, job_name, log_to_driver)
+            session = _connect(path, namespace, runtime_env, job_name, log_to_driver, terms)
         except BaseException:
             if _server is not None:
                 _server.stop()
@@ -137,8 +153,21 @@ def init(
         return _context(session)
 
 
+def _checked_labels(given: dict[str, str] | None) -> dict[str, str]:
+    try:
+        label_rules.check_labels(given or {})
+    except (AttributeError, ValueError) as error:
+        raise OptionError(f"labels={given!r} is not allowed: {error}.") from None
+    return dict(given or {})
+
+
 def _connect(
-    path: str, namespace: str | None, runtime_env: dict[str, Any] | None, name: str, log_to_driver: bool
+    path: str,
+    namespace: str | None,
+    runtime_env: dict[str, Any] | None,
+    name: str,
+    log_to_driver: bool,
+    terms: dict[str, Any],
 ) -> Session:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -148,7 +177,13 @@ def _connect(
         raise ClusterStartError(
             f"Cannot connect to the node at {path}: {error}. Is the cluster still running?"
         ) from error
-    hello: dict[str, Any] = {"pid": os.getpid(), "namespace": namespace, "name": name, **driver_place()}
+    hello: dict[str, Any] = {
+        "pid": os.getpid(),
+        "namespace": namespace,
+        "name": name,
+        "options": terms,
+        **driver_place(),
+    }
     if runtime_env:
         prepared = runtime_envs.prepare(runtime_envs.RuntimeEnv(runtime_env), os.path.dirname(path))
         hello["runtime_env"] = dict(prepared)
@@ -392,6 +427,7 @@ def nodes() -> list[dict[str, Any]]:
             "Alive": row.get("alive", True),
             "NodeManagerHostname": row.get("hostname", ""),
             "Resources": row["resources"],
+            "Labels": row["labels"],
             "Available": row["available"],
             "alive": row.get("alive", True),
         }

@@ -30,6 +30,7 @@ class Queries:
                 **self._head.node_info.get(node, {}),
                 "resources": row["total"],
                 "available": row["available"],
+                "labels": row["labels"],
             }
             for node, row in rows.items()
         ]

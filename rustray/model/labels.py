@@ -30,7 +30,7 @@ def check_key(key: object) -> None:
         )
 
 
-def check_labels(labels: Mapping[object, object]) -> None:
+def check_labels(labels: Mapping[str, str]) -> None:
     """ValueError if they cannot be the labels of a node: keys, and values that are words or empty."""
     for key, value in labels.items():
         check_key(key)

@@ -151,7 +151,9 @@ class Scheduler:
 
     def _on_job_added(self, event: JobAdded) -> None:
         cap = None if event.max_cpus is None else round(event.max_cpus * UNIT)
-        self._book.set_terms(self._book.job(event.job), event.weight, round(event.min_cpus * UNIT), cap)
+        job = self._book.job(event.job)
+        job.priority = event.priority
+        self._book.set_terms(job, event.weight, round(event.min_cpus * UNIT), cap)
         self._serve()
 
     def _on_job_ended(self, event: JobEnded) -> None:

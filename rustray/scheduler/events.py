@@ -66,12 +66,14 @@ class JobAdded:
     Parameters: weight: jobs that wait share in proportion to it. min_cpus: CPUs that the job is served first,
     from others if need be, and that nobody takes from it (all guarantees together shrink to what there is).
     max_cpus: never more CPUs than that at once; only workers that wake from a wait may exceed it for a moment.
+    priority: added to that of each of its classes that is told from now on.
     """
 
     job: int
     weight: float = 1.0
     min_cpus: float = 0.0
     max_cpus: float | None = None
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)

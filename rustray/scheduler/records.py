@@ -129,6 +129,7 @@ class Job:
     number: int
     turn: int  # when it was last served: the lowest is served next
     weight: float = 1.0
+    priority: int = 0  # of all its classes, besides their own
     minimum: int = 0  # units of CPU that were guaranteed
     floor: int = 0  # as much of it as all guarantees together leave
     cap: int | None = None  # units of CPU that it never exceeds

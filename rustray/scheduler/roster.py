@@ -109,8 +109,8 @@ class Roster:
             self.nodes.count_hosts(shape)
         shape.classes += 1
         job = self.job(number)
-        cls = SchedulingClass(key, job, name, pinned, shape, priority, retriable)
-        cls.tier, cls.stamp, cls.idle_since = -priority, self.now, self.now
+        cls = SchedulingClass(key, job, name, pinned, shape, priority + job.priority, retriable)
+        cls.tier, cls.stamp, cls.idle_since = -cls.priority, self.now, self.now
         self.classes[key] = job.classes[key] = cls
         return cls
 

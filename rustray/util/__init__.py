@@ -1,4 +1,5 @@
-"""What `ray.util` has and programs use: a pool of actors, the names of actors, serializers of one's own classes."""
+"""What `ray.util` has and programs use: a pool of actors, the names of actors, placement groups, serializers of one's
+own classes."""
 
 from __future__ import annotations
 
@@ -7,8 +8,25 @@ from typing import Any
 from rustray.driver.session import current
 from rustray.serialization import deregister_serializer, register_serializer
 from rustray.util.actor_pool import ActorPool
+from rustray.util.placement_group import (
+    get_current_placement_group,
+    get_placement_group,
+    placement_group,
+    placement_group_table,
+    remove_placement_group,
+)
 
-__all__ = ["ActorPool", "deregister_serializer", "list_named_actors", "register_serializer"]
+__all__ = [
+    "ActorPool",
+    "deregister_serializer",
+    "get_current_placement_group",
+    "get_placement_group",
+    "list_named_actors",
+    "placement_group",
+    "placement_group_table",
+    "register_serializer",
+    "remove_placement_group",
+]
 
 
 def list_named_actors(all_namespaces: bool = False) -> list[Any]:
