@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -27,6 +28,7 @@ class ClusterProcess:
 
     def __init__(self, started: launch.StartedProcess) -> None:
         self._started = started
+        self._last_facts = read_connection_file(self.folder)
 
     @property
     def pid(self) -> int:
@@ -39,8 +41,10 @@ class ClusterProcess:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the process says of itself in its ``cluster.json``."""
-        return read_connection_file(self.folder)
+        """What the process says of itself in its ``cluster.json``; what it said last, when it has ended."""
+        with contextlib.suppress(FileNotFoundError):
+            self._last_facts = read_connection_file(self.folder)
+        return self._last_facts
 
     @property
     def address(self) -> str:
@@ -161,7 +165,9 @@ class Cluster:
         tls_folder: str = "",
     ) -> None:
         if heads not in (1, 3, 5) or nodes < 0:
-            raise OptionError(f"Cluster(heads={heads}, nodes={nodes}): give 1, 3 or 5 heads and nodes from 0 on.")
+            raise OptionError(
+                f"Cluster(heads={heads}, nodes={nodes}): give 1, 3 or 5 heads and nodes from 0 on."
+            )
         self.heads: list[Head] = []
         self.nodes: list[Node] = []
         self._object_store_memory = object_store_memory

@@ -101,7 +101,7 @@ class HeadProcess(Daemon):
             log.warning("did not take office: %s", result)
             return
         log.info("leads, epoch %d", result["epoch"])
-        head = Head(time.monotonic, time.time, self._replica, result["epoch"])  # type: ignore[arg-type]
+        head = Head(time.monotonic, time.time, self._replica, result["epoch"], may_grow=True)  # type: ignore[arg-type]
         self._links = Links(self.loop, head, self._heads)
         update_connection_file(self.folder, leads=True, epoch=result["epoch"])
 
@@ -159,9 +159,7 @@ def _own_address(bound: str, heads: list[str]) -> str:
     if bound in heads:
         return bound
     port = split_address(bound)[1]
-    mine = [
-        head for head in heads if split_address(head)[1] == port and is_own_host(split_address(head)[0])
-    ]
+    mine = [head for head in heads if split_address(head)[1] == port and is_own_host(split_address(head)[0])]
     if len(mine) != 1:
         raise OptionError(
             f"This head listens at {bound}, and the list of heads, {', '.join(heads)}, must have just one address that "

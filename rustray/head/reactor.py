@@ -90,13 +90,22 @@ class Head:
     now: monotonic seconds. wall: seconds since the epoch.
     log: takes commands; its `state` has the facts.
     epoch: the number of this leader; leases are numbered by it.
+    may_grow: whether nodes may join, so that what no node can run now waits.
     """
 
-    def __init__(self, now: Callable[[], float], wall: Callable[[], float], log: Log, epoch: int = 1) -> None:
+    def __init__(
+        self,
+        now: Callable[[], float],
+        wall: Callable[[], float],
+        log: Log,
+        epoch: int = 1,
+        may_grow: bool = False,
+    ) -> None:
         self._now = now
         self.wall = wall
         self._log = log
         self.epoch = epoch
+        self.may_grow = may_grow
         self.state = log.state
         self.scheduler = Scheduler(first_lease=epoch << 32, recovering=True)
         self.status = self.scheduler.status
@@ -411,9 +420,17 @@ class Head:
             link.send(message)
 
     def _infeasible(self, action: actions.Infeasible) -> None:
+        if self.may_grow and not self._is_bound(action.key):
+            return  # a node that has it may join; whoever waits for long is told what for
         text = f"no node can ever have what it asks for. {missing_text(action)}"
         if not self.actors.infeasible(action.key, text):
             self.to_client(action.client, ("infeasible", action.key, action.client, text))
+
+    def _is_bound(self, key: bytes) -> bool:
+        """Whether the class may run on a node or in a group only that will never be there again."""
+        spec = self.actors.specs.get(key) or self._classes[key][1]
+        constraint = Constraint.of(spec.get("constraint"))
+        return bool(constraint.node and not constraint.soft) or bool(constraint.group)
 
     # -- jobs and classes ------------------------------------------------------------------------------
 
@@ -560,6 +577,7 @@ _CARRY_OUT: dict[type[Any], Callable[[Head, Any], None]] = {
     actions.Suspend: lambda head, action: head._to_node(action.node, ("suspend", action.lease)),
     actions.Resume: lambda head, action: head._to_node(action.node, ("resume", action.lease)),
     actions.Requeue: lambda head, action: head._to_node(action.node, ("requeue", action.lease)),
+    actions.Evict: lambda head, action: head._to_node(action.node, ("evict", action.lease, action.reason)),
 }
 
 
