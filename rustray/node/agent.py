@@ -164,7 +164,6 @@ class NodeAgent:
             "resume": self._on_resume,
             "requeue": self._on_requeue,
             "evict": self._on_evict,
-            "evict": self._on_evict,
             "node_up": lambda number, _name, address: neighbours.add(number, address),
             "node_down": lambda number, _cause: neighbours.remove(number),
             "grant": self._on_grant,
@@ -511,11 +510,6 @@ class NodeAgent:
                 "was stopped to make room for more urgent work, with too little memory to keep it meanwhile"
             )
             self.pool.kill(at[0], "requeue", text)
-
-    def _on_evict(self, lease: int, reason: str) -> None:
-        at = self.leases.get(lease)
-        if at is not None:
-            self.pool.kill(at[0], "evicted", f"was stopped because {reason}")
 
     def _on_evict(self, lease: int, reason: str) -> None:
         at = self.leases.get(lease)
