@@ -28,6 +28,7 @@ class Queries:
             {
                 "name": node,
                 **self._head.node_info.get(node, {}),
+                "number": self._head.state.nodes[node].number,
                 "resources": row["total"],
                 "available": row["available"],
                 "labels": row["labels"],

@@ -101,6 +101,7 @@ class Status:
         return [
             {
                 "job": claim.cls.job.number,
+                "key": claim.cls.key,
                 "class": claim.cls.name,
                 "client": claim.client,
                 "wanted": claim.wanted,

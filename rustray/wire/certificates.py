@@ -1,7 +1,6 @@
 """A certificate authority for one cluster, and certificates of it: what `rustray certs` makes.
 
-One folder has all that a head or node needs: copy it, without `ca.key`, to each machine. The cryptography library is
-imported by this alone.
+One folder has all that a head or node needs: copy it, without `ca.key`, to each machine.
 """
 
 from __future__ import annotations
@@ -11,14 +10,14 @@ import ipaddress
 import os
 import socket
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from rustray.errors import ClusterStartError
 from rustray.wire.security import CA_FILE, CA_KEY_FILE, CERTIFICATE_FILE, KEY_FILE
-
-if TYPE_CHECKING:
-    from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric import ec
 
 VALID_DAYS = 3650
 _CLOCK_SKEW = datetime.timedelta(hours=1)
@@ -46,15 +45,8 @@ def make(folder: str, hosts: Sequence[str]) -> list[str]:
 
     Raises
     ------
-    ClusterStartError: the library is missing, or the folder cannot be written or holds something else.
+    ClusterStartError: the folder cannot be written or holds something else.
     """
-    try:
-        from cryptography.hazmat.primitives import serialization
-        from cryptography.hazmat.primitives.asymmetric import ec
-    except ImportError as error:
-        raise ClusterStartError(
-            f"Making certificates needs the cryptography library ({error}): pip install 'rustray[tls]'."
-        ) from error
     names = list(dict.fromkeys([*hosts, *local_names()]))
     pem = serialization.Encoding.PEM
     try:
@@ -72,10 +64,6 @@ def make(folder: str, hosts: Sequence[str]) -> list[str]:
 
 
 def _authority(folder: str) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
     if os.path.exists(os.path.join(folder, CA_KEY_FILE)):
         with open(os.path.join(folder, CA_KEY_FILE), "rb") as file:
             key = serialization.load_pem_private_key(file.read(), None)
@@ -118,10 +106,6 @@ def _certificate(
     authority: x509.Certificate,
     authority_key: ec.EllipticCurvePrivateKey,
 ) -> x509.Certificate:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.x509.oid import ExtendedKeyUsageOID
-
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "RustRay")])
     signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
     purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
@@ -138,8 +122,6 @@ def _certificate(
 def _builder(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
 ) -> x509.CertificateBuilder:
-    from cryptography import x509
-
     now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()
@@ -153,8 +135,6 @@ def _builder(
 
 
 def _name(host: str) -> x509.GeneralName:
-    from cryptography import x509
-
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
@@ -162,8 +142,6 @@ def _name(host: str) -> x509.GeneralName:
 
 
 def _pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
-    from cryptography.hazmat.primitives import serialization
-
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

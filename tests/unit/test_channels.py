@@ -224,7 +224,6 @@ def test_another_version(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.M
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> str:
-    pytest.importorskip("cryptography", reason="the extra tls is not installed")
     folder = tmp_path_factory.mktemp("tls")
     certificates.make(str(folder), ["head.example"])
     return str(folder)

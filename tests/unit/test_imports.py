@@ -37,6 +37,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rustray.dashboard",),
     ("rustray.jupyter",),
     ("rustray.magics",),
+    ("rustray.cli",),
+    ("rustray.__main__",),
 )
 
 # The only imports that run upward, and why.

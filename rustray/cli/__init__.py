@@ -1,0 +1,37 @@
+"""The command ``rustray``: start and stop heads and nodes, and ask a cluster about itself.
+
+argparse, as the options are few and starting must be quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from rustray.cli import asking, certs, starting, stopping
+from rustray.errors import RustRayError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except RustRayError as error:
+        print(f"rustray: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 0  # who reads has enough
+    return status
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    whole = argparse.ArgumentParser("rustray", description="RustRay clusters of this user on this machine.")
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
+    for module in (starting, stopping, asking, certs):
+        module.add_commands(commands)
+    return whole

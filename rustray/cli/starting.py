@@ -1,0 +1,236 @@
+"""``rustray start``: a head with a node on this machine, or a node that joins a cluster."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import threading
+from typing import Any
+
+from rustray.driver import launch
+from rustray.driver.discovery import TLS_VARIABLE, TOKEN_FILE_VARIABLE
+from rustray.driver.registry import clusters
+from rustray.errors import ClusterStartError, OptionError, RustRayError
+from rustray.wire.security import is_loopback, read_token, split_address
+
+DEFAULT_PORT = 6380
+OTHER_HEADS_TIMEOUT_S = 300.0
+"""Seconds for which the first of several heads waits for the others, before it gives up its own node."""
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``start``."""
+    start: argparse.ArgumentParser = commands.add_parser(
+        "start",
+        help="start a head with a node, or a node that joins a cluster",
+        description="Start a head and a node on this machine (--head), or a node that joins a cluster (--address). "
+        "They run until 'rustray stop'.",
+    )
+    which = start.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "--head", action="store_true", help="start a cluster, or one head of several (--heads)"
+    )
+    which.add_argument("--address", metavar="HOST:PORT,...", help="heads of the cluster to join")
+    start.add_argument(
+        "--heads",
+        metavar="HOST:PORT,...",
+        help="all 3 or 5 heads, this one among them; the same list at each",
+    )
+    start.add_argument("--host", default="127.0.0.1", help="where to listen (127.0.0.1: this machine only)")
+    start.add_argument(
+        "--port",
+        type=int,
+        help=f"of the head ({DEFAULT_PORT}; several heads also use the next one), or of the node (any free one)",
+    )
+    start.add_argument("--num-cpus", type=float, help="slots that the node offers (as counted)")
+    start.add_argument("--num-gpus", type=float, help="GPUs that the node offers (as counted)")
+    start.add_argument("--resources", type=_resources, metavar="JSON", help='custom, as {"disk": 2}')
+    start.add_argument("--labels", type=_labels, default={}, metavar="KEY=VALUE,...", help="of the node")
+    start.add_argument(
+        "--object-store-memory", type=int, metavar="BYTES", help="(30 %% of the machine's memory)"
+    )
+    start.add_argument(
+        "--token-file",
+        default=os.environ.get(TOKEN_FILE_VARIABLE),
+        help="a file that only you can read, with the cluster's token ($RUSTRAY_TOKEN; a new cluster makes one)",
+    )
+    start.add_argument(
+        "--tls-dir", default=os.environ.get(TLS_VARIABLE, ""), help="certificates, see 'rustray certs'"
+    )
+    start.add_argument(
+        "--insecure", action="store_true", help="listen to other machines even without token or TLS"
+    )
+    start.add_argument(
+        "--storage", default="", help="the head's memory on disk, kept when the cluster is stopped"
+    )
+    start.add_argument("--block", action="store_true", help="stay, and end all that was started with Ctrl-C")
+    start.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Start what the options say."""
+    if options.tls_dir:
+        options.tls_dir = os.path.abspath(options.tls_dir)
+    started = _start_head(options) if options.head else _start_node(options)
+    if options.block:
+        _wait_for_the_end(started)
+    return 0
+
+
+def _start_head(options: argparse.Namespace) -> list[launch.StartedProcess]:
+    heads = _addresses(options.heads) if options.heads else []
+    port = DEFAULT_PORT if options.port is None else options.port
+    if heads and len(heads) not in (1, 3, 5):
+        raise OptionError(f"--heads names {len(heads)} heads: a cluster has 1, 3 or 5.")
+    token = read_token(options.token_file)
+    if len(heads) > 1 and not token:
+        raise OptionError(
+            "Several heads need one token: give the same --token-file or RUSTRAY_TOKEN at each."
+        )
+    settings = launch.HeadSettings(
+        options.host,
+        port,
+        heads,
+        token or "",
+        options.tls_dir,
+        options.insecure,
+        os.path.abspath(options.storage) if options.storage else "",
+        lifeline=options.block,
+    )
+    head = launch.start(settings)
+    token_file = options.token_file or _write_token(head)
+    address = _facts(head)["address"]
+    print(f"Head at {address}" + (f", TLS from {options.tls_dir}" if options.tls_dir else ""), flush=True)
+    others = [other for other in heads if other != address]
+    if others:
+        print(f"Waiting for a majority of the heads: {', '.join(others)} ...", flush=True)
+    try:
+        node_options = argparse.Namespace(**{**vars(options), "port": 0})
+        timeout = OTHER_HEADS_TIMEOUT_S if others else launch.JOIN_TIMEOUT_S
+        node = _node(node_options, heads or [address], head.settings.token, timeout)
+    except (RustRayError, KeyboardInterrupt):
+        if others:
+            print(
+                "The head goes on; its node was not started. When the other heads run: "
+                f"rustray start --address {','.join(heads)}"
+            )
+        else:
+            head.stop()
+        raise
+    _tell_node(node)
+    joined = ",".join(heads or [address])
+    secure = f" --tls-dir {options.tls_dir}" if options.tls_dir else ""
+    print(f"""
+Use it:       rustray.init("{joined}")      here also: rustray.init("auto")
+Add a node:   rustray start --address {joined} --token-file FILE{secure}
+The token:    {token_file} (whoever reads it can run programs as you; copy it to the other machines, mode 0600)
+Look, stop:   rustray status, rustray stop""")
+    if is_loopback(split_address(address)[0]):
+        print(
+            "Only this machine reaches it. For others: 'rustray certs DIR --host NAME', then --host and --tls-dir here."
+        )
+    return [head, node]
+
+
+def _start_node(options: argparse.Namespace) -> list[launch.StartedProcess]:
+    for name in ("heads", "storage"):
+        if getattr(options, name):
+            raise OptionError(f"--{name} is for --head.")
+    heads = _addresses(options.address)
+    token = read_token(options.token_file) or _token_of(heads)
+    if not token:
+        raise ClusterStartError(
+            "Joining needs the cluster's token: --token-file FILE, or RUSTRAY_TOKEN in the environment. 'rustray start "
+            "--head' has told where it is."
+        )
+    node = _node(options, heads, token, launch.JOIN_TIMEOUT_S)
+    _tell_node(node)
+    return [node]
+
+
+def _node(options: argparse.Namespace, heads: list[str], token: str, timeout: float) -> launch.StartedProcess:
+    return launch.start(
+        launch.NodeSettings(
+            heads,
+            token,
+            launch.count_resources(options.num_cpus, options.num_gpus, options.resources),
+            options.object_store_memory,
+            options.labels,
+            options.host,
+            options.port or 0,
+            options.tls_dir,
+            options.insecure,
+            join_timeout=timeout,
+            lifeline=options.block,
+        )
+    )
+
+
+def _tell_node(node: launch.StartedProcess) -> None:
+    facts = _facts(node)
+    assert isinstance(node.settings, launch.NodeSettings)
+    offered = {name: amount for name, amount in node.settings.resources.items() if name != "memory"}
+    told = ", ".join(f"{amount:g} {name}" for name, amount in offered.items())
+    print(f"Node {facts['name']} at {facts['address']} with {told}; logs in {node.settings.folder}/logs")
+
+
+def _wait_for_the_end(started: list[launch.StartedProcess]) -> None:
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: ended.set())
+    while not ended.wait(0.5):
+        for process in started:
+            if process.process.poll() is not None:
+                ended.set()
+    for process in reversed(started):
+        process.stop()
+
+
+def _facts(started: launch.StartedProcess) -> dict[str, Any]:
+    return next(facts for facts in clusters() if facts["folder"] == started.settings.folder)
+
+
+def _write_token(head: launch.StartedProcess) -> str:
+    path = os.path.join(head.settings.folder, "token")
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(head.settings.token + "\n")
+    return path
+
+
+def _token_of(heads: list[str]) -> str | None:
+    """Of a head of that cluster on this machine."""
+    for facts in clusters():
+        if facts["role"] == "head" and set(heads) & set(facts["heads"]):
+            return str(facts["token"])
+    return None
+
+
+def _addresses(text: str) -> list[str]:
+    addresses = [address.strip() for address in text.split(",") if address.strip()]
+    for address in addresses:
+        split_address(address)
+    if not addresses:
+        raise OptionError("An address is missing: give HOST:PORT.")
+    return addresses
+
+
+def _resources(text: str) -> dict[str, float]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError('give an object, as {"disk": 2}')
+    return value
+
+
+def _labels(text: str) -> dict[str, str]:
+    labels = {}
+    for pair in text.split(","):
+        key, equals, value = pair.partition("=")
+        if not key.strip() or not equals:
+            raise argparse.ArgumentTypeError(f"{pair!r}: give KEY=VALUE,KEY=VALUE")
+        labels[key.strip()] = value.strip()
+    return labels
