@@ -67,6 +67,7 @@ class Journal:
         self._written = 0  # offset in the present segment
         self._durable = 0  # position
         self._spare: Path | None = None
+        self.full = False  # no room for another segment: only raft itself should add now; read by other threads too
         paths = sorted(folder.glob("journal-*"))
         self.blank = not paths
         if self.blank:
@@ -76,11 +77,6 @@ class Journal:
             self._replay(paths)
         self._marked = self._durable
         self._allocate_spare()
-
-    @property
-    def full(self) -> bool:
-        """Whether there is no room for another segment: only raft itself should add now."""
-        return self._spare is None
 
     @property
     def size(self) -> int:
@@ -209,8 +205,10 @@ class Journal:
             if error.errno not in _FULL:
                 raise
             path.unlink()
+            self.full = True
         else:
             self._spare = path
+            self.full = False
         finally:
             os.close(file)
 
@@ -219,6 +217,7 @@ class Journal:
         if self._spare is not None:
             self._spare.unlink(missing_ok=True)
             self._spare = None
+        self.full = True
 
     # -- opening
 

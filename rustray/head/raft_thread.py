@@ -83,6 +83,8 @@ Event = tuple[Callable[..., None], tuple[Any, ...]]
 class _Raft(SyncObj):  # type: ignore[misc]
     """PySyncObj with our journal, snapshots and transport; all that knows its insides is here."""
 
+    _SyncObj__raftElectionDeadline: float
+
     def __init__(
         self,
         membership: Membership,
