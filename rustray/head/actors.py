@@ -7,7 +7,7 @@ An actor is a pinned scheduling class with one lease, which the head itself hold
 from __future__ import annotations
 
 import marshal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from rustray.cluster import commands, facts
@@ -47,6 +47,10 @@ class Actors:
         """Actors that somebody wants to call and that are not registered: since when, and who."""
         self._unseen: set[bytes] = set()
         """Actors of the facts that no node has reported to this leader yet."""
+        self._ending: dict[bytes, int] = {}
+        """Actors whose incarnation is over by commands that are not committed yet, and how many of these,"""
+        self._postponed: dict[bytes, actions.Grant] = {}
+        """and leases that were granted to them meanwhile: who is to be started there the facts will say."""
 
     # -- a new leader ----------------------------------------------------------------------------------
 
@@ -237,11 +241,39 @@ class Actors:
         actor = grant.key
         if grant.client != NO_CLIENT or actor not in self.specs:
             return False
+        if actor in self._ending:
+            self._postponed[actor] = grant
+            return True
         record = self.state.actors[actor]
         self._head.acquaint(link, record.job)
         spec = {**self.specs[actor], "incarnation": record.incarnation}
         link.send(("start_actor", grant.lease, actor, record.job, spec))
         return True
+
+    def _submit_end(
+        self, actor: bytes, command: commands.Command, then: Callable[[dict[str, Any]], None]
+    ) -> None:
+        """Submit a command that ends the actor's incarnation. Its lease may come back, and the next be granted, before
+        that is committed; none is started on that until it is."""
+        self._ending[actor] = self._ending.get(actor, 0) + 1
+
+        def ended(result: dict[str, Any]) -> None:
+            self._ending[actor] -= 1
+            if not self._ending[actor]:
+                del self._ending[actor]
+            then(result)
+            if actor not in self._ending:
+                self._start_postponed(actor)
+
+        self._head.submit(command, ended)
+
+    def _start_postponed(self, actor: bytes) -> None:
+        grant = self._postponed.pop(actor, None)
+        if grant is None or grant.lease not in self._head.status.leases_on(grant.node):
+            return
+        link = self._head.nodes.get(grant.node)
+        if link is None or not self.start(grant, link):
+            self._head.step(events.LeaseReturned(grant.lease))
 
     def infeasible(self, key: bytes, text: str) -> bool:
         """The class can never be placed; False when it is no actor's."""
@@ -339,7 +371,9 @@ class Actors:
             if "error" not in result:
                 self.after_failure(actor, stop)
 
-        self._head.submit(commands.actor_failed(actor, which, cause, self._head.wall(), restart), failed)
+        self._submit_end(
+            actor, commands.actor_failed(actor, which, cause, self._head.wall(), restart), failed
+        )
 
     def after_failure(self, actor: bytes, stop: bool = True) -> None:
         """The facts say that it restarts, or that it is dead: tell who calls it."""
@@ -389,7 +423,7 @@ class Actors:
             if "error" not in result:
                 self.after_failure(actor)
 
-        self._head.submit(commands.kill_actor(actor, cause, self._head.wall()), killed)
+        self._submit_end(actor, commands.kill_actor(actor, cause, self._head.wall()), killed)
 
     def on_actor_unreferenced(self, _node: str, actor: bytes) -> None:
         record = self.state.actors.get(actor)
@@ -406,6 +440,8 @@ class Actors:
                 link.send(("stop_actor", actor, True, ""))
 
         cause = "no handle of it is left"
-        self._head.submit(
-            commands.actor_failed(actor, record.incarnation, cause, self._head.wall(), restart=False), ended
+        self._submit_end(
+            actor,
+            commands.actor_failed(actor, record.incarnation, cause, self._head.wall(), restart=False),
+            ended,
         )

@@ -37,6 +37,7 @@ REPORTED = frozenset(
         "predicted",
         "worker_memory",
         "draining",
+        "leaving",
         "beat",
     )
 )
