@@ -48,6 +48,7 @@ class Server(Daemon):
     def __init__(self, settings: dict[str, Any], zygote_pid: int, zygote_socket: socket.socket) -> None:
         super().__init__(settings, "server")
         from rustray.head.log import LocalLog
+        from rustray.head.prediction_file import PredictionFile
         from rustray.head.reactor import Head
         from rustray.node.host import NodeHost
         from rustray.node.neighbours import Neighbours
@@ -55,6 +56,7 @@ class Server(Daemon):
         self._host = NodeHost(self.loop, settings, zygote_pid, zygote_socket, self._on_zygote_lost)
         self.head = Head(time.monotonic, time.time, LocalLog())
         self.head.wake_at = self._wake_at
+        self._predictions = PredictionFile(self.loop, self.head.forecasts)
         self._wake: asyncio.TimerHandle | None = None
         name = f"node-{os.urandom(4).hex()}"
         self.node = self._host.make_agent(name, ONLY_NODE, Neighbours(self.loop, ONLY_NODE, None))
@@ -77,6 +79,7 @@ class Server(Daemon):
         self.loop.call_later(LONELY_S, self._stop_if_lonely)
         self.loop.call_later(SERVICES_AFTER_S, self._start_services)
         self.tell_ready()
+        self._predictions.start()
 
     def _start_services(self) -> None:
         from rustray.node.monitor import Monitor
@@ -140,6 +143,7 @@ class Server(Daemon):
             except Exception:
                 logging.exception("the gRPC service did not stop")  # the workers must end nevertheless
         self._host.close()
+        self._predictions.stop()
 
 
 def _refuse_channel(channel: Channel, _hello: object) -> None:

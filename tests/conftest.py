@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import shutil
 import signal
+import tempfile
 import time
 import uuid
 from collections.abc import Generator
@@ -32,6 +34,9 @@ def pytest_configure(config: pytest.Config) -> None:
     with capture.global_and_fixture_disabled():
         real_stderr = os.fdopen(os.dup(2), "w")
     os.environ[MARK] = uuid.uuid4().hex
+    # What clusters learn of functions is not to depend on, nor to add to, what this user's own have learned.
+    os.environ["RUSTRAY_STATE_DIR"] = tempfile.mkdtemp(prefix="rustray-tests-state-")
+    config.add_cleanup(lambda: shutil.rmtree(os.environ["RUSTRAY_STATE_DIR"], ignore_errors=True))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from rustray import serialization
 from rustray.driver import session as session_module
+from rustray.driver.code_hash import code_hash
 from rustray.driver.environment import class_environment
 from rustray.driver.placing import placing
 from rustray.driver.scheduling_class import SchedulingClass
@@ -89,7 +90,9 @@ class RemoteFunction:
         session = session_module.auto_init()
         session.check_open()
         code = serialization.serialize_code(self._function, f"function {self._name}")
-        self._key, self._target = scheduling_class(session, code, self._name, self._options)
+        self._key, self._target = scheduling_class(
+            session, code, self._name, self._options, code_hash(self._function)
+        )
         self._session, self._around = session, session.around
         return session
 
@@ -101,7 +104,11 @@ class RemoteFunction:
 
 
 def scheduling_class(
-    session: Session, code: serialization.Packed, name: str, options: TaskOptions
+    session: Session,
+    code: serialization.Packed,
+    name: str,
+    options: TaskOptions,
+    content: bytes | None = None,
 ) -> tuple[bytes, SchedulingClass]:
     """The key of a function for `Tasks.submit`, and where its tasks go.
 
@@ -109,6 +116,7 @@ def scheduling_class(
     ----------
     code: the pickled function.
     name: what messages call it.
+    content: under which its run times are kept; by its code if not given.
     """
     key = hashlib.sha1(code.pickle, usedforsecurity=False).digest()[:KEY_BYTES]
     if code.refs:
@@ -120,8 +128,8 @@ def scheduling_class(
     places = placing(session, options)
     named = repr((session.info["job"], sorted(resources.items()), places)).encode()
     class_key = hashlib.sha1(key + env_key + named, usedforsecurity=False).digest()[:KEY_BYTES]
-    spec = {"name": name, "function": key, "resources": resources, "runtime_env": env, "env_key": env_key}
-    spec |= places
+    spec = {"name": name, "function": content or key, "resources": resources, "runtime_env": env}
+    spec |= {"env_key": env_key, **places}
     return key, session.leases.scheduling_class(class_key, name, spec)
 
 

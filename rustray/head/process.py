@@ -28,6 +28,7 @@ from rustray.wire.security import (
 
 if TYPE_CHECKING:
     from rustray.head.links import Links
+    from rustray.head.prediction_file import PredictionFile
     from rustray.head.raft import Replica
     from rustray.wire.channels import Channel, ChannelServer
     from rustray.wire.frames import Message
@@ -52,6 +53,7 @@ class HeadProcess(Daemon):
         self._channels: ChannelServer | None = None
         self._replica: Replica | None = None
         self._links: Links | None = None
+        self._predictions: PredictionFile | None = None
 
     async def begin(self) -> None:
         """Listen, and take part in the log."""
@@ -95,6 +97,7 @@ class HeadProcess(Daemon):
 
     def _on_office(self, result: dict[str, Any]) -> None:
         from rustray.head.links import Links
+        from rustray.head.prediction_file import PredictionFile
         from rustray.head.reactor import Head
 
         if self._replica is None or not self._replica.is_leader or "epoch" not in result:
@@ -103,14 +106,23 @@ class HeadProcess(Daemon):
         log.info("leads, epoch %d", result["epoch"])
         head = Head(time.monotonic, time.time, self._replica, result["epoch"], may_grow=True)  # type: ignore[arg-type]
         self._links = Links(self.loop, head, self._heads)
+        self._predictions = PredictionFile(self.loop, head.forecasts)
+        self._predictions.start()
         update_connection_file(self.folder, leads=True, epoch=result["epoch"])
 
     def _on_follower(self) -> None:
         if self._links is not None:
             log.warning("leads no more")
+            self._end_office()
+            update_connection_file(self.folder, leads=False)
+
+    def _end_office(self) -> None:
+        if self._links is not None:
             self._links.close()
             self._links = None
-            update_connection_file(self.folder, leads=False)
+        if self._predictions is not None:
+            self._predictions.stop()
+            self._predictions = None
 
     def _on_failed(self, error: BaseException) -> None:
         log.critical("the log has failed, this head ends: %s", error)
@@ -132,8 +144,7 @@ class HeadProcess(Daemon):
 
     async def end(self) -> None:
         """Lead no more, and let the log go. A single head that is told to end ends its cluster: its memory goes too."""
-        if self._links is not None:
-            self._links.close()
+        self._end_office()
         if self._channels is not None:
             await self._channels.stop()
         if self._replica is not None:

@@ -1,7 +1,7 @@
 """How long tasks of a function take, and how much memory their workers have: learned as they run, kept across runs.
 
-A function is known by the hash of its code. When the code changes, as in a notebook cell that is edited, the hash does
-too: then what was learned under its name stands in, with the weight of a single task.
+A function is known by a hash of its code (`driver.code_hash`). When the code changes, as in a notebook cell that is
+edited, the hash does too: then what was learned under its name stands in, with the weight of a single task.
 
 Rule 1. The first tasks count alike; later ones have the weight `ALPHA` (exponentially weighted mean and variance, see
         T. Finch, "Incremental calculation of weighted mean and variance", 2009), so that the estimate follows.

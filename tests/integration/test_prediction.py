@@ -1,0 +1,91 @@
+"""What one run has learned of a function, the next one knows."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import run_program
+
+PROGRAM = """
+    import json, os, sys, time
+    import rustray
+    from rustray.driver.session import current
+
+    rustray.init(num_cpus=2, **json.loads(sys.argv[1]))
+    time.sleep(0.3)  # the server reads its file meanwhile
+
+    @rustray.remote
+    def slow(): time.sleep(0.3); return bytearray(100 << 20) and None
+
+    @rustray.remote
+    def quick(): pass
+
+    seen = {}
+    for function, count in ((slow, 2), (quick, 500)):
+        refs = [function.remote() for _ in range(1)]
+        known = function._target
+        deadline = time.monotonic() + 0.2
+        while known.estimate is None and time.monotonic() < deadline and function is slow:
+            time.sleep(0.01)
+        seen[function._name] = known.estimate
+        rustray.get(refs + [function.remote() for _ in range(count)])
+        if function is slow:
+            time.sleep(float(sys.argv[2]))
+    print(json.dumps([seen, rustray.get(rustray.remote(lambda: os.getpid()).remote())]))
+"""
+
+
+def run(
+    state: Path, monkeypatch: pytest.MonkeyPatch, pause: float = 0.0, **options: Any
+) -> dict[str, float | None]:
+    monkeypatch.setenv("RUSTRAY_STATE_DIR", str(state))
+    seen, _pid = json.loads(run_program(PROGRAM, json.dumps(options), str(pause)).splitlines()[-1])
+    found: dict[str, float | None] = seen
+    return found
+
+
+def test_the_second_run_starts_with_the_estimates_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run(tmp_path, monkeypatch)
+    assert first["slow"] is None
+    kept = json.loads((tmp_path / "predictions.json").read_text())
+    assert stat.S_IMODE((tmp_path / "predictions.json").stat().st_mode) == 0o600
+    assert {"slow", "quick"} <= set(kept["names"])
+    mean, spread, count, *_rest = kept["names"]["slow"]
+    assert 0.25 < mean < 0.6 and spread < 0.3 and count == 3
+    assert kept["names"]["quick"][0] < 0.01 and kept["names"]["quick"][2] == 501
+    second = run(tmp_path, monkeypatch)
+    assert second["slow"] is not None and 0.25 < second["slow"] < 1.2
+    again = json.loads((tmp_path / "predictions.json").read_text())
+    assert again["names"]["slow"][2] == 6
+
+
+def test_memory_of_workers_is_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = """
+        import time, rustray
+        rustray.init(num_cpus=1)
+
+        @rustray.remote
+        def large():
+            held = bytearray(150 << 20)
+            time.sleep(2.2)
+
+        rustray.get(large.remote())
+    """
+    monkeypatch.setenv("RUSTRAY_STATE_DIR", str(tmp_path))
+    run_program(program)
+    kept = json.loads((tmp_path / "predictions.json").read_text())
+    assert kept["names"]["large"][3] > 140 << 20
+
+
+def test_a_folder_that_cannot_be_written_is_no_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert run(tmp_path / "file", monkeypatch)["slow"] is None
