@@ -89,6 +89,27 @@ class Deliver:
 
 
 @dataclass(frozen=True, slots=True)
+class Tell:
+    """Tell the ledger of another node (`federation.py`), in the order of these actions; dropped if it is down."""
+
+    node: int
+    message: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PullIn:
+    """Copy `size` bytes of `node`'s store, which keeps them in place, into a block of ours, then call `pulled` or
+    `pull_failed`. `place` is (segment, offset) there."""
+
+    oid: bytes
+    node: int
+    place: tuple[int, int]
+    segment: int
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Freed:
     """Tell the owner that nobody holds these objects any more, and that the node has forgotten them."""
 
@@ -113,6 +134,8 @@ Action = (
     | RestoreIn
     | DropSpill
     | Deliver
+    | Tell
+    | PullIn
     | Freed
     | Recover
 )

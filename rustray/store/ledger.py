@@ -21,9 +21,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .actions import Action, Deliver, DropSpill
-from .entries import BLOCK, INLINE, LOST, PENDING, RESTORING, SPILLED, SPILLING, UNKNOWN, Client, Request
+from rustray.model.ids import home_of, node_of
+
+from .actions import Action, Deliver, DropSpill, Tell
+from .entries import (
+    BLOCK,
+    INLINE,
+    LOST,
+    PENDING,
+    PULLING,
+    REMOTE,
+    RESTORING,
+    SPILLED,
+    SPILLING,
+    UNKNOWN,
+    Client,
+    Request,
+)
 from .errors import InvalidRequest
+from .federation import Federation
 from .object_table import ObjectTable
 from .sanity import check
 
@@ -34,6 +50,7 @@ class Ledger:
     def __init__(self, capacity: int) -> None:
         self._table = ObjectTable(capacity)
         self._room = self._table.room
+        self.federation = Federation(self._table)
 
     # Clients
 
@@ -50,6 +67,8 @@ class Ledger:
         self._room.disconnect(client)
         for entry in gone.reading:
             del entry.readings[client]
+            if entry.away is not None:
+                self._table.doubt(entry)
         for entry in gone.wanted:
             del entry.wants[client]
             if entry.state != PENDING:
@@ -125,16 +144,22 @@ class Ledger:
         if told is not None and entry.seal_held is None:
             entry.seal_held = told
             table.count(entry, told, 1)
+        if entry.state == PULLING and entry.block is None:
+            table.copies.stop(entry, out)
         if table.replaceable(entry):
             table.value(entry, BLOCK, contains, out)
-            block.entry, entry.block, entry.size = entry, block, size
+            entry.size = size
+            table.put_block(entry, block)
             table.touch(block)
         else:
-            entry.copies.append(block)
-        entry.seal_reading = reading
-        if reading and told is not None:
+            entry.copies.append((block, size))
+        if entry.away is not None and entry.away.home:
+            table.copies.on_sealed(entry, size, holder, out)
+        elif reading and told is not None:
             table.read(entry, told)
-        table.deliver_block_to_all(entry, out)
+        entry.seal_reading = reading
+        if entry.state in (BLOCK, SPILLING):
+            table.deliver_block_to_all(entry, out)
         return table.done(out)
 
     def declare(self, client: int, oid: bytes) -> list[Action]:
@@ -190,23 +215,10 @@ class Ledger:
         out: list[Action] = []
         table = self._table
         entry = table.entry(oid)
-        state = entry.state
-        if state == INLINE:
+        if entry.state == INLINE:
             out.append(Deliver(client, oid, entry.status, entry.payload))
-        elif state in (BLOCK, SPILLING) and entry.block is not None and table.held(entry):
-            table.touch(entry.block)
-            table.deliver_block(entry, client, out)
-        elif state < INLINE and entry.owner not in table.clients:
-            out.append(Deliver(client, oid, *table.without_value(entry)))
-            table.doubt(entry)
         else:
-            entry.wants[client] = None
-            table.clients[client].wanted[entry] = None
-            if state == SPILLED:
-                table.enter(entry, RESTORING)
-                self._room.ask(Request(None, 0, entry.size, entry), out)
-            elif state == LOST:
-                table.recover(entry, out)
+            table.await_value(entry, client, out)
         return table.done(out)
 
     def unwant(self, client: int, oid: bytes) -> list[Action]:
@@ -226,6 +238,9 @@ class Ledger:
             self._table.end_reading(entry, client)
             if client == entry.seal_held:
                 entry.seal_reading = False
+            if entry.away is not None:
+                self._table.doubt(entry)
+                return self._table.done([])
         return []
 
     def hold(self, client: int, oids: Iterable[bytes]) -> list[Action]:
@@ -242,7 +257,19 @@ class Ledger:
 
     def hold_for(self, client: int, other: int, oids: Iterable[bytes]) -> list[Action]:
         """`client` hands these objects to `other`: count one up for `other`, unless it is gone."""
-        return self.hold(other, oids) if other in self._table.clients else []
+        if other in self._table.clients:
+            return self.hold(other, oids)
+        out: list[Action] = []
+        if self._table.node and node_of(other) != self._table.node:
+            self._table.holders.hold_for(other, oids, out)
+        return self._table.done(out)
+
+    def borrow(self, client: int, lender: bytes, oids: list[bytes]) -> list[Action]:
+        """`client` holds from now on what `lender`, an object that contains it, has lent it."""
+        home = home_of(lender)
+        if not self._table.node or home == self._table.node or self._table.peer(home).down:
+            return self.hold(client, oids)
+        return [Tell(home, ("borrow", client, oids))] if oids else []
 
     # What the shell reports of files
 
@@ -301,6 +328,7 @@ class Ledger:
             "inline": table.counts[INLINE],
             "spilled": table.counts[SPILLED] + table.counts[RESTORING],
             "spilled_bytes": table.spilled_bytes,
+            "remote": table.counts[REMOTE] + table.counts[PULLING],
             "used": allocator.used,
             "reserved": self._room.reserved(),
             "segments": allocator.total,

@@ -10,11 +10,34 @@ from __future__ import annotations
 
 from typing import Any
 
+from rustray.model.ids import NODE_SHIFT, owner_of
+
 from . import actions
-from .actions import Action, Deliver, DropSpill, Freed, Recover, RestoreIn, SpillOut
+from .actions import Action, Deliver, DropSpill, Freed, Recover, RestoreIn, SpillOut, Tell
 from .allocator import Block
-from .entries import BLOCK, FREED, INLINE, LOST, RESTORING, SPILLED, SPILLING, STATES, UNKNOWN, Client, Entry
+from .copies import Copies
+from .entries import (
+    BLOCK,
+    FREED,
+    INLINE,
+    LOST,
+    PULLING,
+    REMOTE,
+    RESTORING,
+    SPILLED,
+    SPILLING,
+    STATES,
+    UNKNOWN,
+    Away,
+    Client,
+    Entry,
+    Node,
+    Request,
+)
+from .holders import Holders
 from .reservations import Reservations
+
+_COUNTER = (1 << NODE_SHIFT) - 1  # of a client's number; 0 in that of a node
 
 
 class ObjectTable:
@@ -23,7 +46,12 @@ class ObjectTable:
     def __init__(self, capacity: int) -> None:
         self.entries: dict[bytes, Entry] = {}
         self.clients: dict[int, Client] = {}
+        self.node = 0  # our number; 0 as long as there are no other nodes
+        self.nodes: dict[int, Node] = {}  # the others, and those that were
+        self.older: frozenset[int] = frozenset()  # those of a lower number that were up when we joined
         self.room = Reservations(capacity, self)
+        self.copies = Copies(self)
+        self.holders = Holders(self)
         self.counts = [0] * len(STATES)  # of entries, by state
         self.spilled_bytes = 0
         self._sequence = 0
@@ -41,7 +69,30 @@ class ObjectTable:
         if self._freed:
             out.extend(Freed(owner, oids) for owner, oids in self._freed.items())
             self._freed = {}
+        if self.node:
+            self.holders.tell_homes(out)
+            self.copies.tell_places(out)
         return out
+
+    # Nodes
+
+    def peer(self, number: int) -> Node:
+        """Another node, as a client."""
+        node = self.nodes.get(number)
+        if node is None:
+            node = self.nodes[number] = Node(number)
+            self.clients[node.client] = node
+            node.down = number < self.node and number not in self.older
+        return node
+
+    def tell(self, number: int, message: tuple[Any, ...], out: list[Action]) -> None:
+        """Tell another node, if it is up."""
+        if not self.peer(number).down:
+            out.append(Tell(number, message))
+
+    def is_node(self, client: int) -> bool:
+        """Whether the number stands for a node."""
+        return not client & _COUNTER
 
     # Entries
 
@@ -49,11 +100,16 @@ class ObjectTable:
         """The object's entry; a new one when nothing is known of it."""
         entry = self.entries.get(oid)
         if entry is None:
-            entry = self.entries[oid] = Entry(oid)
+            number = owner_of(oid)
+            entry = self.entries[oid] = Entry(oid, number)
             self.counts[UNKNOWN] += 1
-            owner = self.clients.get(entry.owner)
+            owner = self.clients.get(number)
             if owner is not None:
                 owner.unvalued[entry] = None
+            elif self.node and number >> NODE_SHIFT != self.node:
+                home = number >> NODE_SHIFT
+                entry.away = Away(home)
+                self.peer(home).homed[entry] = None
         return entry
 
     def enter(self, entry: Entry, state: int) -> None:
@@ -69,7 +125,7 @@ class ObjectTable:
                 owner.unvalued.pop(entry, None)
 
     def held(self, entry: Entry) -> bool:
-        return bool(entry.holds) or entry.inside > 0
+        return bool(entry.holds) or entry.inside > 0 or (entry.away is not None and entry.away.kept)
 
     def count(self, entry: Entry, client: int, by: int) -> None:
         """Change a connected client's signed count."""
@@ -78,6 +134,8 @@ class ObjectTable:
         if count:
             if count == by:
                 self.clients[client].held[entry] = None
+                if entry.away is not None:
+                    self.doubt(entry)  # home may have to be told
             holds[client] = count
         else:
             del holds[client]
@@ -89,20 +147,32 @@ class ObjectTable:
 
     def replaceable(self, entry: Entry) -> bool:
         """Whether a new value may take the place of what is there: nobody reads or moves it."""
-        return entry.state <= INLINE or (entry.state in (BLOCK, SPILLED) and not entry.readings)
+        return entry.state <= INLINE or (entry.state in (BLOCK, SPILLED, REMOTE) and not entry.readings)
 
     def value(self, entry: Entry, state: int, contains: tuple[bytes, ...], out: list[Action]) -> None:
         """Clear the old value away and enter a state that has one."""
-        for oid in contains:
-            self.entry(oid).inside += 1
-        self._let_go(entry)
-        entry.contains = contains
+        self.contain(entry, contains)
         self._clear(entry, out)
+        if entry.away is not None:
+            self.copies.on_new_value(entry, state)
         entry.recovering = False
         entry.spill_round = -1
         self.enter(entry, state)
         if not self.held(entry):
             self.doubt(entry)
+
+    def contain(self, entry: Entry, contains: tuple[bytes, ...]) -> None:
+        """The value holds these, and what the old one held no more."""
+        for oid in contains:
+            content = self.entry(oid)
+            content.inside += 1
+            if content.away is not None:
+                self.doubt(content)
+        for oid in entry.contains:
+            content = self.entries[oid]
+            content.inside -= 1
+            self.doubt(content)
+        entry.contains = contains
 
     def touch(self, block: Block) -> None:
         """The block's object has been wanted or made just now."""
@@ -114,8 +184,18 @@ class ObjectTable:
         return (actions.LOST, entry.payload) if entry.state == LOST else (actions.OWNER_DIED, None)
 
     def mark_lost(self, entry: Entry, why: str, out: list[Action]) -> None:
-        """No copy is left."""
+        """The copy that was here is gone; what is left is another one, or none."""
         self._clear(entry, out)
+        if entry.copies:
+            block, entry.size = entry.copies.pop()
+            self.put_block(entry, block)
+            self.enter(entry, BLOCK)
+            self.deliver_block_to_all(entry, out)
+            self.doubt(entry)
+            return
+        if entry.away is not None and (entry.away.home or entry.away.places):
+            self.copies.on_lost(entry, out)
+            return
         self.enter(entry, LOST)
         entry.payload = why
         if entry.wants:
@@ -136,6 +216,9 @@ class ObjectTable:
         out.append(DropSpill(entry.path))
         entry.path = None
         self.spilled_bytes -= entry.size
+
+    def put_block(self, entry: Entry, block: Block) -> None:
+        entry.block, block.entry = block, entry
 
     def free_block(self, entry: Entry) -> None:
         assert entry.block is not None
@@ -163,22 +246,67 @@ class ObjectTable:
         block = entry.block
         assert block is not None
         self.read(entry, client)
-        location = (block.segment.number, block.offset, entry.size)
-        out.append(Deliver(client, entry.oid, actions.IN_BLOCK, location))
+        if client & _COUNTER:
+            location = (block.segment.number, block.offset, entry.size)
+            out.append(Deliver(client, entry.oid, actions.IN_BLOCK, location))
+        else:
+            self.copies.offer(entry, client >> NODE_SHIFT, out)
 
     def deliver_block_to_all(self, entry: Entry, out: list[Action]) -> None:
         """Answer the waiters, unless the object is about to be freed."""
-        if entry.wants and self.held(entry):
+        if entry.wants and (self.held(entry) or entry.away is not None and entry.away.home):
             for client in entry.wants:
                 self.clients[client].wanted.pop(entry, None)
                 self.deliver_block(entry, client, out)
             entry.wants.clear()
 
+    def await_value(self, entry: Entry, client: int, out: list[Action]) -> None:
+        """Deliver a block that is in place; else queue the want, and see to it that it will be answered."""
+        state = entry.state
+        if (
+            state in (BLOCK, SPILLING)
+            and entry.block is not None
+            and (self.held(entry) or entry.away is not None)
+        ):
+            self.touch(entry.block)
+            self.deliver_block(entry, client, out)
+            return
+        away = entry.away
+        elsewhere = away is not None and away.home
+        if state < INLINE and not elsewhere and entry.owner not in self.clients:
+            self.answer_one(entry, client, *self.without_value(entry), out)
+            self.doubt(entry)
+            return
+        entry.wants[client] = None
+        self.clients[client].wanted[entry] = None
+        if state == SPILLED:
+            self.enter(entry, RESTORING)
+            self.ask_room(entry, out)
+        elif state == LOST:
+            self.recover(entry, out)
+        elif state == REMOTE or (elsewhere and state == UNKNOWN):
+            self.copies.fetch(entry, out)
+
+    def nodes_waiting(self, entry: Entry) -> list[int]:
+        """The other nodes that want the value; they do not wait any longer."""
+        found = [client for client in entry.wants if not client & _COUNTER]
+        for client in found:
+            del entry.wants[client]
+            self.clients[client].wanted.pop(entry, None)
+        return [client >> NODE_SHIFT for client in found]
+
+    def answer_one(self, entry: Entry, client: int, status: int, payload: Any, out: list[Action]) -> None:
+        """Answer a want with a plain value."""
+        if client & _COUNTER:
+            out.append(Deliver(client, entry.oid, status, payload))
+        else:
+            self.copies.answer(entry, client >> NODE_SHIFT, status, payload, out)
+
     def answer_all(self, entry: Entry, status: int, payload: Any, out: list[Action]) -> None:
         """Answer the waiters with a plain value."""
         for client in entry.wants:
             self.clients[client].wanted.pop(entry, None)
-            out.append(Deliver(client, entry.oid, status, payload))
+            self.answer_one(entry, client, status, payload, out)
         entry.wants.clear()
 
     # What Reservations needs of the objects
@@ -195,17 +323,33 @@ class ObjectTable:
     def spill(self, block: Block, out: list[Action]) -> None:
         entry = block.entry
         assert entry is not None
+        if entry.away is not None and entry.away.secondary:
+            self.copies.evict(entry, out)
+            return
         self.enter(entry, SPILLING)
         self.room.spilling += 1
         out.append(SpillOut(entry.oid, block.segment.number, block.offset, entry.size))
 
+    def ask_room(self, entry: Entry, out: list[Action]) -> None:
+        """Ask for a block to bring the value into."""
+        entry.request = Request(None, 0, entry.size, entry)
+        self.room.ask(entry.request, out)
+
     def restore(self, entry: Entry, block: Block, out: list[Action]) -> None:
+        entry.request = None
+        self.put_block(entry, block)
+        if entry.state == PULLING:
+            self.copies.fill(entry, block, out)
+            return
         assert entry.path is not None
-        entry.block, block.entry = block, entry
         out.append(RestoreIn(entry.oid, entry.path, block.segment.number, block.offset, entry.size))
 
     def no_room(self, entry: Entry, text: str, out: list[Action]) -> None:
-        self.enter(entry, SPILLED)
+        entry.request = None
+        if entry.state == PULLING:
+            self.copies.stop(entry, out)
+        else:
+            self.enter(entry, SPILLED)
         self.answer_all(entry, actions.STORE_FULL, text, out)
         self.doubt(entry)
 
@@ -214,17 +358,31 @@ class ObjectTable:
     def _settle(self, out: list[Action]) -> None:
         """Free the doubtful entries that nothing keeps."""
         for entry in self._doubtful:  # which grows meanwhile: what an entry contained comes after it
+            if entry.away is not None and entry.away.home and self._kept_away(entry):
+                continue
             if entry.holds or entry.inside or entry.state in (SPILLING, FREED):
                 continue
+            if entry.readings and entry.away is not None and any(map(self.is_node, entry.readings)):
+                continue  # it is being copied to another node
+            filling = entry.block is not None and entry.state in (RESTORING, PULLING)
             if entry.wants:
-                if entry.state < INLINE:
+                if entry.state < LOST:
                     continue
-                if entry.state != RESTORING or entry.block is None:
+                if not filling:
                     self.answer_all(entry, actions.LOST, "nobody held it", out)
-            if entry.state == RESTORING and entry.block is not None:
-                continue  # the shell is filling the block
+            if filling:
+                continue  # by the shell
             self._free(entry, out)
         self._doubtful.clear()
+
+    def _kept_away(self, entry: Entry) -> bool:
+        """Whether an object of another node keeps its entry here. Home learns whether anybody here holds it."""
+        away = entry.away
+        assert away is not None
+        if entry.state == FREED:
+            return True
+        self.holders.settle(entry, away)
+        return bool(entry.wants or entry.readings or away.kept)
 
     def _free(self, entry: Entry, out: list[Action]) -> None:
         del self.entries[entry.oid]
@@ -235,20 +393,15 @@ class ObjectTable:
             owner.unvalued.pop(entry, None)
             if entry.state != UNKNOWN:
                 self._freed.setdefault(entry.owner, []).append(entry.oid)
-        self._let_go(entry)
+        if entry.away is not None:
+            self.copies.on_freed(entry, out)
+        self.contain(entry, ())
         self._clear(entry, out)
-        for block in entry.copies:
+        for block, _size in entry.copies:
             self.room.allocator.free(block)
+        entry.request = None
         self.counts[entry.state] -= 1
         entry.state = FREED
-
-    def _let_go(self, entry: Entry) -> None:
-        """The value no longer holds what it contains."""
-        for oid in entry.contains:
-            content = self.entries[oid]
-            content.inside -= 1
-            self.doubt(content)
-        entry.contains = ()
 
     def _clear(self, entry: Entry, out: list[Action]) -> None:
         """Drop whatever the value lies in."""

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from .actions import Action, CreateSegment, DropSegment, Full, Granted
 from .allocator import MIB, Allocator, Block, Segment, pages
-from .entries import FREED, Entry, Request
+from .entries import Entry, Request
 from .errors import InvalidRequest
 from .eviction import victims
 
@@ -29,7 +29,7 @@ class Objects(Protocol):
         """Whether the block's object may be spilled now."""
 
     def spill(self, block: Block, out: list[Action]) -> None:
-        """Begin to spill it."""
+        """Begin to spill it; one that has a copy elsewhere is just dropped."""
 
     def restore(self, entry: Entry, block: Block, out: list[Action]) -> None:
         """The block that the entry asked for is there."""
@@ -79,16 +79,17 @@ class Reservations:
         """Give out what can be given, and start to make room for the first that waits."""
         while self.waiting:
             request = self.waiting[0]
-            if request.entry is not None and request.entry.state == FREED:
-                self.waiting.popleft()
+            if request.entry is not None and request.entry.request is not request:
+                self.waiting.popleft()  # it needs no room any more
                 continue
             block = self._find(request, out)
             if block is None:
-                if self.spilling or self._make_room(request, out):
+                if self.spilling:
                     return
-                self.waiting.popleft()
-                self._refuse(request, out)
-                continue
+                if not self._make_room(request, out):
+                    self.waiting.popleft()
+                    self._refuse(request, out)
+                continue  # what has a copy elsewhere has gone at once, the rest is being spilled
             self.waiting.popleft()
             block.request = request
             if request.client is not None:
@@ -159,7 +160,7 @@ class Reservations:
             assert request.client is not None
             number, offset = block.segment.number, block.offset
             out.append(Granted(request.client, request.number, number, offset, request.size))
-        elif request.entry.state == FREED:
+        elif request.entry.request is not request:
             self.allocator.free(block)
         else:
             self._objects.restore(request.entry, block, out)

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 
-from .entries import BLOCK, FREED, INLINE, LOST, PENDING, RESTORING, SPILLED, SPILLING, UNKNOWN, Entry
+from .entries import (
+    BLOCK,
+    INLINE,
+    LOST,
+    PENDING,
+    PULLING,
+    REMOTE,
+    RESTORING,
+    SPILLED,
+    SPILLING,
+    UNKNOWN,
+    Away,
+    Entry,
+)
 from .object_table import ObjectTable
 
 
@@ -25,21 +38,56 @@ def check(table: ObjectTable) -> None:
 
 def _check_entry(table: ObjectTable, entry: Entry) -> None:
     state = entry.state
-    has_block = state in (BLOCK, SPILLING) or (state == RESTORING and entry.block is not None)
+    has_block = state in (BLOCK, SPILLING) or (state in (RESTORING, PULLING) and entry.block is not None)
     assert (entry.block is not None) == has_block, state
     assert entry.block is None or entry.block.entry is entry
     assert (entry.path is not None) == (state in (SPILLED, RESTORING)), state
     assert all(entry.holds.values()), "a zero count"
     assert all(count > 0 for count in entry.readings.values())
     assert not entry.readings or state in (BLOCK, SPILLING) or entry.copies, state
-    assert not entry.wants or state < INLINE or state == RESTORING or not table.held(entry), state
+    waiting = state < INLINE or state in (RESTORING, PULLING)
+    assert not entry.wants or waiting or not table.held(entry), state
+    in_flight = state == SPILLING or (state in (RESTORING, PULLING) and has_block)
+    assert (entry.request is not None) == (state in (RESTORING, PULLING) and _lacks_room(entry))
+    if entry.away is not None:
+        _check_away(table, entry, entry.away)
+        if entry.away.home:
+            kept = table.held(entry) or entry.wants or entry.readings or in_flight
+            assert kept, "nothing keeps it"
+            return
+    assert state not in (REMOTE, PULLING) or entry.away is not None
     owned = entry.owner in table.clients
-    in_flight = state == SPILLING or (state == RESTORING and has_block)
-    kept = table.held(entry) or entry.wants or in_flight or (state == PENDING and owned)
+    served = any(map(table.is_node, entry.readings))
+    kept = table.held(entry) or entry.wants or in_flight or (state == PENDING and owned) or served
     assert kept, "nothing keeps it"
     assert state != PENDING or owned, "a promise of the dead"
     assert not (entry.wants and state in (UNKNOWN, PENDING, LOST)) or owned, "waits for the dead"
     assert not (entry.wants and state == LOST) or entry.recovering
+
+
+def _lacks_room(entry: Entry) -> bool:
+    if entry.block is not None:
+        return False
+    return entry.state == RESTORING or entry.away is not None and entry.away.there is not None
+
+
+def _check_away(table: ObjectTable, entry: Entry, away: Away) -> None:
+    state = entry.state
+    assert (away.source != 0) == (state == PULLING)
+    assert away.there is None or state == PULLING
+    if not away.home:
+        assert not away.registered and not away.asked and not away.kept
+        assert state != REMOTE or away.places, "it is nowhere"
+        assert (
+            not away.secondary or state in (BLOCK, SPILLING, SPILLED, RESTORING) and any(away.places.values())
+        )
+        return
+    home = table.nodes[away.home]
+    assert not away.places and state not in (PENDING, LOST, REMOTE)
+    assert not home.down or not (away.registered or away.asked or away.kept)
+    assert home.down or bool(away.registered) == bool(entry.holds or entry.inside), "home is not told"
+    assert not entry.wants or state != UNKNOWN or away.asked, "nobody was asked"
+    assert not away.kept or state in (INLINE, BLOCK, SPILLING, SPILLED, RESTORING, PULLING)
 
 
 def _check_clients(table: ObjectTable) -> None:
@@ -49,6 +97,12 @@ def _check_clients(table: ObjectTable) -> None:
         assert set(client.wanted) == {entry for entry in entries if number in entry.wants}
         assert set(client.reading) == {entry for entry in entries if number in entry.readings}
         assert set(client.unvalued) == {e for e in entries if e.owner == number and e.state < INLINE}
+    for node in table.nodes.values():
+        away = [(entry, entry.away) for entry in table.entries.values() if entry.away is not None]
+        assert set(node.homed) == {entry for entry, at in away if at.home == node.number}
+        assert set(node.copies) == {entry for entry, at in away if node.number in at.places}
+        assert set(node.pulls) == {entry for entry, at in away if node.number == at.source}
+        assert not node.down or not (node.copies or node.wanted or node.reading)
     for entry in table.entries.values():
         assert table.clients.keys() >= entry.holds.keys() | entry.wants.keys() | entry.readings.keys()
 
@@ -56,19 +110,18 @@ def _check_clients(table: ObjectTable) -> None:
 def _check_room(table: ObjectTable) -> None:
     room = table.room
     room.allocator.sanity_check()
+    nodes = {node.client for node in table.nodes.values()}
     assert room.spilling == table.counts[SPILLING]
     assert not room.waiting or room.spilling, "somebody waits for nothing"
-    assert room.unsealed.keys() == table.clients.keys()
+    assert room.unsealed.keys() == table.clients.keys() - nodes
     blocks = [block for segment in room.allocator.segments.values() for block in segment.blocks.values()]
     unsealed = [block for blocks in room.unsealed.values() for block in blocks.values()]
     accounted = {id(block) for block in unsealed}
     for entry in table.entries.values():
-        accounted |= {id(block) for block in [entry.block, *entry.copies] if block is not None}
+        accounted |= {id(block) for block in [entry.block, *(copy[0] for copy in entry.copies)] if block}
     for block in blocks:
         assert block.request is None or not block.segment.ready, "granted and not told"
         request = block.request
         restoring = request is not None and request.entry is not None
         assert id(block) in accounted or restoring, "a block that nothing accounts for"
-        if restoring and request is not None and request.entry is not None:
-            assert request.entry.state in (RESTORING, FREED)
     assert len(accounted) <= len(blocks)

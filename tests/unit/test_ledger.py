@@ -307,6 +307,7 @@ def test_statistics(store: Store) -> None:
         "inline": 1,
         "spilled": 0,
         "spilled_bytes": 0,
+        "remote": 0,
         "used": 3 * PAGE,
         "reserved": PAGE,
         "segments": 8 * MIB,

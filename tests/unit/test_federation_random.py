@@ -1,0 +1,122 @@
+"""Storms over several ledgers (`federation_world.py`). Whatever happens: nobody loses what he has a right to, who waits
+is answered, and when nobody has anything any more all ledgers are empty."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+import pytest
+
+from tests.unit.federation_world import Process, World
+
+
+def step(world: World, deaths: float) -> None:
+    random = world.random
+    what = random.random()
+    if what < 0.55:
+        world.pump()
+        return
+    alive = [process for process in world.processes if not process.zombie]
+    process = random.choice(alive)
+    other = random.choice(alive)
+    if what < 0.58:
+        process.put()
+    elif what < 0.66:
+        if other.idle and other is not process:
+            process.submit(other)
+    elif what < 0.74:
+        process.finish()
+    elif what < 0.77:
+        process.escape()
+    elif what < 0.79:
+        process.hand_over(other)
+    elif what < 0.87:
+        process.want()
+    elif what < 0.96:
+        process.drop()
+    elif what < 0.985:
+        process.stop_reading()
+    elif random.random() < deaths:
+        if random.random() < 0.3:
+            world.kill_node(random.choice(sorted(world.nodes)))
+            if not world.nodes or len(world.nodes) < 4 and random.random() < 0.8:
+                world.add_node().connect()
+        elif len(alive) > 2:
+            process.die()
+    elif len(alive) < 4 * len(world.nodes):
+        random.choice(list(world.nodes.values())).connect()
+
+
+def drain(world: World) -> None:
+    """Until nothing moves. Tasks end."""
+    for _ in range(100_000):
+        if not world.pump():
+            for process in world.processes:
+                process.finish()
+            if not world.pump():
+                return
+    raise AssertionError("it never comes to rest")
+
+
+def let_all_go(process: Process) -> None:
+    for oid in list(process.readings):
+        process.look_away(oid)
+    for oid in [oid for oid, count in process.held.items() if count]:
+        process.release(oid)
+
+
+def storm(seed: int, nodes: int, steps: int, deaths: float = 0.0) -> Counter[str]:
+    world = World(Random(seed), nodes)
+    for node in world.nodes.values():
+        for _ in range(2):
+            node.connect()
+    for _ in range(steps):
+        if not world.processes:
+            next(iter(world.nodes.values())).connect()
+        step(world, deaths)
+    world.closing = True
+    drain(world)
+    for process in world.processes:
+        waits = [oid for oid in process.asked if process.has(oid) and oid not in world.tainted]
+        assert not waits, f"{process} was never answered: {[oid.hex() for oid in waits]}"
+        assert not process.pending and not process.requests
+    for node in world.nodes.values():
+        node.ledger.sanity_check()
+    for process in world.processes:
+        let_all_go(process)
+    drain(world)
+    for process in world.processes:
+        let_all_go(process)  # what tasks brought that were made again
+    drain(world)
+    if deaths:
+        # Who was handed something by one that died at that moment counts wrong until it ends.
+        for process in world.processes:
+            process.die()
+        drain(world)
+    for node in world.nodes.values():
+        node.ledger.sanity_check()
+        stats = node.ledger.stats()
+        left = {oid.hex(): vars_of(entry) for oid, entry in node.ledger._table.entries.items()}
+        assert not left, f"node {node.number} has left: {left}"
+        assert stats["used"] == stats["reserved"] == stats["spilled_bytes"] == 0
+        assert not node.files
+    return world.seen
+
+
+def vars_of(entry: object) -> str:
+    fields = {name: getattr(entry, name) for name in ("state", "holds", "inside", "wants", "readings")}
+    away = getattr(entry, "away", None)
+    if away is not None:
+        fields |= {name: getattr(away, name) for name in type(away).__slots__}
+    return str(fields)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_nodes_that_live(seed: int) -> None:
+    storm(seed, 2 + seed % 3, 1500)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_nodes_and_processes_that_die(seed: int) -> None:
+    storm(seed, 2 + seed % 3, 1500, 0.5)
