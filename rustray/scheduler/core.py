@@ -84,6 +84,8 @@ class Scheduler:
 
     def next_wake(self) -> float | None:
         """When `Tick` should come at the latest, on the clock of `step`; None: whenever."""
+        if self._recovering:
+            return None  # a tick does nothing yet
         book = self._book
         wake = book.watched.next()
         if book.waiting or book.parked:
