@@ -27,7 +27,6 @@ from .actions import Action, Deliver, DropSpill, Tell
 from .entries import (
     BLOCK,
     INLINE,
-    LOST,
     PENDING,
     PULLING,
     REMOTE,
@@ -167,7 +166,7 @@ class Ledger:
         entry = self._table.entry(oid)
         if entry.owner not in self._table.clients:
             self._table.doubt(entry)
-        elif entry.state in (UNKNOWN, LOST):
+        elif entry.state == UNKNOWN:
             self._table.enter(entry, PENDING)
         return self._table.done([])
 
