@@ -175,9 +175,7 @@ def _is_meant(task: str, row: dict[str, Any]) -> bool:
 
 
 def _sentence(row: dict[str, Any]) -> str:
-    what = (
-        f"{row['class']} of job {row['job']} is {row['state']}: it has {row['held']} of {row['wanted']} slots"
-    )
+    what = f"{row['class']} of job {row['job']} is {row['state']}: it has {row['held']} of up to {row['wanted']} slots"
     if row["promised"]:
         what += f", and {row['promised']} are being freed for it"
     if row.get("missing"):

@@ -46,7 +46,6 @@ class HeadProcess(Daemon):
 
     def __init__(self, settings: dict[str, Any]) -> None:
         super().__init__(settings, "head")
-        self._security = Security.load(settings["token"], settings["tls_folder"])
         self._address = ""
         self._heads: list[str] = []
         self._storage = ""
@@ -61,8 +60,9 @@ class HeadProcess(Daemon):
         from rustray.wire.channels import ChannelServer
 
         settings = self.settings
-        check_bind(settings["host"], self._security, settings["insecure"])
-        self._channels = ChannelServer(self._security, self._on_channel)
+        security = Security.load(settings["token"], settings["tls_folder"])
+        check_bind(settings["host"], security, settings["insecure"])
+        self._channels = ChannelServer(security, self._on_channel)
         bound = await self._channels.start(settings["host"], settings["port"])
         self._heads = settings["heads"] or [reachable_address(bound)]
         self._address = _own_address(bound, self._heads)
@@ -75,7 +75,7 @@ class HeadProcess(Daemon):
             raft_address(self._address),
             others,
             self._storage,
-            self._security.token,
+            security.token,
             ClusterState(),
             self.loop,
             self._on_leader,

@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rustray.daemon import Daemon, read_settings
@@ -22,9 +22,13 @@ from rustray.errors import AuthenticationError, ClusterStartError, RustRayError
 from rustray.node import zygote
 
 if TYPE_CHECKING:
+    from rustray.head.grpc_server import GrpcServer
+    from rustray.node.agent import NodeAgent
+    from rustray.node.head_link import HeadLink
     from rustray.node.monitor import Monitor
     from rustray.wire.channels import Channel
     from rustray.wire.frames import Message
+    from rustray.wire.security import Security
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +55,7 @@ class NodeProcess(Daemon):
 
     def __init__(self, settings: dict[str, Any], zygote_pid: int, zygote_socket: socket.socket) -> None:
         super().__init__(settings, "node")
-        from rustray.head.grpc_server import GrpcServer
-        from rustray.node.head_link import HeadLink
         from rustray.node.host import NodeHost
-        from rustray.wire.security import Security
 
         self._name = f"node-{os.urandom(4).hex()}"
         self._gateway: bool = settings["gateway"]
@@ -62,26 +63,30 @@ class NodeProcess(Daemon):
         self._draining = False
         self._host = NodeHost(self.loop, settings, zygote_pid, zygote_socket, self._on_zygote_lost)
         self._monitor: Monitor | None = None
-        self._security = Security.load(settings["token"], settings["tls_folder"])
-        self._grpc = GrpcServer(settings["socket"], self._security, self._on_channel)
-        self._link = HeadLink(self.loop, self, settings["heads"], self._security)
+        self._security: Security
+        self._grpc: GrpcServer | None = None
+        self._link: HeadLink | None = None
         self._first_join: asyncio.Future[None] = self.loop.create_future()
 
     async def begin(self) -> None:
         """Serve, join, and let drivers in."""
-        from rustray.wire.security import check_bind, reachable_address
+        from rustray.head.grpc_server import GrpcServer
+        from rustray.node.head_link import HeadLink
+        from rustray.wire.security import Security, check_bind, reachable_address
 
-        host = self.settings["host"]
-        check_bind(host, self._security, self.settings["insecure"])
-        bound = await self._grpc.start(host, self.settings["port"])
-        self._address = reachable_address(bound, self.settings["heads"][0])
+        settings = self.settings
+        self._security = Security.load(settings["token"], settings["tls_folder"])
+        check_bind(settings["host"], self._security, settings["insecure"])
+        self._grpc = GrpcServer(settings["socket"], self._security, self._on_channel)
+        bound = await self._grpc.start(settings["host"], settings["port"])
+        self._address = reachable_address(bound, settings["heads"][0])
+        self._link = HeadLink(self.loop, self, settings["heads"], self._security)
         self._link.start()
         try:
-            await asyncio.wait_for(asyncio.shield(self._first_join), self.settings["join_timeout"])
+            await asyncio.wait_for(asyncio.shield(self._first_join), settings["join_timeout"])
         except TimeoutError:
-            heads = ", ".join(self.settings["heads"])
             raise ClusterStartError(
-                f"No head took this node within {self.settings['join_timeout']:g} s. Tried: {heads}. "
+                f"No head took this node within {settings['join_timeout']:g} s. Tried: {', '.join(settings['heads'])}. "
                 f"The last one: {self._link.session.trouble}"
             ) from None
         self._host.listen()
@@ -118,9 +123,10 @@ class NodeProcess(Daemon):
         self, number: int, epoch: int, nodes: Sequence[tuple[int, str, str]], heads: Sequence[str]
     ) -> None:
         """The node is part of the cluster: for the first time, again, or under a new number."""
+        assert self._link is not None
         agent = self._host.agent
         if agent is None:
-            agent = self._make_agent(number)
+            agent = self._make_agent(number, self._link)
         neighbours = agent.neighbours
         neighbours.epoch = epoch
         neighbours.keep_only(other for other, _name, _address in nodes)
@@ -135,17 +141,17 @@ class NodeProcess(Daemon):
         if not self._first_join.done():
             self._first_join.set_result(None)
 
-    def _make_agent(self, number: int) -> Any:
+    def _make_agent(self, number: int, link: HeadLink) -> NodeAgent:
         from rustray.node.monitor import Monitor
         from rustray.node.neighbours import Neighbours
         from rustray.wire.channels import dial
 
-        def open_channel(address: str, hello: Message) -> Any:
+        def open_channel(address: str, hello: Message) -> Coroutine[Any, Any, Channel]:
             return dial(address, hello, self._security, DIAL_S)
 
-        neighbours = Neighbours(self.loop, number, open_channel, self._link.hear_epoch)
+        neighbours = Neighbours(self.loop, number, open_channel, link.hear_epoch)
         agent = self._host.make_agent(self._name, number, neighbours)
-        agent.head = self._link.send
+        agent.head = link.send
         if self._gateway:
             agent.on_last_driver_gone = lambda _client: self._stop_if_lonely()
         self._monitor = Monitor(agent)
@@ -209,7 +215,7 @@ class NodeProcess(Daemon):
             self.stop()
 
     def _drain(self) -> None:
-        if not self._draining:
+        if not self._draining and self._link is not None:
             self._draining = True
             self._link.send(("draining",))
             self._drained = self.loop.create_task(self._stop_when_drained())
@@ -225,10 +231,12 @@ class NodeProcess(Daemon):
 
     async def end(self) -> None:
         """Tell the head, end the workers, let all connections go."""
-        self._link.send(("leaving",))
-        await self._link.close()
+        if self._link is not None:
+            self._link.send(("leaving",))
+            await self._link.close()
         try:
-            await self._grpc.stop()
+            if self._grpc is not None:
+                await self._grpc.stop()
         except (RustRayError, TimeoutError, OSError):
             log.exception("the gRPC service did not stop")  # the workers must end nevertheless
         if self._host.agent is not None:
