@@ -61,8 +61,13 @@ def read_snapshot(path: Path) -> Snapshot:
     return Snapshot(*marshal.loads(memoryview(data)[start:]))
 
 
+def private(path: str, flags: int) -> int:
+    """An opener of files that only their owner may read."""
+    return os.open(path, flags, 0o600)
+
+
 def write_durably(path: Path, data: bytes) -> None:
-    with open(path, "wb") as file:
+    with open(path, "wb", opener=private) as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
@@ -183,7 +188,7 @@ class Snapshots:
     def _receive(self, new: Path, chunk: bytes, first: bool, last: bool) -> bool:
         if first:
             self._forget_incoming()
-            self._incoming = open(new, "wb")
+            self._incoming = open(new, "wb", opener=private)
         if self._incoming is None:
             return False
         self._incoming.write(chunk)

@@ -201,9 +201,9 @@ class RaftTransport(Transport):  # type: ignore[misc]
             self._remember()
         used_up = membership.decide()
         if used_up is not None:
-            self._remember()
-            if used_up > self._raft.raftCurrentTerm:
+            if used_up > self._raft.raftCurrentTerm:  # durable before this head takes part
                 self._raft.set_term(used_up, _NOBODY)
+            self._remember()
             for peer, other in list(self._connections.items()):
                 other.send(membership.hello(peer, self._raft.raftCurrentTerm))
         if membership.takes_part:

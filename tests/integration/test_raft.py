@@ -315,6 +315,8 @@ def test_cluster_state_comes_back(tmp_path: Path) -> None:
         before = head.status()["state"]
         head.tell("compact")
         eventually(lambda: "snapshot" in names(cluster, head.address))
+        for path in Path(head.settings["folder"]).iterdir():
+            assert path.stat().st_mode & 0o077 == 0, path  # values may be secrets
         head.stop()
         again = cluster.start(head.address)
         cluster.leader()
