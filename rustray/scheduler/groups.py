@@ -360,6 +360,10 @@ class Groups:
         if claim is not None:
             self._book.void(claim)
 
+    def reserves(self, lease: Lease) -> bool:
+        """Whether a lease is a bundle's reservation, of which nodes and clients know nothing."""
+        return lease.claim.cls.key in self._reservations
+
     def reserved(self, lease: Lease) -> bool:
         """Whether a new lease is a bundle's reservation; with the last of a group's the group is placed."""
         bundle = self._reservations.get(lease.claim.cls.key)

@@ -9,7 +9,7 @@ from typing import Any
 
 from rustray.scheduler.groups import Groups
 from rustray.scheduler.leases import LeaseBook
-from rustray.scheduler.records import Claim, Lease, visible
+from rustray.scheduler.records import Claim, Lease, Shape, visible
 
 AHEAD_SHOWN = 10
 
@@ -114,17 +114,28 @@ class Status:
         ]
 
     def leases_on(self, node: str) -> list[int]:
-        """The numbers of a node's leases, those on their way back included."""
-        at = self._book.nodes.by_name.get(node)
-        return [*at.leases, *at.leaving, *at.parked] if at is not None else []
+        """The numbers of a node's leases, those on their way back and those in bundles included: all that the node
+        itself knows of, so without the room that is reserved for bundles."""
+        host = self._book.nodes.by_name.get(node)
+        if host is None:
+            return []
+        bundles = (bundle for bundle in self._book.nodes.bundles if bundle.host is host)
+        return [
+            number
+            for at in (host, *bundles)
+            for leases in (at.leases, at.leaving, at.parked)
+            for number, lease in leases.items()
+            if not self._groups.reserves(lease)
+        ]
 
     def explain(self, key: bytes, client: int) -> dict[str, Any]:
         """Why the client's demand for a class waits, if it does.
 
         Returns: ``state``: "unknown" (no such demand), "served", "promised" (revoked leases will come back
         to it), "waiting" or "infeasible"; and with it ``wanted``, ``held``, ``promised``; ``missing``:
-        what the closest node lacks now, or if infeasible ever; ``ahead``: how many claims are served
-        before it, and the first few of them as ``first_ahead``.
+        what the closest node lacks now, or if infeasible ever; ``reason``: what else stands in the way, as a
+        label that no node has, or a placement group that has no room yet, "" for nothing; ``ahead``: how many
+        claims are served before it, and the first few of them as ``first_ahead``.
         """
         cls = self._book.classes.get(key)
         claim = cls.claims.get(client) if cls is not None else None
@@ -140,6 +151,7 @@ class Status:
         if answer["state"] != "served":
             ahead = self._ahead(claim)
             answer["missing"] = self._missing(claim)
+            answer["reason"] = self._reason(claim.cls.shape)
             answer["ahead"] = len(ahead)
             answer["first_ahead"] = [
                 {
@@ -163,6 +175,12 @@ class Status:
             return visible(nodes.closest(shape)[0])
         lacks = [shape.request.missing(node.free) for node in nodes.hosts(shape)] or [shape.request]
         return visible(min(lacks, key=lambda lack: (len(lack), sum(lack.values()))))
+
+    def _reason(self, shape: Shape) -> str:
+        if not shape.hosts:
+            return self._book.nodes.closest(shape)[2]
+        waits = self._groups.waits_for(shape.constraint.group) if shape.constraint.group else ""
+        return f"its placement group has no room: {waits}" if waits else ""
 
     def _ahead(self, claim: Claim) -> list[Claim]:
         """Those of the same shape who have a promise, and those who come before it in line."""

@@ -320,6 +320,26 @@ def test_a_removed_group_stops_gathering() -> None:
     assert env.ask("batch", 4, job=2).total() == 4
 
 
+# -- what is told of it
+
+
+def test_a_node_knows_the_leases_in_bundles_and_not_the_bundles() -> None:
+    env = Env(n1=4).group("g", [1])
+    env.ask("f", 1, "g")
+    env.ask("other", 1)
+    assert env.scheduler.status.leases_on("n1") == [lease for lease, _at in sorted(env.at.items())][::-1]
+
+
+def test_what_waits_for_a_group_is_told_what_the_group_waits_for() -> None:
+    env = Env(n1=1).group("g", [2])
+    env.ask("f", 1, "g")
+    told = env.scheduler.status.explain(b"f", 1)
+    assert told["state"] == "waiting"
+    assert told["reason"] == "its placement group has no room: no node has 2 CPU for bundle 0"
+    env.remove("g")
+    assert "has been removed" in env.scheduler.status.explain(b"f", 1)["reason"]
+
+
 # -- nodes that are lost
 
 
