@@ -5,13 +5,15 @@ from __future__ import annotations
 from math import inf
 
 from rustray.scheduler import reclaim
+from rustray.scheduler import terms as rules
 from rustray.scheduler.leases import LeaseBook
 from rustray.scheduler.orders import Orders
 from rustray.scheduler.queues import Rank
-from rustray.scheduler.reclaim import Bid, Plan, Terms
-from rustray.scheduler.records import Claim, Job, Node, Shape
+from rustray.scheduler.reclaim import Plan
+from rustray.scheduler.records import Claim, Job, Lease, Shape
 from rustray.scheduler.roster import PATIENCE
 from rustray.scheduler.serving import parked_rank
+from rustray.scheduler.terms import Bid, Terms
 
 STARVED = 5.0
 """Seconds with nothing after which even more urgent leases must make room for a moment."""
@@ -19,6 +21,10 @@ STARVED = 5.0
 BIDS_A_TICK = 128
 """So many of those that have nothing ask for turns in one step, for the head has other things to do; the rest
 follow in the next."""
+
+OFFERS = 4
+"""So many idle leases of one claim are offered in vain in one step: what fits nobody here fits nobody elsewhere, as
+a rule, and the next tick offers again."""
 
 _EPSILON = 1e-9
 
@@ -59,7 +65,7 @@ def _rights(book: LeaseBook, bid: Bid) -> list[Terms]:
     if job.floor and job.owed:
         rights.append(Terms.GUARANTEE)
     if book.tiers:
-        if max(book.tiers) > cls.tier and cls.running + len(claim.promises) < reclaim.reach(claim):
+        if max(book.tiers) > cls.tier and cls.running + len(claim.promises) < rules.reach(claim):
             rights.append(Terms.TIER)
         if _may_be_fair(book, bid):
             rights.append(Terms.FAIR)
@@ -71,7 +77,7 @@ def _rights(book: LeaseBook, bid: Bid) -> list[Terms]:
 def _may_be_fair(book: LeaseBook, bid: Bid) -> bool:
     claim = bid.claim
     job, cost = claim.cls.job, claim.cls.shape.cost
-    if book.top_share - reclaim.job_after(book, bid) > -_EPSILON:
+    if book.top_share - rules.job_after(book, bid) > -_EPSILON:
         return True
     first = job.holders.rank(holder) if (holder := job.holders.first()) is not None else None
     return first is not None and -first[0] >= (claim.standing + 1) * cost - _EPSILON
@@ -82,31 +88,40 @@ def _may_be_fair(book: LeaseBook, bid: Bid) -> bool:
 
 def offer_idle(book: LeaseBook, orders: Orders, claim: Claim) -> None:
     """The claim has more than it wants: whoever waits and comes first may have it."""
+    vain = 0
     for lease in list(claim.leases.values()):
-        if claim.surplus <= 0:
+        if claim.surplus <= 0 or vain == OFFERS:
             return
-        if lease.revocable and (choice := _first_on(book, lease.node)) is not None:
-            orders.promise(choice[0], choice[1], Terms.IDLE)
+        if not lease.revocable:
+            continue
+        bid = _first_for(book, lease)
+        if bid is None:
+            vain += 1
+        else:
+            victims = [lease] if lease.node.lacks(bid.request) else []
+            orders.promise(bid, Plan(lease.node, victims), Terms.IDLE)
 
 
-def _first_on(book: LeaseBook, node: Node) -> tuple[Bid, Plan] | None:
-    """Who comes first of those that idle leases of the node would be enough for."""
-    bids: list[tuple[Rank, Bid]] = []
+def _first_for(book: LeaseBook, lease: Lease) -> Bid | None:
+    """Who comes first of those that this lease would be enough for."""
+    node, hold = lease.node, lease.hold
+    best: tuple[Rank, Bid] | None = None
     for shape in book.waiting:
         job = shape.jobs.first()
         rank = shape.jobs.rank(job) if job is not None else None
         claim = first_waiting(shape, job) if job is not None else None
-        if claim is not None and rank is not None:
-            bids.append(((*rank, *claim.rank), Bid(claim)))
-    for lease in node.parked.values():
-        if lease.promise is None and not lease.stopping:
-            bids.append((parked_rank(lease), Bid(lease.claim, lease)))
-    for _rank, bid in sorted(bids, key=lambda ranked: ranked[0]):
-        if bid.suits(node):
-            plan = reclaim.plan_on(book, node, bid, Terms.IDLE)
-            if plan is not None:
-                return bid, plan
-    return None
+        if claim is None or rank is None or not node.lacks(shape.request).fits(hold):
+            continue
+        rank = (*rank, *claim.rank)
+        if (best is None or rank < best[0]) and (bid := Bid(claim)).suits(node):
+            best = rank, bid
+    for parked in node.parked.values():
+        if parked.promise is None and not parked.stopping:
+            bid = Bid(parked.claim, parked)
+            rank = parked_rank(parked)
+            if (best is None or rank < best[0]) and node.lacks(bid.request).fits(hold):
+                best = rank, bid
+    return best[1] if best is not None else None
 
 
 # -- turns

@@ -46,6 +46,7 @@ from rustray.scheduler.orders import Orders
 from rustray.scheduler.records import Claim, Node
 from rustray.scheduler.serving import serve
 from rustray.scheduler.status import Status
+from rustray.scheduler.terms import TURN
 
 
 class Scheduler:
@@ -332,7 +333,7 @@ class Scheduler:
         for node, since in list(self._overcommitted.items()):
             if min(node.free.values()) >= 0:
                 del self._overcommitted[node]
-            elif self._book.now - since >= reclaim.TURN:
+            elif self._book.now - since >= TURN:
                 for lease in reclaim.relieve(node):
                     self._orders.revoke(lease, "more workers awake than CPUs")
 

@@ -57,6 +57,10 @@ def _check_node(node: Node) -> None:
     assert _same(node.total - used - promised, node.open), f"{node.name}: promises and open do not add up"
     for name, units in node.free.items():
         assert units >= 0 or name in LENT, f"{node.name}: {name} given out twice"
+    coming: dict[str, int] = {}
+    for lease in node.leaving.values():
+        _add(coming, lease.hold)
+    assert _same(coming, node.coming), f"{node.name}: what is to come back does not add up"
     outlook = node.outlook()
     for name in promised:
         assert outlook[name] >= 0, f"{node.name}: a promise of {name} that nothing covers"

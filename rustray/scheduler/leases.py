@@ -17,7 +17,7 @@ from collections.abc import Mapping
 
 from rustray.model.resources import Resources
 from rustray.scheduler.queues import RankedQueue
-from rustray.scheduler.records import Claim, Job, Lease, Node, Promise, SchedulingClass, Shape
+from rustray.scheduler.records import NOTHING, Claim, Job, Lease, Node, Promise, SchedulingClass, Shape
 from rustray.scheduler.roster import PATIENCE, Roster
 
 
@@ -93,13 +93,14 @@ class LeaseBook(Roster):
 
     # -- leases
 
-    def grant(self, claim: Claim, node: Node) -> Lease:
+    def grant(self, claim: Claim, node: Node, charged: bool = False) -> Lease:
+        """`charged`: its job is charged for it already, by the promise of it."""
         number = self._next_lease
         self._next_lease += 1
         lease = Lease(number, claim, node, self.now, self.now)
         cls = claim.cls
         cls.job.turn = claim.turn = self._next_turn()
-        self._add(lease, cls.shape.request)
+        self._add(lease, cls.shape.request, charged)
         return lease
 
     def adopt(self, number: int, cls: SchedulingClass, client: int, node: Node, blocked: bool) -> Lease:
@@ -109,7 +110,7 @@ class LeaseBook(Roster):
         self._break_uncovered(node)
         return lease
 
-    def _add(self, lease: Lease, hold: Resources) -> None:
+    def _add(self, lease: Lease, hold: Resources, charged: bool = False) -> None:
         claim, node, number = lease.claim, lease.node, lease.number
         cls = claim.cls
         self.leases[number] = claim.leases[number] = node.leases[number] = lease
@@ -121,7 +122,7 @@ class LeaseBook(Roster):
             cls.job.cpus += cls.shape.cpus
             if not cls.pinned:
                 self._list(lease)
-        self._charge(cls.job, node, hold, 1)
+        self._charge(cls.job, node, NOTHING if charged else hold, 1)
         self._refresh(claim)
 
     def drop(self, lease: Lease) -> None:
@@ -138,6 +139,7 @@ class LeaseBook(Roster):
             self.hungry.discard(lease)
         elif lease.revoked:
             del claim.leaving[number], node.leaving[number]
+            self._comes(node, lease.hold, -1)
         else:
             del claim.leases[number], node.leases[number]
             self._charge(cls.job, node, lease.hold, -1)
@@ -156,6 +158,7 @@ class LeaseBook(Roster):
         lease.revoked = True
         del claim.leases[number], node.leases[number]
         claim.leaving[number] = node.leaving[number] = lease
+        self._comes(node, lease.hold, 1)
         self._charge(claim.cls.job, node, lease.hold, -1)
         self._refresh(claim)
 
@@ -172,7 +175,9 @@ class LeaseBook(Roster):
         shape, job = lease.claim.cls.shape, lease.claim.cls.job
         self._give(lease.node, shape.lent)
         lease.claim.awake -= 1
-        if not lease.revoked:
+        if lease.revoked:
+            self._comes(lease.node, shape.lent, -1)
+        else:
             self._charge(job, lease.node, shape.lent, -1)
         self._uses_less(job, shape.cpus)
         self._refresh(lease.claim)
@@ -193,7 +198,9 @@ class LeaseBook(Roster):
         job.cpus += shape.cpus
         if lease.revocable:
             self._list(lease)
-        if not lease.revoked:
+        if lease.revoked:
+            self._comes(lease.node, shape.lent, 1)
+        else:
             self._charge(job, lease.node, shape.lent, 1)
             self._break_uncovered(lease.node)
         self._refresh(lease.claim)
@@ -209,6 +216,7 @@ class LeaseBook(Roster):
             self._delist(lease)
         if lease.revoked:
             del claim.leaving[number], node.leaving[number]
+            self._comes(node, lease.hold, -1)
         else:  # nobody asked for it
             del claim.leases[number], node.leases[number]
             self._charge(claim.cls.job, node, lease.hold, -1)
@@ -276,10 +284,9 @@ class LeaseBook(Roster):
 
     # -- promises
 
-    def promise(
-        self, claim: Claim, node: Node, lease: Lease | None = None, urgent: bool = False, shield: float = 0.0
-    ) -> None:
-        promise = Promise(claim, node, lease, urgent, shield)
+    def promise(self, promise: Promise) -> None:
+        """Hold room free; what does not have it already is to come from leases that leave."""
+        claim, node, lease = promise.claim, promise.node, promise.lease
         job, shape = claim.cls.job, claim.cls.shape
         node.promises[promise] = job.promises[promise] = None
         if lease is None:
@@ -293,40 +300,46 @@ class LeaseBook(Roster):
             node.open[name] -= units
         promise.takes = promise.request
         promise.cpus = shape.cpus if promise.takes else 0
-        self.pressed[node] = None
         job.pledged += promise.cpus
         self._charge(job, node, promise.takes, 1)
         self._refresh(claim)
 
     def break_promise(self, promise: Promise) -> None:
-        claim, node, lease = promise.claim, promise.node, promise.lease
+        self._clear(promise)
+        claim, lease = promise.claim, promise.lease
+        if lease is not None:
+            lease.promise = None
+            self.hungry.put(lease, (self.now + PATIENCE, self._next_turn()))
+        self._charge(claim.cls.job, promise.node, promise.takes, -1)
+        self._refresh(claim)
+
+    def _clear(self, promise: Promise) -> None:
+        """What it takes is open again."""
+        claim, node = promise.claim, promise.node
         job, shape = claim.cls.job, claim.cls.shape
         del node.promises[promise], job.promises[promise]
-        if lease is None:
+        if promise.lease is None:
             del claim.promises[promise], shape.promises[promise]
             if not shape.promises:
                 del self.promised[shape]
             if shape.stays:
                 self._fix(node, shape.lent, -1)
-        else:
-            lease.promise = None
-            self.hungry.put(lease, (self.now + PATIENCE, self._next_turn()))
+        left = node.open
         for name, units in promise.takes.items():
-            node.open[name] += units
+            left[name] += units
+        job.pledged -= promise.cpus
         self._released(node)
         if node.leaving:
             self.unclaimed[node] = None
-        job.pledged -= promise.cpus
-        self._charge(job, node, promise.takes, -1)
-        self._refresh(claim)
 
     def keep_promise(self, promise: Promise, node: Node) -> Lease:
         """Grant what was promised, on `node`: the promised one, or another that had room earlier."""
-        claim, lease = promise.claim, promise.lease
-        self.break_promise(promise)
+        lease = promise.lease
         if lease is None:
-            lease = self.grant(claim, node)
+            self._clear(promise)
+            lease = self.grant(promise.claim, node, charged=True)
         else:
+            self.break_promise(promise)
             self.resume(lease)
         lease.shield = self.now + promise.shield
         return lease
@@ -353,6 +366,11 @@ class LeaseBook(Roster):
             free[name] += units
             left[name] += units
         self._released(node)
+
+    def _comes(self, node: Node, amounts: Resources, sign: int) -> None:
+        coming = node.coming
+        for name, units in amounts.items():
+            coming[name] = coming.get(name, 0) + sign * units
 
     def _fix(self, node: Node, lent: Resources, sign: int) -> None:
         for name, units in lent.items():

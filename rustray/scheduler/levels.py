@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 QUANTA = (0.02, 0.2, 2.0, inf)
 """By level: lease-seconds until a class moves down, and the longest predicted run time of one that starts there."""
 
-SLICES = (0.02, 0.2, 1.0, 2.0)
+SLICES = (0.2, 0.5, 1.0, 2.0)
 """By level: seconds that a worker runs at least before it is suspended for the turn of one as urgent. Stopping
-one worker and going on with another costs a few milliseconds, so slices of seconds lose less than 1 %."""
+one worker and going on with another costs a few milliseconds, so that loses 1 % or less."""
 
 LOWEST = len(QUANTA) - 1
 LEAK = 0.05

@@ -5,8 +5,10 @@ from __future__ import annotations
 from rustray.scheduler.actions import Action, Grant, Infeasible, Requeue, Resume, Revoke, Suspend
 from rustray.scheduler.groups import Groups
 from rustray.scheduler.leases import LeaseBook
-from rustray.scheduler.reclaim import Bid, Plan, Terms
+from rustray.scheduler.preemption import hurry
+from rustray.scheduler.reclaim import Plan
 from rustray.scheduler.records import Claim, Lease, Node, Promise, visible
+from rustray.scheduler.terms import Bid, Terms
 
 RELIEF = 0.2
 """Seconds that one that had nothing for long may run, whoever waits."""
@@ -52,8 +54,11 @@ class Orders:
         if starving:
             cpus = max(1.0, visible(plan.node.total).get("CPU", 1.0))
             plan.node.relief_at = self._book.now + RELIEF_EACH / cpus
-        urgent = starving or terms is Terms.GUARANTEE
-        self._book.promise(bid.claim, plan.node, bid.lease, urgent, RELIEF if starving else 0.0)
+        urgent, ahead = starving or terms is Terms.GUARANTEE, terms is Terms.TIER
+        shield = RELIEF if starving else 0.0
+        promise = Promise(bid.claim, plan.node, bid.lease, urgent, ahead, shield)
+        self._book.promise(promise)
+        hurry(self._book, promise)
 
     def revoke(self, lease: Lease, reason: str) -> None:
         self._book.revoke(lease)

@@ -2,8 +2,9 @@
 
 Rule 1. A lease is asked back first. It is suspended only after `GRACE`, in which unstarted tasks come back and
         quick ones end, and only while a promise on its node wants what it lends.
-Rule 2. Who is more urgent, or has a guarantee, or starves, waits no longer than that. One that is as urgent waits
-        until the worker has had its slice (see `levels`). For one that is less urgent nobody is suspended.
+Rule 2. Who has a guarantee, or starves, or gets a slot because it is more urgent, waits no longer than that. One
+        that is to have its share or its turn waits until the worker has had its slice (see `levels`). For one that
+        is less urgent nobody is suspended.
 Rule 3. Actors, GPU holders and classes that are not preemptible are never suspended. They may have the slot of a
         suspended worker if room is left for that to go on one day.
 Rule 4. A suspended worker keeps its memory. Where the node has no more to spare, or too many are suspended already,
@@ -13,12 +14,15 @@ Rule 4. A suspended worker keeps its memory. Where the node has no more to spare
 from __future__ import annotations
 
 from math import inf
+from typing import TYPE_CHECKING
 
 from rustray.model.resources import UNIT, Resources
 from rustray.scheduler import levels
 from rustray.scheduler.leases import LeaseBook
-from rustray.scheduler.orders import Orders
 from rustray.scheduler.records import LENT, SPARE, Lease, Node, Promise
+
+if TYPE_CHECKING:
+    from rustray.scheduler.orders import Orders
 
 GRACE = 0.01
 """Seconds between asking a lease back and suspending its worker."""
@@ -42,20 +46,42 @@ def preempt(book: LeaseBook, orders: Orders) -> None:
             book.watched.discard(node)
 
 
+def hurry(book: LeaseBook, promise: Promise) -> None:
+    """Something was promised: look at the node when one of its leases may be suspended for it."""
+    node, due = promise.node, inf
+    for lease in node.leaving.values():
+        if not (lease.stopping or lease.blocked or lease.claim.cls.shape.stays):
+            due = min(due, _due(promise, lease))
+    if due <= book.now:
+        book.pressed[node] = None
+    elif due < book.watched.rank_of(node):
+        book.watched.put(node, (due,))
+
+
 def _press(book: LeaseBook, orders: Orders, node: Node) -> float:
     """Suspend for the promises of the node what may be suspended; when to look again."""
     left = dict(node.free)
+    able: list[Lease] = []
     for lease in node.leaving.values():
-        if lease.stopping and not lease.blocked:
-            for name, units in lease.claim.cls.shape.lent.items():
+        lent = lease.claim.cls.shape.lent
+        if lease.blocked:
+            continue
+        if lease.stopping:
+            for name, units in lent.items():
                 left[name] += units
+        elif _may_rest(lease) and (lease.claim.cls.retriable or _fits(book, lease)):
+            able.append(lease)
+    able.sort(key=lambda lease: (-lease.claim.cls.tier, lease.since, lease.number))
     again = inf
     for promise in list(node.promises):
+        if not able:
+            break
         lacking = promise.takes.missing(left)
         if lacking and all(name in LENT for name in lacking):
-            chosen, due = _choose(book, node, promise, lacking)
+            chosen, due = _choose(able, promise, lacking, book.now)
             again = min(again, due)
             for lease in chosen:
+                able.remove(lease)
                 if _fits(book, lease):
                     orders.suspend(lease)
                 elif lease.claim.cls.retriable:
@@ -69,44 +95,50 @@ def _press(book: LeaseBook, orders: Orders, node: Node) -> float:
     return again
 
 
-def _choose(book: LeaseBook, node: Node, promise: Promise, lacking: Resources) -> tuple[list[Lease], float]:
-    """Leases to suspend now so that nothing is lacking any more, none if they would not do; and, if so, when one
-    more may be suspended."""
+def _choose(able: list[Lease], promise: Promise, lacking: Resources, now: float) -> tuple[list[Lease], float]:
+    """Leases to suspend now so that nothing is lacking any more; none if they would not do, and when more may be."""
     soonest = inf
-    ready: list[Lease] = []
-    for lease in node.leaving.values():
-        if lease.stopping or lease.blocked or not any(name in lease.claim.cls.shape.lent for name in lacking):
-            continue
-        due = _due(book, promise, lease)
-        if due > book.now:
-            soonest = min(soonest, due)
-        elif _fits(book, lease) or lease.claim.cls.retriable:
-            ready.append(lease)
-    ready.sort(key=lambda lease: (-lease.claim.cls.tier, lease.since, lease.number))
     chosen = []
     still = lacking
-    for lease in ready:
-        if not still:
-            break
+    for lease in able:
+        due = _due(promise, lease)
+        if due > now:
+            if due < soonest:
+                soonest = due
+            continue
         lent = lease.claim.cls.shape.lent
         if any(name in lent for name in still):
             chosen.append(lease)
             still = still.missing(lent)
-    return ([], soonest) if still else (chosen, inf)
+            if not still:
+                return chosen, inf
+    return [], soonest
 
 
-def _due(book: LeaseBook, promise: Promise, lease: Lease) -> float:
-    """When the lease may be suspended for the promise."""
-    cls, node = lease.claim.cls, lease.node
-    if cls.shape.stays:
-        return inf
-    if any(units > node.total[name] - node.fixed.get(name, 0) for name, units in cls.shape.lent.items()):
-        return inf  # it could never go on
-    due = max(lease.asked + GRACE, lease.shield)
+def _due(promise: Promise, lease: Lease) -> float:
+    """When the lease may be suspended for the promise. Rule 2."""
+    cls = lease.claim.cls
     tier = promise.claim.cls.tier
-    if promise.urgent or cls.tier > tier:
+    due = lease.asked + GRACE
+    if due < lease.shield:
+        due = lease.shield
+    if promise.urgent or (promise.ahead and cls.tier > tier):
         return due
-    return max(due, lease.since + levels.SLICES[cls.level]) if cls.tier == tier else inf
+    if cls.tier < tier:
+        return inf
+    slice_ends = lease.since + levels.SLICES[cls.level]
+    return due if due > slice_ends else slice_ends
+
+
+def _may_rest(lease: Lease) -> bool:
+    """Whether the worker is one that may be suspended, and could go on one day. Rule 3."""
+    shape, node = lease.claim.cls.shape, lease.node
+    if shape.stays:
+        return False
+    fixed = node.fixed
+    return not fixed or all(
+        units <= node.total[name] - fixed.get(name, 0) for name, units in shape.lent.items()
+    )
 
 
 def _fits(book: LeaseBook, lease: Lease) -> bool:

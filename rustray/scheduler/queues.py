@@ -58,6 +58,11 @@ class RankedQueue(Generic[T]):
         """Whether that time has come."""
         return self.first() is not None and bool(self._heap[0][0][0] <= now)
 
+    def rank_of(self, item: T) -> float:
+        """The first part of the item's rank, which is a time; infinity if it is not in the queue."""
+        rank = self._rank.get(item)
+        return float(rank[0]) if rank is not None else inf
+
     def rank(self, item: T) -> Rank | None:
         return self._rank.get(item)
 

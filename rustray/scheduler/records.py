@@ -65,6 +65,7 @@ class Node:
     free: dict[str, int]
     open: dict[str, int]
     domain: Domain
+    coming: dict[str, int] = field(default_factory=dict)  # what leaving leases hold
     fixed: dict[str, int] = field(default_factory=dict)
     leases: dict[int, Lease] = field(default_factory=dict)
     leaving: dict[int, Lease] = field(default_factory=dict)  # revoked, not yet returned
@@ -91,11 +92,18 @@ class Node:
 
     def outlook(self) -> dict[str, int]:
         """What will be open once all revoked leases have come back. Parked ones come back only if room is made."""
-        left = dict(self.open)
-        for lease in self.leaving.values():
-            for name, units in lease.hold.items():
-                left[name] = left.get(name, 0) + units
-        return left
+        coming = self.coming
+        return {name: units + coming.get(name, 0) for name, units in self.open.items()}
+
+    def lacks(self, request: Resources) -> Resources:
+        """What is missing for a request in that outlook."""
+        lacking = {}
+        left, coming = self.open, self.coming
+        for name, units in request.items():
+            short = units - left.get(name, 0) - coming.get(name, 0)
+            if short > 0:
+                lacking[name] = short
+        return Resources(lacking) if lacking else NOTHING
 
 
 @dataclass(eq=False, slots=True)
@@ -137,6 +145,7 @@ class Job:
     pledged: int = 0  # units of CPU of its promises
     usage: dict[str, int] = field(default_factory=dict)
     share: float = 0.0  # dominant share by weight
+    stale: bool = False  # its share, or turn, has changed since its lines were ranked
     classes: dict[bytes, SchedulingClass] = field(default_factory=dict)
     lines: dict[Shape, RankedQueue[Claim]] = field(default_factory=dict)  # waiting claims, never empty
     holders: RankedQueue[Claim] = field(default_factory=RankedQueue)  # the one that can spare most first
@@ -268,13 +277,15 @@ class Lease:
 class Promise:
     """Room on a node for one more lease of a claim, or for one that is parked there.
 
-    `urgent`: for a guarantee, or for one that starves: whoever makes room is given no slice.
+    `urgent`: for a guarantee, or for one that starves: whoever makes room is given no slice. `ahead`: nor is a lease
+    of a worse tier.
     """
 
     claim: Claim
     node: Node
     lease: Lease | None = None
     urgent: bool = False
+    ahead: bool = False
     shield: float = 0.0  # seconds that nobody takes the slot when it is had
     takes: Resources = NOTHING  # of its node's `open`
     cpus: int = 0  # what it is to its job's `pledged`

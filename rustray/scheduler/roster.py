@@ -147,7 +147,7 @@ class Roster:
             if line is not None and claim in line:
                 line.put(claim, claim.rank)
         if line is not None:
-            self._place(cls.job, cls.shape)
+            self._place(cls.job, cls.shape, line)
         self.expiries.discard(cls)
         self._note_expiry(cls)
 
@@ -210,41 +210,43 @@ class Roster:
         return self._turn
 
     def _charge(self, job: Job, node: Node, amounts: Mapping[str, int], sign: int) -> None:
+        """Whoever charges refreshes a claim of the job then."""
+        job.stale = True
         if node.host is None:
             usage = job.usage
             for name, units in amounts.items():
                 usage[name] = usage.get(name, 0) + sign * units
-        self._rerank(job)
 
     def _rerank(self, job: Job) -> None:
-        job.share = dominant_share(job.usage, self.nodes.total) / job.weight
-        if job.share > self.top_share:
-            self.top_share = job.share
-        for shape in job.lines:
-            self._place(job, shape)
+        job.stale = False
+        share = job.share = dominant_share(job.usage, self.nodes.total) / job.weight
+        if share > self.top_share:
+            self.top_share = share
+        for shape, line in job.lines.items():
+            self._place(job, shape, line)
 
-    def _place(self, job: Job, shape: Shape) -> None:
+    def _place(self, job: Job, shape: Shape, line: RankedQueue[Claim]) -> None:
         """Rule 2."""
-        line = job.lines.get(shape)
-        first = line.first() if line is not None else None
+        jobs, first = shape.jobs, line.first()
         if first is None or (job.cap is not None and job.capped(shape.cpus)):
-            if job in shape.jobs:
-                shape.jobs.discard(job)
-                if not len(shape.jobs):
+            if job in jobs:
+                jobs.discard(job)
+                if not len(jobs):
                     self.waiting.pop(shape, None)
             return
-        if job not in shape.jobs:
+        if job not in jobs:
             self.waiting[shape] = self.called[shape] = None
         tier = OWED if job.floor and job.owed else first.cls.tier
-        shape.jobs.put(job, (tier, job.share, job.turn))
+        jobs.put(job, (tier, job.share, job.turn))
 
     def _rank_holder(self, claim: Claim) -> None:
-        job, kept = claim.cls.job, claim.kept
-        if claim.leases:
+        cls, leases = claim.cls, len(claim.leases)
+        if leases:
             # by what would be left to it after one lease, so that big leases and many leases compare
-            job.holders.put(claim, (-(kept - 1) * claim.cls.shape.cost, claim.turn))
+            spare = leases + len(claim.promises) - 1
+            cls.job.holders.put(claim, (-spare * cls.shape.cost, claim.turn))
         else:
-            job.holders.discard(claim)
+            cls.job.holders.discard(claim)
 
     def _list(self, lease: Lease) -> None:
         cls = lease.claim.cls
@@ -271,22 +273,25 @@ class Roster:
         """Bring every queue that the claim is in, or should be in, up to date."""
         cls = claim.cls
         job, shape = cls.job, cls.shape
-        line = job.lines.get(shape)
-        idle = claim.surplus
+        leases, parked, promised = len(claim.leases), len(claim.parked), len(claim.promises)
+        idle = standing = 0
         if not cls.pinned:
-            in_use = max(0, claim.awake - idle) if idle > 0 else claim.awake
+            idle, standing = leases - claim.wanted, leases + parked + promised
+            in_use = claim.awake if idle <= 0 else max(0, claim.awake - idle)
             if in_use != claim.in_use:
                 self._use(cls, in_use - claim.in_use)
                 claim.in_use = in_use
-        if claim.need > 0:
+        line = job.lines.get(shape)
+        if claim.wanted > leases + len(claim.leaving) + parked + promised:
             if line is None:
                 line = job.lines[shape] = RankedQueue()
             if claim not in line:
                 claim.turn, claim.since = self._next_turn(), self.now
                 self.called[shape] = None
-            line.put(claim, claim.rank)
-            self._place(job, shape)
-            if claim.standing:
+            line.put(claim, (cls.tier, standing, claim.turn))
+            if not job.stale:
+                self._place(job, shape, line)
+            if standing:
                 self.hungry.discard(claim)
             elif claim not in self.hungry:
                 claim.bare_since = self.now
@@ -296,13 +301,15 @@ class Roster:
             line.discard(claim)
             if not len(line):
                 del job.lines[shape]
-            self._place(job, shape)
+            self._place(job, shape, line)
+        if job.stale:
+            self._rerank(job)
         self._rank_holder(claim)
         if idle > 0:
             self.surplus[claim] = None
-        else:
-            self.surplus.pop(claim, None)
-        if not (claim.wanted or claim.leases or claim.leaving or claim.parked or claim.promises):
+        elif claim in self.surplus:
+            del self.surplus[claim]
+        if not (claim.wanted or leases or parked or promised or claim.leaving):
             self._forget(claim)
 
     def _forget(self, claim: Claim) -> None:

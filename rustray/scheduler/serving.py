@@ -6,6 +6,7 @@ back, and shapes that someone new waits for.
 
 from __future__ import annotations
 
+from rustray.model.resources import CPU
 from rustray.scheduler.constraints import ANYWHERE
 from rustray.scheduler.leases import LeaseBook
 from rustray.scheduler.orders import Orders
@@ -40,9 +41,9 @@ def _keep_ripe_promises(book: LeaseBook, orders: Orders) -> None:
         del book.ripe[node]
         left = dict(node.free)
         for promise in list(node.promises):
-            if promise not in node.promises:
-                continue  # broken meanwhile
             takes = promise.takes
+            if left.get(CPU, 0) <= 0 and CPU in takes or promise not in node.promises:
+                continue  # in vain, or broken meanwhile
             if takes.fits(left) and not held_back(promise):
                 orders.keep(promise, node)
             for name, units in takes.items():
@@ -63,8 +64,9 @@ def _give_of(book: LeaseBook, orders: Orders, node: Node) -> bool:
         return True
     best: Rank | None = None
     shape: Shape | None = None
+    cpus = node.open.get(CPU, 0)
     for other in book.waiting:
-        if fits_now(other, node):
+        if (not other.cpus or other.cpus <= cpus) and fits_now(other, node):
             job = other.jobs.first()
             rank = other.jobs.rank(job) if job is not None else None
             if job is None or rank is None:

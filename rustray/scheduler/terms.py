@@ -1,0 +1,188 @@
+"""Who may take a lease from whom.
+
+Idle leases go first and need no justification. Otherwise, in this order (`Terms`):
+
+- a job that has less than its guaranteed minimum takes from whoever has more than his;
+- one takes from a worse tier, but a class that is new or has used much of its level only a few leases at a
+  time (`reach`), lest a burst of quick tasks stops the whole cluster for a moment;
+- shares are max-min fair by dominant resource and weight (Ghodsi et al., NSDI 2011) among those of the same
+  tier and worse: a lease moves only if its loser, after losing it, still has at least what the winner, after
+  winning, will have. Equal shares therefore rest, and no lease moves back and forth;
+- where there are more claims than slots, some hold nothing although nobody holds too much. They take turns:
+  one without any lease may, after some patience, have a lease that was kept for `TURN` seconds. It takes from
+  its own job first, so that a job with many classes gets no more than one with few;
+- one that has had nothing for seconds, because others are more urgent all the time, may have any lease.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from math import ceil
+
+from rustray.model.resources import CPU, Resources
+from rustray.scheduler import levels
+from rustray.scheduler.leases import LeaseBook
+from rustray.scheduler.placement import admits, dominant_share, leaves_room
+from rustray.scheduler.records import NOTHING, Claim, Job, Lease, Node
+
+TURN = 0.1
+"""Seconds that a lease is kept at least while others have none. Changing hands costs about a millisecond
+(a function to load, a worker to wake), so turns of 100 ms lose about 1 %."""
+
+REACH = 0.05
+"""A class may take a lease of a worse tier for each so many lease-seconds that are left to it at its level."""
+
+EPSILON = 1e-9
+
+
+class Terms(Enum):
+    """From whom one may take leases that are in use."""
+
+    IDLE = "idle"
+    GUARANTEE = "another job's guaranteed minimum"
+    TIER = "more urgent work"
+    FAIR = "more than its fair share"
+    OWN_JOB = "another class's turn"
+    ANY_JOB = "another job's turn"
+    STARVING = "one that had nothing for long"
+
+
+@dataclass(slots=True)
+class Bid:
+    """Who wants room: a claim, or a parked lease of it, which fits its own node only."""
+
+    claim: Claim
+    lease: Lease | None = None
+
+    @property
+    def request(self) -> Resources:
+        if self.lease is None:
+            return self.claim.cls.shape.request
+        return NOTHING if self.lease.blocked else self.claim.cls.shape.lent
+
+    def suits(self, node: Node) -> bool:
+        if self.lease is not None:
+            return node is self.lease.node
+        shape = self.claim.cls.shape
+        return admits(shape, node) and not (
+            shape.stays and node.resting and not leaves_room(shape.lent, node)
+        )
+
+
+class Scales:
+    """Weighs one victim after another against the bid, each as if those before had been lost."""
+
+    __slots__ = (
+        "_book",
+        "_claim",
+        "_job",
+        "_lost_by_claim",
+        "_lost_by_job",
+        "_must_be_own",
+        "_parked",
+        "claim_after",
+        "job_after",
+        "terms",
+        "tier",
+    )
+
+    def __init__(self, book: LeaseBook, bid: Bid, terms: Terms) -> None:
+        self._book = book
+        self.terms = terms
+        claim = self._claim = bid.claim
+        cls = claim.cls
+        self.tier = cls.tier
+        self._job = cls.job
+        self._parked = bid.lease is not None
+        self.claim_after = (claim.standing + 1) * cls.shape.cost
+        self.job_after = job_after(book, bid) if terms is Terms.FAIR else 0.0
+        self._must_be_own = own_only(cls.job, cls.shape.cpus if bid.request else 0)
+        self._lost_by_claim: dict[Claim, int] = {}
+        self._lost_by_job: dict[Job, Resources] = {}
+
+    def forget(self) -> None:
+        """Begin with the victims anew."""
+        if self._lost_by_claim:
+            self._lost_by_claim, self._lost_by_job = {}, {}
+
+    def allows(self, lease: Lease) -> bool:
+        loser = lease.claim
+        job = loser.cls.job
+        own = job is self._job
+        if self._must_be_own and not own:
+            return False
+        if loser is self._claim and not self._parked:
+            return False
+        lost = self._lost_by_claim.get(loser, 0)
+        if loser.surplus > lost:
+            return True
+        terms = self.terms
+        if terms is Terms.IDLE or lease.shield > self._book.now:
+            return False
+        if job.floor and not own and self._cpus_after(job, lease) < job.floor:
+            return False
+        if terms is Terms.FAIR:
+            if lease.tier < self.tier:
+                return False
+            if own:
+                return (loser.kept - lost - 1) * loser.cls.shape.cost >= self.claim_after - EPSILON
+            least = self.job_after - EPSILON
+            return job.share >= least and self._share_after(job, lease) >= least
+        if terms is Terms.TIER:
+            return lease.tier > self.tier
+        if terms is Terms.GUARANTEE:
+            return not own
+        if terms is Terms.STARVING:
+            return True
+        return lease.tier >= self.tier and (own or terms is Terms.ANY_JOB)
+
+    def _cpus_after(self, job: Job, lease: Lease) -> int:
+        lost = self._lost_by_job.get(job, NOTHING)
+        return job.usage.get(CPU, 0) - lost.get(CPU, 0) - lease.claim.cls.shape.cpus
+
+    def _share_after(self, job: Job, lease: Lease) -> float:
+        lost, hold = self._lost_by_job.get(job, NOTHING), lease.hold
+        left = {name: units - hold.get(name, 0) - lost.get(name, 0) for name, units in job.usage.items()}
+        return dominant_share(left, self._book.nodes.total) / job.weight
+
+    def lose(self, lease: Lease) -> None:
+        loser, job = lease.claim, lease.claim.cls.job
+        self._lost_by_claim[loser] = self._lost_by_claim.get(loser, 0) + 1
+        self._lost_by_job[job] = self._lost_by_job.get(job, NOTHING) + lease.hold
+
+    def open_to(self, node: Node) -> bool:
+        """Whether the node has not just given something to one that starved."""
+        return self.terms is not Terms.STARVING or node.relief_at <= self._book.now
+
+    def satisfied(self, victims: list[Lease]) -> bool:
+        """Whether a job at its cap gives up as much itself."""
+        if not self._must_be_own:
+            return True
+        return sum(lease.claim.cls.shape.cpus for lease in victims) >= self._must_be_own
+
+
+def own_only(job: Job, cpus: int) -> int:
+    """Units of CPU that a job near its cap must give up itself to have so many more."""
+    return 0 if job.cap is None else max(0, job.usage.get(CPU, 0) + cpus - job.cap)
+
+
+def job_after(book: LeaseBook, bid: Bid) -> float:
+    """The weighted share of the bidder's job if it wins."""
+    job, cluster = bid.claim.cls.job, book.nodes.total
+    usage: Mapping[str, int] = job.usage
+    share = job.share * job.weight
+    for name, units in bid.request.items():
+        there = cluster.get(name)
+        part = (usage.get(name, 0) + units) / there if there else 1.0
+        if part > share:
+            share = part
+    return share / job.weight
+
+
+def reach(claim: Claim) -> int:
+    """How many leases of worse tiers the claim may have taken at a time."""
+    cls = claim.cls
+    left = levels.QUANTA[cls.level] - cls.used
+    return ceil(left / REACH) if left < levels.QUANTA[-1] else 2**31
