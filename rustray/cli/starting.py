@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import signal
-import threading
+import time
 from typing import Any
 
 from rustray.driver import launch
@@ -73,13 +73,25 @@ def run(options: argparse.Namespace) -> int:
     """Start what the options say."""
     if options.tls_dir:
         options.tls_dir = os.path.abspath(options.tls_dir)
-    started = _start_head(options) if options.head else _start_node(options)
-    if options.block:
-        _wait_for_the_end(started)
-    return 0
+    start = _start_head if options.head else _start_node
+    started: list[launch.StartedProcess] = []
+    if not options.block:
+        start(options, started)
+        return 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        start(options, started)
+        while all(process.process.poll() is None for process in started):
+            time.sleep(0.5)
+        return 1  # one has ended by itself
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        for process in reversed(started):
+            process.stop()
 
 
-def _start_head(options: argparse.Namespace) -> list[launch.StartedProcess]:
+def _start_head(options: argparse.Namespace, started: list[launch.StartedProcess]) -> None:
     heads = _addresses(options.heads) if options.heads else []
     port = DEFAULT_PORT if options.port is None else options.port
     if heads and len(heads) not in (1, 3, 5):
@@ -100,6 +112,7 @@ def _start_head(options: argparse.Namespace) -> list[launch.StartedProcess]:
         lifeline=options.block,
     )
     head = launch.start(settings)
+    started.append(head)
     token_file = options.token_file or _write_token(head)
     address = _facts(head)["address"]
     print(f"Head at {address}" + (f", TLS from {options.tls_dir}" if options.tls_dir else ""), flush=True)
@@ -110,6 +123,7 @@ def _start_head(options: argparse.Namespace) -> list[launch.StartedProcess]:
         node_options = argparse.Namespace(**{**vars(options), "port": 0})
         timeout = OTHER_HEADS_TIMEOUT_S if others else launch.JOIN_TIMEOUT_S
         node = _node(node_options, heads or [address], head.settings.token, timeout)
+        started.append(node)
     except (RustRayError, KeyboardInterrupt):
         if others:
             print(
@@ -131,10 +145,9 @@ Look, stop:   rustray status, rustray stop""")
         print(
             "Only this machine reaches it. For others: 'rustray certs DIR --host NAME', then --host and --tls-dir here."
         )
-    return [head, node]
 
 
-def _start_node(options: argparse.Namespace) -> list[launch.StartedProcess]:
+def _start_node(options: argparse.Namespace, started: list[launch.StartedProcess]) -> None:
     for name in ("heads", "storage"):
         if getattr(options, name):
             raise OptionError(f"--{name} is for --head.")
@@ -146,8 +159,8 @@ def _start_node(options: argparse.Namespace) -> list[launch.StartedProcess]:
             "--head' has told where it is."
         )
     node = _node(options, heads, token, launch.JOIN_TIMEOUT_S)
+    started.append(node)
     _tell_node(node)
-    return [node]
 
 
 def _node(options: argparse.Namespace, heads: list[str], token: str, timeout: float) -> launch.StartedProcess:
@@ -174,18 +187,6 @@ def _tell_node(node: launch.StartedProcess) -> None:
     offered = {name: amount for name, amount in node.settings.resources.items() if name != "memory"}
     told = ", ".join(f"{amount:g} {name}" for name, amount in offered.items())
     print(f"Node {facts['name']} at {facts['address']} with {told}; logs in {node.settings.folder}/logs")
-
-
-def _wait_for_the_end(started: list[launch.StartedProcess]) -> None:
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: ended.set())
-    while not ended.wait(0.5):
-        for process in started:
-            if process.process.poll() is not None:
-                ended.set()
-    for process in reversed(started):
-        process.stop()
 
 
 def _facts(started: launch.StartedProcess) -> dict[str, Any]:
