@@ -1,9 +1,5 @@
 """Placement groups: bundles of resources that are reserved together, all or none.
 
-A bundle's reservation is a lease of a pinned class that the scheduler itself holds on the bundle's node. So whatever
-is true of leases is true of it: it is charged to its job, it waits its turn, others are asked to make room for it, and
-it is lost with its node. To those who run in it the bundle is a node of its own, of the group's domain.
-
 Rule 1. A group that fits somewhere as it is takes its room at once. Of those that do not, one at a time gathers: each
         of its bundles waits for room on a node chosen for it, and keeps what it has got. So groups never wait for each
         other in a circle, and one that has begun to gather is not starved by others, however small.
@@ -15,67 +11,23 @@ Rule 3. The room of a removed group is given back when the last lease in it has 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from rustray.model import labels as label_rules
 from rustray.model.resources import Resources
 from rustray.scheduler import packing
 from rustray.scheduler.actions import Action, Evict, GroupPlaced, GroupRescheduling
-from rustray.scheduler.constraints import Constraint
+from rustray.scheduler.bundles import Bundle, Group, Reservations
 from rustray.scheduler.domain import Domain
 from rustray.scheduler.events import PlacementGroupAdded
 from rustray.scheduler.leases import LeaseBook
-from rustray.scheduler.records import Claim, Lease, Node, Shape, capacity, visible
+from rustray.scheduler.records import Lease, Node, Shape, visible
 
 Room = dict[Node, dict[str, int]]
 """Units by node and resource."""
 
-HOLDER = 0
-"""The client of reservations: the head itself."""
 TRIES = 8
 """Waiting groups for which room is looked for in one step."""
 REMOVED_KEPT = 10_000
-
-
-@dataclass(eq=False, slots=True)
-class Bundle:
-    """Resources on one node. `node` is what those who run in it see, `host` where it lies or is to lie, `claim` asks
-    for its room. `expected`: the name of the node on which an earlier leader placed it, until that node comes."""
-
-    group: Group
-    index: int
-    request: Resources
-    selector: tuple[label_rules.Match, ...]
-    node: Node
-    host: Node | None = None
-    claim: Claim | None = None
-    expected: str = ""
-
-    @property
-    def key(self) -> bytes:
-        return b"bundle" + self.group.id + self.index.to_bytes(4, "big")
-
-    @property
-    def lease(self) -> Lease | None:
-        """The reservation."""
-        return next(iter(self.claim.leases.values()), None) if self.claim is not None else None
-
-
-@dataclass(eq=False, slots=True)
-class Group:
-    """`told`: whether it has been said that it is placed as it is now."""
-
-    id: bytes
-    job: int
-    strategy: str
-    domain: Domain
-    bundles: list[Bundle] = field(default_factory=list)
-    told: bool = False
-
-    @property
-    def missing(self) -> list[Bundle]:
-        """The bundles that have no room yet, and are not expected to be found where they were."""
-        return [bundle for bundle in self.bundles if not bundle.node.placed and not bundle.expected]
 
 
 class Groups:
@@ -87,13 +39,11 @@ class Groups:
     def __init__(self, book: LeaseBook, say: Callable[[Action], None]) -> None:
         self._book = book
         self._say = say
+        self._reservations = Reservations(book)
         self._groups: dict[bytes, Group] = {}
         self._waiting: dict[Group, None] = {}  # the one that has waited longest first
-        self._never: dict[
-            Group, None
-        ] = {}  # no room even if the cluster were empty: looked at when a node joins
+        self._never: dict[Group, None] = {}  # no room even in an empty cluster: looked at when a node joins
         self._gathering: Group | None = None
-        self._reservations: dict[bytes, Bundle] = {}  # by the key of the class
         self._doomed: dict[Bundle, None] = {}  # of removed groups, with leases that have not come back
 
     # -- groups come and go
@@ -107,13 +57,7 @@ class Groups:
         group = self._groups[event.group] = Group(event.group, event.job, event.strategy, domain)
         for index, request in enumerate(event.bundles):
             selector = event.selectors[index] if event.selectors else ()
-            whole = capacity(request)
-            none = dict.fromkeys(whole, 0)
-            node = Node("", index, whole, {}, free=none, open=dict(none), domain=domain, placed=False)
-            bundle = Bundle(group, index, request, selector, node)
-            bundle.expected = event.nodes[index] if event.nodes else ""
-            group.bundles.append(bundle)
-            domain.add(node)
+            group.add_bundle(request, selector, event.nodes[index] if event.nodes else "")
         group.told = bool(event.nodes) and all(event.nodes)
         for shape in self._shapes(group):
             self._book.nodes.count_hosts(shape)
@@ -158,14 +102,14 @@ class Groups:
             self._say(Evict(lease.number, node.name, "its placement group was removed"))
             self._doomed[bundle] = None
         if bundle not in self._doomed:
-            self._give_up(bundle)
+            self._reservations.give_up(bundle)
 
     def sweep(self) -> None:
         """Give back the room of removed groups in which nothing runs any more."""
         for bundle in list(self._doomed):
             if not bundle.node.leases and not bundle.node.leaving and not bundle.node.parked:
                 del self._doomed[bundle]
-                self._give_up(bundle)
+                self._reservations.give_up(bundle)
 
     def _shapes(self, group: Group) -> list[Shape]:
         return [shape for shape in self._book.shapes.values() if shape.domain is group.domain]
@@ -180,9 +124,8 @@ class Groups:
                     continue
                 bundle.expected = ""
                 if bundle.request.fits(host.open):
-                    self._ask(bundle, host)
-                    self._take(bundle, host)
-                    self._open(bundle)
+                    self._reservations.take(bundle, host)
+                    self._reservations.open(bundle)
                 else:  # it has come back smaller than it was
                     self._lose(group, [bundle.index])
         for group in list(self._never):
@@ -198,12 +141,12 @@ class Groups:
                     bundle.expected = ""
                 elif bundle.host is None or bundle.host.name != name:
                     continue
-                self._empty(bundle)
-                self._give_up(bundle)
+                self._reservations.empty(bundle)
+                self._reservations.give_up(bundle)
                 lost.setdefault(group, []).append(bundle.index)
         for bundle in list(self._doomed):
             if bundle.host is not None and bundle.host.name == name:
-                self._empty(bundle)
+                self._reservations.empty(bundle)
         self.sweep()
         for group, indices in lost.items():
             if group is self._gathering:
@@ -216,14 +159,6 @@ class Groups:
             self._say(GroupRescheduling(group.id, indices))
         self._never.pop(group, None)
         self._waiting = {group: None, **self._waiting}  # it has waited once
-
-    def _empty(self, bundle: Bundle) -> None:
-        """The node under a bundle is gone, and with it its leases."""
-        at = bundle.node
-        for promise in list(at.promises):
-            self._book.break_promise(promise)
-        for lease in [*at.leases.values(), *at.leaving.values(), *at.parked.values()]:
-            self._book.drop(lease)
 
     # -- room
 
@@ -263,8 +198,7 @@ class Groups:
         if group is self._gathering:
             self._stop_gathering()
         for bundle, host in plan.items():
-            self._ask(bundle, host)
-            self._take(bundle, host)
+            self._reservations.take(bundle, host)
         self._complete(group)
         return True
 
@@ -275,7 +209,7 @@ class Groups:
             return False
         self._gathering = group
         for bundle, host in plan.items():
-            self._ask(bundle, host)
+            self._reservations.ask(bundle, host)
         return True
 
     def _postpone(self, group: Group, nodes: list[Node]) -> None:
@@ -299,7 +233,7 @@ class Groups:
         assert self._gathering is not None
         group, self._gathering = self._gathering, None
         for bundle in group.missing:
-            self._give_up(bundle)
+            self._reservations.give_up(bundle)
 
     def _attainable(self, node: Node) -> dict[str, int]:
         """What a node has besides actors and reservations: all other leases come back in time."""
@@ -329,44 +263,13 @@ class Groups:
         plan = packing.plan(group.strategy, bundles, room)
         return None if plan is None else {group.bundles[index]: node for index, node in plan.items()}
 
-    # -- reservations
-
-    def _ask(self, bundle: Bundle, host: Node) -> None:
-        """Have the bundle wait for its room on `host`."""
-        group, book = bundle.group, self._book
-        name = f"bundle {bundle.index} of placement group {group.id.hex()}"
-        constraint = Constraint(node=host.name)
-        book.add_class(bundle.key, group.job, name, bundle.request, pinned=True, constraint=constraint)
-        bundle.host = host
-        self._reservations[bundle.key] = bundle
-        bundle.claim = book.claim(book.classes[bundle.key], HOLDER)
-        book.set_demand(bundle.claim, 1)
-
-    def _take(self, bundle: Bundle, host: Node) -> None:
-        assert bundle.claim is not None
-        self._book.grant(bundle.claim, host)
-
-    def _give_up(self, bundle: Bundle) -> None:
-        """Let the bundle's room go, or the wait for it."""
-        claim, node = bundle.claim, bundle.node
-        self._reservations.pop(bundle.key, None)
-        bundle.host = bundle.claim = None
-        if node.placed:
-            node.placed = False
-            node.free = dict.fromkeys(node.total, 0)
-            node.open = dict(node.free)
-            del self._book.nodes.bundles[node]
-            self._book.unlist_node(node)
-        if claim is not None:
-            self._book.void(claim)
-
     def reserves(self, lease: Lease) -> bool:
         """Whether a lease is a bundle's reservation, of which nodes and clients know nothing."""
-        return lease.claim.cls.key in self._reservations
+        return self._reservations.of(lease) is not None
 
     def reserved(self, lease: Lease) -> bool:
         """Whether a new lease is a bundle's reservation; with the last of a group's the group is placed."""
-        bundle = self._reservations.get(lease.claim.cls.key)
+        bundle = self._reservations.of(lease)
         if bundle is None:
             return False
         if all(other.lease is not None for other in bundle.group.missing):
@@ -375,22 +278,12 @@ class Groups:
 
     def _complete(self, group: Group) -> None:
         for bundle in group.missing:
-            self._open(bundle)
+            self._reservations.open(bundle)
         if self._gathering is group:
             self._gathering = None
         self._waiting.pop(group, None)
         group.told = True
         self._say(GroupPlaced(group.id, [bundle.node.name for bundle in group.bundles]))
-
-    def _open(self, bundle: Bundle) -> None:
-        """From now on the bundle is a node that others run on."""
-        node, host = bundle.node, bundle.host
-        assert host is not None
-        node.name, node.labels, node.host, node.placed = host.name, host.labels, host, True
-        node.free = dict(node.total)
-        node.open = dict(node.total)
-        self._book.nodes.bundles[node] = None
-        self._book.freed[node] = None
 
     # -- questions
 
