@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 IDLE_S = 0.5
 """Seconds after which an unused lease goes back."""
-SPARE_S = 0.02
+SPARE_S = 0.01
 """Seconds after which an unused lease is offered to whoever waits."""
 WORKERS_KNOWN = 256
 """Workers of which it is remembered what functions they have."""
@@ -239,7 +239,8 @@ class Submitter:
         if not in_flight:
             # Known before the results are: those who waited for them may submit to this very lease.
             target.idle += 1
-            lease.idle_since = time.monotonic()
+            lease.idle_since = now = time.monotonic()
+            self._session.reactor.tick_by(now + SPARE_S)
         for task, result in answered:
             if result[1] == VALUE and len(result) == 3:
                 tasks.take_value(task, result[2])
@@ -350,7 +351,7 @@ class Submitter:
                     self._look_at(lease, now)
                 if lease.in_flight or target.queue or lease.closed:
                     continue
-                if now - lease.idle_since > SPARE_S and (offer := target.spare()):
+                if now - lease.idle_since >= SPARE_S and (offer := target.spare()):
                     self.tell(*offer)
                 if now - lease.idle_since > IDLE_S:
                     self._return(lease)
