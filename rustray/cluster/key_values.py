@@ -45,3 +45,6 @@ OPERATIONS: dict[str, Operation] = {
     "kv_exists": (_exists, {"namespace": STR, "key": BYTES}),
     "kv_keys": (_keys, {"namespace": STR, "prefix": BYTES}),
 }
+
+READS = frozenset(("kv_get", "kv_exists", "kv_keys"))
+"""They change nothing, so asked again they may answer anew: results as big as the values need not be kept."""

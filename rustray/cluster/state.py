@@ -22,7 +22,8 @@ from rustray.cluster import actors, groups, key_values, nodes_jobs
 from rustray.cluster.facts import DEAD, REMOVED, Actor, Job, Node, PlacementGroup, plain
 from rustray.cluster.operation import Operation, Refused, Result, check_fields, forget_oldest
 
-RESULTS_KEPT = 10_000
+RESULTS_KEPT = 50_000
+"""More than the heads commit in the seconds in which a node may find its way to another leader."""
 
 _OPERATIONS: dict[str, Operation] = {
     **nodes_jobs.OPERATIONS,
@@ -73,7 +74,7 @@ class ClusterState:
             result = refused.result
         if self.swept:
             result["groups_removed"], self.swept = self.swept, []
-        if isinstance(operation, str):
+        if isinstance(operation, str) and op not in key_values.READS:
             self._results[operation] = deepcopy(result)
             forget_oldest(self._results, RESULTS_KEPT)
         return result
