@@ -45,6 +45,8 @@ class Actors:
         self._errors: dict[bytes, tuple[str, bytes]] = {}
         self._unknown: dict[bytes, tuple[float, set[int]]] = {}
         """Actors that somebody wants to call and that are not registered: since when, and who."""
+        self._orphans: dict[bytes, float] = {}
+        """Detached actors that lack arguments and whose creators have ended, since when."""
         self._unseen: set[bytes] = set()
         """Actors of the facts that no node has reported to this leader yet."""
         self._ending: dict[bytes, int] = {}
@@ -82,13 +84,17 @@ class Actors:
                     self._unseen.discard(record.id)
                     self._demand(record.id)
                     self.fail(record.id, "its worker ended while its node was cut off", restart=True)
-            if record.state != facts.DEAD and not record.detached:
+            if record.state != facts.DEAD:
                 owner = ids.owner_of(record.id)
                 if ids.node_of(owner) == link.number and owner not in clients:
-                    self.fail(record.id, "the process that created it has ended", restart=False)
+                    self._owner_gone(record)
 
     def settled(self) -> None:
-        """All nodes have reported: what none of them has is started now."""
+        """All nodes have reported: what none of them has is started now, and what nobody owns ends."""
+        members = {node.number for node in self._head.state.nodes.values() if node.removed is None}
+        for owned in list(self.state.actors.values()):
+            if owned.state != facts.DEAD and ids.home_of(owned.id) not in members:
+                self._owner_gone(owned)
         for actor in list(self._unseen):
             record = self.state.actors.get(actor)
             if record is not None and record.state == facts.ALIVE and record.node in self._head.state.nodes:
@@ -104,18 +110,34 @@ class Actors:
             record = self.state.actors.get(actor)
             if record is None or record.state != facts.ALIVE:
                 self._unseen.discard(actor)
-                if actor in self.specs and self.specs[actor]["complete"]:
+                living = record is not None and record.state != facts.DEAD
+                if living and actor in self.specs and self.specs[actor]["complete"]:
                     self._demand(actor)
 
     def end_owned_by_node(self, number: int) -> None:
         """The node is gone, and so are the processes on it that have created actors."""
         for record in list(self.state.actors.values()):
-            if record.state != facts.DEAD and not record.detached:
-                if ids.home_of(record.id) == number:
-                    self.fail(record.id, "the node of the process that created it is gone", restart=False)
+            if record.state != facts.DEAD and ids.home_of(record.id) == number:
+                self._owner_gone(record)
+
+    def _owner_gone(self, record: facts.Actor) -> None:
+        """The process that created it has ended: so does it, unless it is detached and can be started without. What
+        its constructor is given may be known, and on its way."""
+        if not record.detached:
+            self.fail(record.id, "the process that created it has ended", restart=False)
+        elif not record.complete:
+            self._orphans.setdefault(record.id, self._head.scheduler_time())
 
     def tick(self, now: float) -> None:
-        """Those who asked for an actor that nobody has registered for long are told that it is not there."""
+        """Those who asked for an actor that nobody has registered for long are told that it is not there; one that
+        waits for arguments of a process that has ended ends."""
+        for actor, since in list(self._orphans.items()):
+            if now - since > UNKNOWN_FOR_S:
+                del self._orphans[actor]
+                orphan = self.state.actors.get(actor)
+                if orphan is not None and not orphan.complete:
+                    cause = "the process that created it has ended, and what its constructor is to be given is not known"
+                    self.fail(actor, cause, restart=False)
         for actor, (since, clients) in list(self._unknown.items()):
             if now - since > UNKNOWN_FOR_S:
                 del self._unknown[actor]
@@ -328,8 +350,8 @@ class Actors:
     def client_gone(self, client: int) -> None:
         """A client has ended: so do the actors that it made, unless detached."""
         for actor in list(self._owned.pop(client, ())):
-            if actor in self.specs and not self.specs[actor]["detached"]:
-                self.fail(actor, "the process that created it has ended", restart=False)
+            if actor in self.specs:
+                self._owner_gone(self.state.actors[actor])
         for callers in (*self._waiting.values(), *self._callers.values()):
             callers.discard(client)
         for _since, callers in self._unknown.values():
