@@ -23,9 +23,11 @@ from rustray.driver import failures
 from rustray.errors import OptionError, RustRayError
 from rustray.head.actors import Actors
 from rustray.head.forecasts import Forecasts
+from rustray.head.infeasible import infeasible_text
 from rustray.head.keyvalue import KeyValue
 from rustray.head.log import Log
 from rustray.head.metrics import Metrics
+from rustray.head.placement_groups import PlacementGroups
 from rustray.head.queries import Queries
 from rustray.model import ids
 from rustray.model.resources import Resources
@@ -114,6 +116,7 @@ class Head:
         self.metrics = Metrics()
         self._queries = Queries(self)
         self._kv = KeyValue(self)
+        self.groups = PlacementGroups(self)
         self.nodes: dict[str, NodeLink] = {}
         self._by_number: dict[int, NodeLink] = {}
         self.node_info: dict[str, dict[str, Any]] = {}
@@ -139,6 +142,7 @@ class Head:
                 self._ended_jobs.add(job.id)
             if job.place:
                 self._add_job(job.id, job.options)
+        self.groups.take_over()
         self.actors.take_over()
         if not self._expected:
             self._settle()
@@ -159,8 +163,13 @@ class Head:
         """
         payload = dict(command.payload)
         handling = self._handling
+
+        def follow(result: dict[str, Any]) -> None:
+            self.groups.sweep(result)
+            then(result)
+
         if handling is None:
-            self._log.submit(command.op, payload, lambda result: None if self.over else then(result))
+            self._log.submit(command.op, payload, lambda result: None if self.over else follow(result))
             return
         link, operation, open_commands, done = handling
         if operation:
@@ -179,7 +188,7 @@ class Head:
                 return  # the node asks again: nothing was acknowledged
             before, self._handling = self._handling, handling
             try:
-                then(result)
+                follow(result)
             finally:
                 self._handling = before
             if not open_commands[0] and done is not None and self._handling is None:
@@ -422,7 +431,7 @@ class Head:
     def _infeasible(self, action: actions.Infeasible) -> None:
         if self.may_grow and not self._is_bound(action.key):
             return  # a node that has it may join; whoever waits for long is told what for
-        text = f"no node can ever have what it asks for. {missing_text(action)}"
+        text = infeasible_text(action)
         if not self.actors.infeasible(action.key, text):
             self.to_client(action.client, ("infeasible", action.key, action.client, text))
 
@@ -557,9 +566,10 @@ class Head:
         """Answer a question: answered(True, plain value) or answered(False, packed error), at once or when what it
         asks for is committed."""
         try:
-            if (submit := getattr(self._kv, f"ask_{what}", None)) is not None:
-                submit(answered, *args)
-                return
+            for part in (self._kv, self.groups):
+                if (submit := getattr(part, f"ask_{what}", None)) is not None:
+                    submit(answered, *args)
+                    return
             answer = getattr(self._queries, what, None) if not what.startswith("_") else None
             if answer is None:
                 raise OptionError(f"The cluster cannot be asked for {what!r}.")
@@ -576,6 +586,9 @@ _CARRY_OUT: dict[type[Any], Callable[[Head, Any], None]] = {
     actions.Infeasible: Head._infeasible,
     actions.Suspend: lambda head, action: head._to_node(action.node, ("suspend", action.lease)),
     actions.Resume: lambda head, action: head._to_node(action.node, ("resume", action.lease)),
+    actions.Evict: lambda head, action: head.groups.evict(action),
+    actions.GroupPlaced: lambda head, action: head.groups.placed(action),
+    actions.GroupRescheduling: lambda _head, _action: None,  # the facts know it since the node is gone
     actions.Requeue: lambda head, action: head._to_node(action.node, ("requeue", action.lease)),
     actions.Evict: lambda head, action: head._to_node(action.node, ("evict", action.lease, action.reason)),
 }
@@ -605,20 +618,4 @@ def resources_of(amounts: dict[str, float]) -> Resources:
         gpu=amounts.get("GPU", 0.0),
         memory=amounts.get("memory", 0.0),
         custom=custom,
-    )
-
-
-def missing_text(action: actions.Infeasible) -> str:
-    """What is missing, for people."""
-    return (
-        f"Missing: {_told(action.missing)}; the closest node has {_told(action.have) or 'nothing'}. "
-        "Ask for less, or add a node that has it."
-    )
-
-
-def _told(amounts: dict[str, float]) -> str:
-    """Amounts for people: "2 CPU, 16.5 GiB memory"."""
-    return ", ".join(
-        f"{amount / 2**30:.3g} GiB memory" if name == "memory" else f"{amount:g} {name}"
-        for name, amount in amounts.items()
     )
