@@ -30,13 +30,14 @@ class Entry:
     Attributes
     ----------
     id: the 16-byte object id.
-    state: PENDING, VALUE (payload: packed inline value), BLOCK (payload: segment, offset, size) or
+    state: PENDING, VALUE (payload: packed inline value), BLOCK (payload: segment, offset, size, if it is known) or
         ERROR (payload: packed error).
     count: local references: `ObjectRef` instances, arguments of running tasks, values that contain it, views.
     held: how many holds the node counts for this process, each to be released once.
     owned: whether this process submitted the task or put the value.
     known: whether the node has been told of it (it left this process, or its value lies in the store).
     contains: entries that this object's value refers to, counted as long as this one lives.
+    passed: whether it may have been passed on since it was lent to this process.
     asked: whether a `want` is on its way.
     no_room: in state ERROR: only for now, the store had no room to bring the value back from disk.
     reading, views: whether the node keeps the block in place for us, and how many live views we have of it.
@@ -52,6 +53,7 @@ class Entry:
         "known",
         "no_room",
         "owned",
+        "passed",
         "payload",
         "reading",
         "state",
@@ -68,6 +70,7 @@ class Entry:
         self.held = 0
         self.owned = owned
         self.known = False
+        self.passed = False
         self.asked = False
         self.no_room = False
         self.reading = False

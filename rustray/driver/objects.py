@@ -108,20 +108,33 @@ class ObjectTable:
             self._lending.entries = None
 
     def borrowed(self, lent: list[Entry]) -> list[bytes]:
-        """The ids of `lent` still referred to here: the sender makes a hold for each (Rule 3)."""
+        """The ids of `lent` still referred to here, or passed on: the sender makes a hold for each (Rule 3).
+
+        Also of those that somebody has made a hold for meanwhile: he may have had them from us.
+        """
         if self.view_dropped:
             with self.lock:
                 self.tell_unread(self._ended_views())
         self.settle_drops()
         kept = []
         with self.lock:
-            for entry in lent:
-                if entry.count > 0 and not entry.held:
-                    entry.held = 1
+            for entry in dict.fromkeys(lent):
+                if entry.count > 0 or entry.passed:
+                    entry.passed = False
+                    entry.held += 1
                     kept.append(entry.id)
-                elif entry.count == 0 and not entry.held:
+                if entry.count == 0:
                     self._forget(entry)
         return kept
+
+    def hold_for(self, client: int, oids: list[bytes]) -> None:
+        """Have these held for `client`, who goes on using what we lent him (Rule 3)."""
+        with self.lock:
+            for oid in oids:
+                entry = self._entries.get(oid)
+                if entry is not None:
+                    entry.passed = True
+            self.session.tell(("hold_for", client, oids))
 
     def pin(self, entries: Iterable[Entry]) -> None:
         """Count one more local reference on each."""
@@ -205,7 +218,9 @@ class ObjectTable:
         with self.lock:
             messages: list[tuple[Any, ...]] = []
             for entry in entries:
-                if not entry.known:
+                if entry.known:
+                    entry.passed = True
+                else:
                     entry.known = True
                     entry.held += 1
                     self._entries[entry.id] = entry
@@ -264,8 +279,10 @@ class ObjectTable:
                 # The sealer makes our hold once, also when the object is made again.
                 if entry.id not in self._lineage:
                     entry.held += 1
-                entry.reading = True
-                self._fresh.append(entry)
+                if payload is not None:
+                    # Made on this node: it is being read from the moment it was stored.
+                    entry.reading = True
+                    self._fresh.append(entry)
                 entry.known = True
                 self._entries[entry.id] = entry
                 if entry.task is not None:

@@ -1,4 +1,14 @@
-"""The node's object store in its event loop: does what the ledger decides."""
+"""The node's object store in its event loop: does what the ledger decides.
+
+What the agent must call
+------------------------
+- `connect` and `disconnect` for each client, and `handlers` for their messages.
+- `join`, when the node has a number and neighbours, before the first client connects; never for a node that is alone.
+- `serve` with each channel of another node whose first message is ``("pull", node)``.
+- `borrow` when an actor is ready and still uses what its constructor was given.
+Before it passes on what a worker writes to a client of another node, it reads what that worker has written to its own
+socket: a hold must be counted before the other client may act on it.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +17,23 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from rustray.driver import failures
 from rustray.driver.entry import BLOCK, ERROR
 from rustray.errors import ObjectStoreFullError
+from rustray.node.transfer import Dial, Place, Puller, Source
 from rustray.store import actions as act
 from rustray.store.errors import SpillFailed, StoreError
 from rustray.store.ledger import Ledger
 from rustray.store.segments import create_segment, default_capacity, shm_directory
 from rustray.store.spill import SpillDirectory, delete, read_back
+from rustray.wire.frames import Message
+
+if TYPE_CHECKING:
+    from rustray.node.neighbours import Neighbours
+    from rustray.wire.channel import Channel
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +43,8 @@ PATIENCE_S = 3.0
 """Seconds for which a request for room is tried again before it is refused: that arrays have been collected and
 references dropped takes a moment to be told."""
 TRY_AGAIN_S = 0.1
+FORGET_AFTER_S = 10.0
+"""Seconds for which what a dead node held stays held: it may have handed that on just before."""
 
 
 class StoreService:
@@ -64,6 +83,11 @@ class StoreService:
         """(client, request) of those that wait for room: (size, when they are refused)"""
         self._unread: dict[tuple[int, bytes], float] = {}
         """(client, object) of spilled objects for which there is no room now: when that is said"""
+        self._neighbours: Neighbours | None = None
+        self._dial: Dial | None = None
+        self._pullers: dict[int, Puller] = {}
+        self._sources: dict[int, list[Source]] = {}
+        """By the node that pulls: the channels it has opened."""
         # Faulting in a segment and writing a spill file take long; one thread keeps them in order.
         self._io = ThreadPoolExecutor(1, "rustray-store")
         self.handlers: dict[str, Callable[..., None]] = {
@@ -84,6 +108,66 @@ class StoreService:
             "hold_for": lambda c, other, oids: self.do(self.ledger.hold_for(c, other, oids)),
             "map": self._on_map,
         }
+
+    # -- other nodes -----------------------------------------------------------------------------------
+
+    def join(self, number: int, neighbours: Neighbours, others: Iterable[int], dial: Dial) -> None:
+        """This node is `number` of a cluster in which the nodes `others` are up."""
+        self._neighbours = neighbours
+        self._dial = dial
+        self.ledger.federation.join(number, others)
+        neighbours.handlers["objects"] = lambda node, messages: self.do(
+            self.ledger.federation.told(node, messages)
+        )
+        neighbours.on_down.append(self._on_node_down)
+
+    def _on_node_down(self, node: int) -> None:
+        self.do(self.ledger.federation.down(node))
+        puller = self._pullers.pop(node, None)
+        if puller is not None:
+            puller.close("its node is gone")
+        for source in self._sources.pop(node, ()):
+            source.close()
+        self._loop.call_later(FORGET_AFTER_S, self._forget, node)
+
+    def _forget(self, node: int) -> None:
+        self.do(self.ledger.federation.forget(node))
+
+    def serve(self, channel: Channel, hello: Message) -> None:
+        """Another node has opened a channel to pull objects by. hello: ("pull", its number)."""
+        node = int(hello[1])
+        if self._neighbours is None or self._neighbours.is_down(node):
+            channel.close(f"node {node} does not belong to the cluster any more")
+            return
+        sources = self._sources.setdefault(node, [])
+        sources[:] = [source for source in sources if not source.closed]
+        sources.append(Source(channel, partial(self._place_for, node)))
+
+    def _place_for(self, node: int, oid: bytes) -> Place | None:
+        place = self.ledger.federation.place_for(node, oid)
+        if place is None:
+            return None
+        segment, offset, size = place
+        return self._segments[segment][0], offset, size
+
+    def _pull(self, action: act.PullIn) -> None:
+        puller = self._pullers.get(action.node)
+        if puller is None:
+            assert self._dial is not None and self._neighbours is not None
+            hello = ("pull", self._neighbours.number)
+            puller = Puller(self._loop, partial(self._dial, action.node, hello), self._on_pulled)
+            self._pullers[action.node] = puller
+        puller.pull(action.oid, (self._segments[action.segment][0], action.offset, action.size))
+
+    def _on_pulled(self, oid: bytes, trouble: str | None) -> None:
+        federation = self.ledger.federation
+        self.do(federation.pulled(oid) if trouble is None else federation.pull_failed(oid, trouble))
+
+    def borrow(self, client: int, actor: bytes, oids: Iterable[bytes]) -> None:
+        """The actor, which `client` hosts, goes on using these of its constructor's arguments."""
+        self.do(self.ledger.borrow(client, actor, list(oids)))
+
+    # -- clients ---------------------------------------------------------------------------------------
 
     def connect(self, client: int) -> None:
         """A client has come."""
@@ -140,6 +224,7 @@ class StoreService:
 
     def do(self, actions: Iterable[act.Action]) -> None:
         """Carry out what the ledger asks."""
+        told: dict[int, list[Message]] = {}
         for action in actions:
             kind = type(action)
             if kind is act.Deliver:
@@ -153,8 +238,14 @@ class StoreService:
                     action.client,  # type: ignore[union-attr]
                     ("block", action.request, action.segment, action.offset, action.size),  # type: ignore[union-attr]
                 )
+            elif kind is act.Tell:
+                told.setdefault(action.node, []).append(action.message)  # type: ignore[union-attr]
             else:
                 self._do_rare(action)
+        if told:
+            assert self._neighbours is not None
+            for node, messages in told.items():
+                self._neighbours.send(node, ("objects", messages))
 
     def _deliver(self, action: act.Deliver) -> None:
         status, payload = action.status, action.payload
@@ -186,6 +277,8 @@ class StoreService:
             self._later(self._spill_out, action)
         elif isinstance(action, act.RestoreIn):
             self._later(self._restore, action)
+        elif isinstance(action, act.PullIn):
+            self._pull(action)
         elif isinstance(action, act.DropSpill):
             self._io.submit(delete, action.path)
 
@@ -233,6 +326,11 @@ class StoreService:
 
     def close(self) -> None:
         """Let all memory and files go."""
+        for puller in self._pullers.values():
+            puller.abandon()
+        for sources in self._sources.values():
+            for source in sources:
+                source.close()
         self._io.shutdown(wait=True, cancel_futures=True)
         for fd, _size in self._segments.values():
             os.close(fd)

@@ -98,12 +98,11 @@ class Tell:
 
 @dataclass(frozen=True, slots=True)
 class PullIn:
-    """Copy `size` bytes of `node`'s store, which keeps them in place, into a block of ours, then call `pulled` or
-    `pull_failed`. `place` is (segment, offset) there."""
+    """Copy the object, `size` bytes, from `node`, which keeps it in place, into a block of ours, then call `pulled` or
+    `pull_failed`."""
 
     oid: bytes
     node: int
-    place: tuple[int, int]
     segment: int
     offset: int
     size: int

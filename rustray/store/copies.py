@@ -90,18 +90,9 @@ class Copies:
         if away.asked and away.home == node:
             away.asked = False
             return entry.state == UNKNOWN
-        return entry.state == PULLING and away.source == node and away.there is None
+        return entry.state == PULLING and away.source == node and not away.offered
 
-    def on_source(
-        self,
-        node: int,
-        oid: bytes,
-        segment: int,
-        offset: int,
-        size: int,
-        contains: list[bytes],
-        out: list[Action],
-    ) -> None:
+    def on_source(self, node: int, oid: bytes, size: int, contains: list[bytes], out: list[Action]) -> None:
         """A node has the value, and keeps it there until it is told `unread`."""
         table = self._table
         table.holders.take(node, contains, out)
@@ -113,7 +104,7 @@ class Copies:
             return
         assert entry is not None and entry.away is not None
         table.enter(entry, PULLING)
-        entry.away.source, entry.away.there = node, (segment, offset)
+        entry.away.source, entry.away.offered = node, True
         table.peer(node).pulls[entry] = None
         entry.size = size
         table.contain(entry, tuple(contains))
@@ -123,9 +114,8 @@ class Copies:
     def fill(self, entry: Entry, block: Block, out: list[Action]) -> None:
         """There is room: have the bytes copied."""
         away = entry.away
-        assert away is not None and away.there is not None
-        segment = block.segment.number
-        out.append(PullIn(entry.oid, away.source, away.there, segment, block.offset, entry.size))
+        assert away is not None and away.offered
+        out.append(PullIn(entry.oid, away.source, block.segment.number, block.offset, entry.size))
 
     def stop(self, entry: Entry, out: list[Action]) -> None:
         """End a pull, however far it has come; the entry is as it was before."""
@@ -140,9 +130,9 @@ class Copies:
 
     def _end(self, entry: Entry, away: Away, out: list[Action]) -> None:
         self._table.peer(away.source).pulls.pop(entry, None)
-        if away.there is not None:
+        if away.offered:
             self._table.tell(away.source, ("unread", entry.oid), out)
-        away.source, away.there = 0, None
+        away.source, away.offered = 0, False
 
     def pulled(self, oid: bytes, out: list[Action]) -> None:
         """The shell has copied it."""
@@ -446,14 +436,11 @@ class Copies:
             self._note_place(entry, node, False)
 
     def offer(self, entry: Entry, node: int, out: list[Action]) -> None:
-        """Say where the value is in our memory. It is being read from now on."""
-        block = entry.block
-        assert block is not None
+        """Say that the value is in our memory. It is being read from now on."""
         if entry.away is None:
             entry.away = Away(0)
         self._table.holders.give(node, entry.contains)
-        place = (block.segment.number, block.offset, entry.size)
-        self._table.tell(node, ("source", entry.oid, *place, list(entry.contains)), out)
+        self._table.tell(node, ("source", entry.oid, entry.size, list(entry.contains)), out)
 
     def _say_where(self, entry: Entry, away: Away, node: int, out: list[Action]) -> None:
         places = [place for place in away.places if place != node]

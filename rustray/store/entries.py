@@ -64,7 +64,7 @@ class Entry:
 class Away:
     """What an entry has to do with other nodes."""
 
-    __slots__ = ("home", "registered", "asked", "kept", "secondary", "places", "sources", "source", "there")
+    __slots__ = ("home", "registered", "asked", "kept", "secondary", "places", "sources", "source", "offered")
 
     def __init__(self, home: int) -> None:
         self.home = home  # the node of the object's owner; 0 if that is here
@@ -78,7 +78,7 @@ class Away:
         self.sources: list[int] = []  # nodes that have it and have not been tried
         # While it is pulled:
         self.source = 0  # from this node
-        self.there: tuple[int, int] | None = None  # which reads it at (segment, offset) until it is told
+        self.offered = False  # which keeps it in place for us until it is told
 
 
 class Client:

@@ -1,19 +1,19 @@
 """The ledgers of several nodes as one: what they tell each other, and what the end of a node means.
 
-Messages from one node arrive in the order they were sent, each once, until the node is *down*: for good, and as the head
-decides. `holders.py` and `copies.py` say what they are for:
+Messages from one node arrive in the order they were sent, each once, until the node is *down*: for good, and as the
+head decides. `holders.py` and `copies.py` say what they are for:
 
     ("hold", oids) ("release", oids)                        to home: this node is registered, no longer
     ("hold_for", client, oids)                              one of your clients holds these
     ("take_over", giver, oids) -> giver: ("taken", taker, oids)   to home: registered for what `giver` told
     ("borrow", client, oids)                                hand these to a client of mine
     ("want", oid) ("want_again", oid) ("unwant", oid)       to home
-        -> ("value", oid, status, payload, contains) | ("at", oid, nodes) | ("source", oid, segment, offset, size, contains)
+        -> ("value", oid, status, payload, contains) | ("at", oid, nodes) | ("source", oid, size, contains)
     ("pull", oid) -> ("source", ...) | ("gone", oid)        to a node with a copy
     ("unread", oid)                                         what `source` named has been read
     ("copy", oid, size, holder) ("have", oid, size) ("evicted", oid)     to home: made here, pulled here, dropped here
     ("drop", oids) ("keep", oid)                            home to a node with a copy
-"""  # noqa: E501
+"""
 
 from __future__ import annotations
 
@@ -132,7 +132,14 @@ class Federation:
             table.end_reading(entry, client)
             table.doubt(entry)
 
-    # What the shell reports of pulls
+    # Pulls, for the shell
+
+    def place_for(self, node: int, oid: bytes) -> tuple[int, int, int] | None:
+        """(segment, offset, size) of an object that is kept in place for `node`; None if none is."""
+        entry = self._table.entries.get(oid)
+        if entry is None or entry.block is None or self._table.peer(node).client not in entry.readings:
+            return None
+        return entry.block.segment.number, entry.block.offset, entry.size
 
     def pulled(self, oid: bytes) -> list[Action]:
         """The value is in its block."""

@@ -68,13 +68,13 @@ def _check_entry(table: ObjectTable, entry: Entry) -> None:
 def _lacks_room(entry: Entry) -> bool:
     if entry.block is not None:
         return False
-    return entry.state == RESTORING or entry.away is not None and entry.away.there is not None
+    return entry.state == RESTORING or entry.away is not None and entry.away.offered
 
 
 def _check_away(table: ObjectTable, entry: Entry, away: Away) -> None:
     state = entry.state
     assert (away.source != 0) == (state == PULLING)
-    assert away.there is None or state == PULLING
+    assert not away.offered or state == PULLING
     if not away.home:
         assert not away.registered and not away.asked and not away.kept
         assert state != REMOTE or away.places, "it is nowhere"

@@ -119,7 +119,8 @@ class Executor:
             contains = [entry.id for entry in self._objects.escape(packed.refs)]
         if packed_size(packed) >= INLINE_LIMIT:
             oid = ids.make_stream_id(client, number, index)
-            return BLOCK, self._session.blocks.store(oid, packed, contains, client), []
+            location = self._session.blocks.store(oid, packed, contains, client)
+            return BLOCK, self._told_to(client, location), []
         if contains:
             # Rule 2: the owner's holds are made before ours can go.
             self._session.tell(("hold_for", client, contains))
@@ -167,12 +168,16 @@ class Executor:
             contains = [entry.id for entry in self._objects.escape(one.refs)]
             if index in locations:
                 blocks.seal(ids.make_object_id(client, number, index), locations[index], contains, client)
-                results.append((BLOCK, locations[index], []))
+                results.append((BLOCK, self._told_to(client, locations[index]), []))
             else:
                 if contains:
                     self._session.tell(("hold_for", client, contains))
                 results.append((VALUE, inline(one), contains))
         return results
+
+    def _told_to(self, client: int, location: Location) -> Location | None:
+        """Where a client finds a result; one on another node asks its own node."""
+        return location if ids.node_of(client) == ids.node_of(self._session.client) else None
 
     def send_item(self, channel: Channel, number: int, index: int, item: Any, name: str) -> None:
         """One object of a stream, sent at once: somebody may be waiting for it.

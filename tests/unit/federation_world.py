@@ -288,7 +288,9 @@ class NodeSim:
             source = self.world.nodes.get(action.node)
             if source is None or self.world.random.random() < 0.05:
                 return self.ledger.federation.pull_failed(action.oid, "cannot be reached")
-            tag = source.read(*action.place, action.size)
+            place = source.ledger.federation.place_for(self.number, action.oid)
+            assert place is not None and place[2] == action.size
+            tag = source.read(*place)
             assert tag[0] == action.oid, "the source has moved it"
             self.write(action.segment, action.offset, action.size, tag)
             return self.ledger.federation.pulled(action.oid)

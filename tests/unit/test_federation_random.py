@@ -64,6 +64,9 @@ def let_all_go(process: Process) -> None:
         process.look_away(oid)
     for oid in [oid for oid, count in process.held.items() if count]:
         process.release(oid)
+    for entry in process.node.ledger._table.clients[process.number].wanted:
+        # Asked for before it let go, and told after it: nobody will ever know of that object again.
+        process.send("unwant", entry.oid)
 
 
 def storm(seed: int, nodes: int, steps: int, deaths: float = 0.0) -> Counter[str]:
