@@ -314,7 +314,17 @@ class Head:
         self.actors.take_report(link, report, clients)
         if report.get("draining"):
             self.step(events.NodeDraining(link.name))
-        for key, client, count in report.get("demands", ()):
+        self._take_demands(report, clients)
+
+    def _take_demands(self, report: dict[str, Any], clients: Iterable[int]) -> None:
+        told = {(key, client): count for key, client, count in report.get("demands", ())}
+        for client in clients:
+            for key in self.status.demanded_by(client):
+                if (key, client) not in told:
+                    self.step(events.Demand(key, client, 0))  # withdrawn while the node was cut off
+            for lease in self.status.leaving_of(client):
+                self.step(events.OrdersLost(lease))
+        for (key, client), count in told.items():
             self.step(events.Demand(key, client, count))
 
     def _take_leases(self, link: NodeLink, report: dict[str, Any]) -> None:
@@ -326,6 +336,10 @@ class Head:
         for lease, key, client, blocked, suspended in reported.values():
             if lease not in known:
                 self.step(events.LeaseAdopted(lease, key, client, link.name, blocked, suspended))
+                continue
+            self.step(events.LeaseBlocked(lease) if blocked else events.LeaseUnblocked(lease))
+            self.step(events.LeaseSuspended(lease) if suspended else events.LeaseResumed(lease))
+            self.step(events.OrdersLost(lease))
 
     def _settle(self) -> None:
         """All expected nodes have reported, or are given up: schedule."""

@@ -35,6 +35,7 @@ from rustray.scheduler.events import (
     NodeDraining,
     NodeMemory,
     NodeRemoved,
+    OrdersLost,
     PlacementGroupAdded,
     PlacementGroupRemoved,
     Predicted,
@@ -286,6 +287,11 @@ class Scheduler:
             self._book.weigh(lease, event.bytes)
             preemption.relieve_memory(self._book, self._orders, self._book.machine(lease.node))
 
+    def _on_orders_lost(self, event: OrdersLost) -> None:
+        lease = self._book.leases.get(event.lease)
+        if lease is not None:
+            self._orders.repeat(lease)
+
     def _note_overcommitted(self, node: Node) -> None:
         if min(node.free.values(), default=0) < 0:
             self._overcommitted.setdefault(node, self._book.now)
@@ -368,6 +374,7 @@ _HANDLERS: dict[type[Any], Callable[[Scheduler, Any], None]] = {
     LeaseSuspended: Scheduler._on_lease_suspended,
     LeaseResumed: Scheduler._on_lease_resumed,
     LeaseMemory: Scheduler._on_lease_memory,
+    OrdersLost: Scheduler._on_orders_lost,
     PlacementGroupAdded: Scheduler._on_group_added,
     PlacementGroupRemoved: Scheduler._on_group_removed,
     Recovered: Scheduler._on_recovered,

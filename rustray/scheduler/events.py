@@ -188,6 +188,13 @@ class LeaseMemory:
 
 
 @dataclass(frozen=True, slots=True)
+class OrdersLost:
+    """What was ordered of a lease's worker, or asked of its client, may not have arrived: it is said again."""
+
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
 class ClientGone:
     """A client's connection ended: its demands and the leases that it held are void.
 
@@ -255,6 +262,7 @@ Event = (
     | LeaseSuspended
     | LeaseResumed
     | LeaseMemory
+    | OrdersLost
     | ClientGone
     | JobEnded
     | PlacementGroupAdded

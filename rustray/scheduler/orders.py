@@ -74,6 +74,14 @@ class Orders:
         self._book.kill(lease)
         self.said.append(Requeue(lease.number, lease.node.name))
 
+    def repeat(self, lease: Lease) -> None:
+        """Say what was said of the lease and is not done yet."""
+        if lease.stopping:
+            order = Suspend if lease.number in lease.node.resting else Requeue
+            self.said.append(order(lease.number, lease.node.name))
+        elif lease.revoked:
+            self.said.append(Revoke(lease.number, lease.claim.client, lease.node.name, "asked for before"))
+
     def tell_if_infeasible(self, claim: Claim) -> None:
         shape = claim.cls.shape
         if shape.hosts or claim.told_infeasible or claim.need <= 0:

@@ -128,6 +128,14 @@ class Status:
             if not self._groups.reserves(lease)
         ]
 
+    def demanded_by(self, client: int) -> list[bytes]:
+        """The keys of the classes that a client wants leases of."""
+        return [claim.cls.key for claim in self._book.claims_of.get(client, ()) if claim.wanted]
+
+    def leaving_of(self, client: int) -> list[int]:
+        """The numbers of the leases that a client was asked to return."""
+        return [number for claim in self._book.claims_of.get(client, ()) for number in claim.leaving]
+
     def explain(self, key: bytes, client: int) -> dict[str, Any]:
         """Why the client's demand for a class waits, if it does.
 
