@@ -1,0 +1,178 @@
+"""Nodes that die, are stopped and wake again, leave and join while work runs."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+import rustray
+from rustray import errors
+from rustray.testing import Cluster
+from rustray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from tests.support import eventually
+
+NODE_TIMEOUT_S = 3.0
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """A head, a node with no CPU for the driver, and one that may be lost."""
+    with Cluster(heads=1, nodes=1, num_cpus=0) as cluster:
+        cluster.add_node(num_cpus=2, resources={"lost": 4})
+        rustray.init(cluster.address)
+        yield cluster
+        rustray.shutdown()
+
+
+def alive() -> set[str]:
+    return {node["NodeID"] for node in rustray.nodes() if node["Alive"]}
+
+
+def test_the_tasks_of_a_dead_node_run_again(cluster):
+    doomed = cluster.nodes[1]
+
+    @rustray.remote(max_retries=3)
+    def work(i):
+        time.sleep(0.2)
+        return i
+
+    refs = [work.remote(i) for i in range(20)]
+    rustray.wait(refs, num_returns=3, timeout=30)
+    cluster.add_node(num_cpus=2)
+    cluster.kill_node(doomed)
+    assert rustray.get(refs, timeout=40) == list(range(20))
+    eventually(lambda: doomed.name not in alive())
+
+
+def test_a_task_that_may_not_run_twice_fails_with_its_node(cluster):
+    @rustray.remote(max_retries=0)
+    def once():
+        time.sleep(60)
+
+    ref = once.remote()
+    with pytest.raises(errors.GetTimeoutError):
+        rustray.get(ref, timeout=1)
+    cluster.kill_node(cluster.nodes[1])
+    with pytest.raises(errors.WorkerCrashedError, match="node"):
+        rustray.get(ref, timeout=20)
+
+
+def test_actors_of_a_dead_node_restart_elsewhere(cluster):
+    doomed = cluster.nodes[1]
+
+    @rustray.remote(num_cpus=1, max_restarts=1, max_task_retries=2)
+    class Service:
+        def where(self):
+            return rustray.get_runtime_context().get_node_id()
+
+    service = Service.options(name="service").remote()
+    assert rustray.get(service.where.remote(), timeout=30) == doomed.name
+    mortal = Service.options(max_restarts=0, max_task_retries=0).remote()
+    rustray.get(mortal.where.remote(), timeout=30)
+    other = cluster.add_node(num_cpus=2)
+    cluster.kill_node(doomed)
+    assert rustray.get(service.where.remote(), timeout=40) == other.name
+    assert rustray.get(rustray.get_actor("service").where.remote(), timeout=30) == other.name
+    with pytest.raises(errors.ActorDiedError):
+        rustray.get(mortal.where.remote(), timeout=30)
+
+
+def test_a_stopped_node_is_fenced_and_comes_back_as_a_new_one(cluster):
+    stopped = cluster.nodes[1]
+    log = cluster.folder
+
+    @rustray.remote(max_retries=2)
+    def work(i):
+        time.sleep(0.5)
+        return i, rustray.get_runtime_context().get_node_id()
+
+    refs = [work.remote(i) for i in range(2)]
+    rustray.wait(refs, num_returns=1, timeout=0.3)
+    cluster.pause_node(stopped)
+    other = cluster.add_node(num_cpus=2)
+    results = rustray.get(refs, timeout=40)
+    assert [i for i, _node in results] == [0, 1]
+    assert {node for _i, node in results} == {other.name}
+    assert log
+    cluster.resume_node(stopped)
+    # It is the same process, but for the cluster a new node, and it works.
+    eventually(lambda: len(alive()) == 3, timeout=20)
+    assert len(set(rustray.get([work.remote(i) for i in range(8)], timeout=40))) >= 1
+
+
+def test_workers_of_a_dead_node_are_gone(cluster):
+    doomed = cluster.nodes[1]
+
+    @rustray.remote(max_retries=0)
+    def pid():
+        return os.getpid()
+
+    pids = set(rustray.get([pid.remote() for _ in range(4)], timeout=30))
+    cluster.kill_node(doomed)
+    eventually(lambda: not any(psutil.pid_exists(pid) for pid in pids), timeout=5)
+
+
+def test_a_node_that_leaves_lets_its_work_finish(cluster):
+    leaving = cluster.nodes[1]
+
+    @rustray.remote(max_retries=0)
+    def work():
+        time.sleep(1.0)
+        return rustray.get_runtime_context().get_node_id()
+
+    refs = [work.remote() for _ in range(2)]
+    with pytest.raises(errors.GetTimeoutError):
+        rustray.get(refs, timeout=0.4)
+    other = cluster.add_node(num_cpus=2)
+    cluster.remove_node(leaving, graceful=True)
+    assert set(rustray.get(refs, timeout=30)) == {leaving.name}
+    eventually(lambda: leaving.name not in alive())
+    assert rustray.get(work.remote(), timeout=30) == other.name
+
+
+def test_who_waits_for_a_node_gets_it_when_it_joins(cluster):
+    @rustray.remote(resources={"rare": 1})
+    def rare():
+        return rustray.get_runtime_context().get_node_id()
+
+    ref = rare.remote()
+    time.sleep(0.3)
+    new = cluster.add_node(num_cpus=1, resources={"rare": 1})
+    assert rustray.get(ref, timeout=30) == new.name
+
+
+def test_the_node_of_a_driver_dies(cluster):
+    rustray.shutdown()
+    home = cluster.add_node(num_cpus=0)
+    rustray.init(home.address)
+
+    @rustray.remote(**{"num_cpus": 1})
+    class Orphan:
+        def pid(self):
+            return os.getpid()
+
+    orphan = Orphan.remote()
+    pid = rustray.get(orphan.pid.remote(), timeout=30)
+    cluster.kill_node(home)
+    with pytest.raises(errors.SessionError):
+        rustray.get(orphan.pid.remote(), timeout=10)
+    # Its job has ended, and with it all that belonged to it on other nodes.
+    eventually(lambda: not psutil.pid_exists(pid), timeout=10)
+
+
+def test_affinity_to_a_node_that_is_gone(cluster):
+    doomed = cluster.nodes[1]
+    cluster.add_node(num_cpus=1)
+
+    @rustray.remote
+    def f():
+        return rustray.get_runtime_context().get_node_id()
+
+    cluster.kill_node(doomed)
+    eventually(lambda: doomed.name not in alive())
+    soft = NodeAffinitySchedulingStrategy(doomed.name, soft=True)
+    assert rustray.get(f.options(scheduling_strategy=soft).remote(), timeout=30) != doomed.name
