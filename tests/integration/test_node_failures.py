@@ -150,7 +150,7 @@ def test_the_node_of_a_driver_dies(cluster):
     home = cluster.add_node(num_cpus=0)
     rustray.init(home.address)
 
-    @rustray.remote(**{"num_cpus": 1})
+    @rustray.remote(num_cpus=1)
     class Orphan:
         def pid(self):
             return os.getpid()
