@@ -22,7 +22,7 @@ def add_commands(commands: Any) -> None:
         "--host",
         action="append",
         default=[],
-        help="a name or address by which the cluster's machines are reached; may be given several times",
+        help="a name or address by which gRPC clients of other makes reach nodes; may be given several times",
     )
     certs.set_defaults(run=run)
 
@@ -33,7 +33,8 @@ def run(options: argparse.Namespace) -> int:
 
     folder = os.path.abspath(options.folder)
     names = certificates.make(folder, options.host)
-    print(f"""A certificate for {", ".join(names)} is in {folder}.
+    print(f"""The certificate in {folder} is good for heads and nodes on any machine, and for gRPC clients that
+reach them as {", ".join(names)}.
 Copy the folder, but not {CA_KEY_FILE}, to each machine of the cluster, readable by you alone, and give --tls-dir to
-'rustray start'. Drivers on machines without a node need RUSTRAY_TLS_DIR.""")
+'rustray start'. Programs on machines without a node need RUSTRAY_TLS_DIR.""")
     return 0

@@ -38,7 +38,10 @@ def add_commands(commands: Any) -> None:
         metavar="HOST:PORT,...",
         help="all 3 or 5 heads, this one among them; the same list at each",
     )
-    start.add_argument("--host", default="127.0.0.1", help="where to listen (127.0.0.1: this machine only)")
+    start.add_argument(
+        "--host",
+        help="where to listen (a head: 127.0.0.1, this machine only; a node: where the head reaches it)",
+    )
     start.add_argument(
         "--port",
         type=int,
@@ -102,7 +105,7 @@ def _start_head(options: argparse.Namespace, started: list[launch.StartedProcess
             "Several heads need one token: give the same --token-file or RUSTRAY_TOKEN at each."
         )
     settings = launch.HeadSettings(
-        options.host,
+        options.host or "127.0.0.1",
         port,
         heads,
         token or "",
@@ -143,7 +146,7 @@ The token:    {token_file} (whoever reads it can run programs as you; copy it to
 Look, stop:   rustray status, rustray stop""")
     if is_loopback(split_address(address)[0]):
         print(
-            "Only this machine reaches it. For others: 'rustray certs DIR --host NAME', then --host and --tls-dir here."
+            "Only this machine reaches it. For others: 'rustray certs DIR', then --host NAME and --tls-dir DIR here."
         )
 
 
@@ -171,7 +174,7 @@ def _node(options: argparse.Namespace, heads: list[str], token: str, timeout: fl
             launch.count_resources(options.num_cpus, options.num_gpus, options.resources),
             options.object_store_memory,
             options.labels,
-            options.host,
+            options.host or "",
             options.port or 0,
             options.tls_dir,
             options.insecure,

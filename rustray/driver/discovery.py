@@ -12,6 +12,7 @@ from rustray.wire.security import TOKEN_VARIABLE, read_token, split_address
 
 TOKEN_FILE_VARIABLE = "RUSTRAY_TOKEN_FILE"
 TLS_VARIABLE = "RUSTRAY_TLS_DIR"
+INSECURE_VARIABLE = "RUSTRAY_INSECURE"
 GATEWAY_TIMEOUT_S = 10.0
 
 
@@ -54,7 +55,8 @@ def start_gateway(address: str) -> launch.StartedProcess:
     """Start a node without slots on this machine, through which this process uses the cluster at `address`.
 
     Token and TLS folder come from the environment (RUSTRAY_TOKEN or RUSTRAY_TOKEN_FILE, RUSTRAY_TLS_DIR), else from the
-    registry, if a head of that cluster runs on this machine.
+    registry, if a head of that cluster runs on this machine. The cluster's nodes must reach the gateway, so it listens
+    to other machines if the heads are on others; without TLS only where RUSTRAY_INSECURE is 1.
 
     Raises
     ------
@@ -79,6 +81,7 @@ def start_gateway(address: str) -> launch.StartedProcess:
         token,
         resources={},
         tls_folder=tls_folder,
+        insecure=os.environ.get(INSECURE_VARIABLE) == "1",
         gateway=True,
         join_timeout=GATEWAY_TIMEOUT_S,
     )

@@ -100,6 +100,7 @@ class NodeSettings:
     Parameters
     ----------
     heads: "host:port" of the heads of the cluster to join, as many as are known.
+    host: "" for the address from which this machine reaches the first of them.
     labels: what tasks may ask for in a node, {"zone": "a"}.
     gateway: without slots, for the drivers of a machine that lends none; ends with its last driver.
     join_timeout: seconds within which a head must have accepted it.
@@ -110,7 +111,7 @@ class NodeSettings:
     resources: dict[str, float]
     object_store_memory: int | None = None
     labels: dict[str, str] = field(default_factory=dict)
-    host: str = "127.0.0.1"
+    host: str = ""
     port: int = 0
     tls_folder: str = ""
     insecure: bool = False

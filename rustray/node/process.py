@@ -72,13 +72,14 @@ class NodeProcess(Daemon):
         """Serve, join, and let drivers in."""
         from rustray.head.grpc_server import GrpcServer
         from rustray.node.head_link import HeadLink
-        from rustray.wire.security import Security, check_bind, reachable_address
+        from rustray.wire.security import Security, check_bind, host_towards, reachable_address
 
         settings = self.settings
         self._security = Security.load(settings["token"], settings["tls_folder"])
-        check_bind(settings["host"], self._security, settings["insecure"])
+        host = settings["host"] or host_towards(settings["heads"][0])
+        check_bind(host, self._security, settings["insecure"])
         self._grpc = GrpcServer(settings["socket"], self._security, self._on_channel)
-        bound = await self._grpc.start(settings["host"], settings["port"])
+        bound = await self._grpc.start(host, settings["port"])
         self._address = reachable_address(bound, settings["heads"][0])
         self._link = HeadLink(self.loop, self, settings["heads"], self._security)
         self._link.start()

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from rustray.errors import ClusterStartError
-from rustray.wire.security import CA_FILE, CA_KEY_FILE, CERTIFICATE_FILE, KEY_FILE
+from rustray.wire.security import CA_FILE, CA_KEY_FILE, CERTIFICATE_FILE, KEY_FILE, TLS_NAME
 
 VALID_DAYS = 3650
 _CLOCK_SKEW = datetime.timedelta(hours=1)
@@ -34,10 +34,11 @@ def local_names() -> list[str]:
 
 
 def make(folder: str, hosts: Sequence[str]) -> list[str]:
-    """Make a certificate for this machine's names and `hosts` in `folder`, with an authority if there is none yet.
+    """Make a certificate in `folder`, with an authority if there is none yet.
 
-    The folder becomes 0700, keys 0600. An authority that is there already stays, so that the certificates of other
-    machines remain good.
+    It is good for heads and nodes on any machine; `hosts` are the names by which clients of other makes reach them,
+    beside those of this machine. The folder becomes 0700, keys 0600. An authority that is there already stays, so that
+    the certificates of other machines remain good.
 
     Returns
     -------
@@ -54,7 +55,7 @@ def make(folder: str, hosts: Sequence[str]) -> list[str]:
         os.chmod(folder, 0o700)
         authority, authority_key = _authority(folder)
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _certificate(names, key, authority, authority_key)
+        certificate = _certificate([*names, TLS_NAME], key, authority, authority_key)
         _write(folder, KEY_FILE, _pem_of(key))
         _write(folder, CERTIFICATE_FILE, certificate.public_bytes(pem))
         _write(folder, CA_FILE, authority.public_bytes(pem))

@@ -19,7 +19,7 @@ import grpc.aio
 from rustray.errors import ClusterStartError, RustRayError
 from rustray.wire.channel import CLOSE_S, HIGH_WATER, LOW_WATER, Channel
 from rustray.wire.frames import ConnectionClosed, Message
-from rustray.wire.security import Security, is_loopback, join_address, split_address
+from rustray.wire.security import TLS_NAME, Security, is_loopback, join_address, split_address
 
 __all__ = [
     "CLOSE_S",
@@ -107,10 +107,11 @@ async def dial(
     ChannelUnavailable, ChannelRefused.
     """
     host, _port = split_address(address)
-    options = [*_CLIENT_OPTIONS, ("grpc.use_local_subchannel_pool", int(bulk))]
+    options: list[tuple[str, int | str]] = [*_CLIENT_OPTIONS, ("grpc.use_local_subchannel_pool", int(bulk))]
     if security.ca is None:
         connection = grpc.aio.insecure_channel(address, options=options)
     else:
+        options.append(("grpc.ssl_target_name_override", TLS_NAME))
         connection = grpc.aio.secure_channel(address, _client_credentials(security.ca), options=options)
     call = connection.stream_stream(_METHOD)(
         metadata=(("authorization", security.authorization), (_VERSION_KEY, PROTOCOL))
@@ -184,8 +185,7 @@ def _refusal(address: str, code: grpc.StatusCode, details: str, security: Securi
     if security.tls and any(word in lowered for word in ("ssl", "tls", "handshake", "certificate")):
         return ChannelRefused(
             f"No TLS connection to {address}: {details}. Either it does not use TLS, or its certificate is not of "
-            "the authority in your TLS folder, or is not made for this name or address. Give --tls-dir with the "
-            "folder that the cluster was started with; 'rustray certs DIR --host NAME' adds a name."
+            "the authority in your TLS folder. Give --tls-dir with the folder that the cluster was started with."
         )
     if not security.tls and "socket closed" in lowered:
         return ChannelRefused(

@@ -15,6 +15,9 @@ from rustray.errors import AuthenticationError, ClusterStartError, OptionError
 
 CA_FILE, CA_KEY_FILE, CERTIFICATE_FILE, KEY_FILE = "ca.pem", "ca.key", "cert.pem", "key.pem"
 """What a TLS folder has; `ca.key` only where certificates are made (`rustray certs`)."""
+TLS_NAME = "member.rustray.internal"
+"""The name that each certificate of `rustray certs` has, and that who dials asks for: to have a certificate of the
+cluster's own authority is what proves a member, wherever it runs."""
 TOKEN_VARIABLE = "RUSTRAY_TOKEN"
 MIN_TOKEN = 16
 
@@ -63,8 +66,8 @@ class Security:
                     read.append(file.read())
             except OSError as error:
                 raise ClusterStartError(
-                    f"The TLS folder {tls_folder} has no readable {name}: {error}. Make one with "
-                    "'rustray certs DIR --host NAME', or copy that of another machine of the cluster."
+                    f"The TLS folder {tls_folder} has no readable {name}: {error}. Make one with 'rustray certs DIR', "
+                    "or copy that of another machine of the cluster."
                 ) from error
         return cls(token, *read)
 
@@ -148,15 +151,22 @@ def reachable_address(bound: str, towards: str = "") -> str:
     host, port = split_address(bound)
     if host not in ("0.0.0.0", "::"):
         return bound
-    if not towards:
-        return join_address(socket.gethostname(), port)
+    return join_address(host_towards(towards) if towards else socket.gethostname(), port)
+
+
+def host_towards(address: str) -> str:
+    """The address of this machine from which it reaches `address`, "host:port"; its name if that is not known."""
+    if is_loopback(split_address(address)[0]):
+        return "127.0.0.1"
     try:
-        found = socket.getaddrinfo(*split_address(towards), type=socket.SOCK_DGRAM)[0]
-        with socket.socket(*found[:3]) as probe:
-            probe.connect(found[4])  # of datagrams: nothing is sent
-            return join_address(probe.getsockname()[0], port)
+        family, kind, protocol, _name, found = socket.getaddrinfo(
+            *split_address(address), type=socket.SOCK_DGRAM
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.connect(found)  # of datagrams: nothing is sent
+            return str(probe.getsockname()[0])
     except OSError:
-        return join_address(socket.gethostname(), port)
+        return socket.gethostname()
 
 
 def check_bind(host: str, security: Security, insecure: bool) -> None:
@@ -167,6 +177,6 @@ def check_bind(host: str, security: Security, insecure: bool) -> None:
     if missing:
         raise ClusterStartError(
             f"Refused to listen at {host} without {' and '.join(missing)}: whoever reads or forges this traffic can "
-            "run programs as you. Run 'rustray certs DIR --host NAME' and give --tls-dir DIR, stay on 127.0.0.1, or "
-            "give --insecure if the network is yours alone."
+            "run programs as you. Run 'rustray certs DIR' and give --tls-dir DIR (programs: RUSTRAY_TLS_DIR), stay on "
+            "127.0.0.1, or give --insecure (programs: RUSTRAY_INSECURE=1) if the network is yours alone."
         )

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import rustray
@@ -469,13 +470,42 @@ class TestCommandLine:
         assert printed.startswith("rustray: ") and told in printed and "Traceback" not in printed
         assert registry.clusters() == []
 
-    def test_certs(self, tmp_path: Path) -> None:
+    def test_on_the_network_with_tls(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        address = next(
+            (
+                found.address
+                for name, addresses in psutil.net_if_addrs().items()
+                for found in addresses
+                if found.family == socket.AF_INET and not found.address.startswith("127.")
+            ),
+            None,
+        )
+        if address is None:
+            pytest.skip("this machine has no address but loopback's")
         folder = str(tmp_path / "tls")
         assert "10.0.0.7" in self.rustray("certs", folder, "--host", "10.0.0.7")
         self.rustray(
-            "start", "--head", "--port", "0", "--host", "0.0.0.0", "--num-cpus", "1", "--tls-dir", folder
+            *("start", "--head", "--port", "0", "--host", address, "--num-cpus", "1", "--tls-dir", folder)
         )
         try:
-            assert json.loads(self.rustray("status", "--json"))["nodes"]
+            head = next(process for process in registry.clusters() if process["role"] == "head")
+            assert head["address"].startswith(f"{address}:")
+            # Another machine: it knows the cluster by what the user has copied there, and nothing else.
+            elsewhere = tmp_path / "rr"
+            elsewhere.mkdir(mode=0o700)
+            monkeypatch.setenv(TOKEN_VARIABLE, head["token"])
+            with monkeypatch.context() as there:
+                there.setenv("RUSTRAY_RUNTIME_DIR", str(elsewhere))
+                with pytest.raises(ClusterStartError, match="Refused to listen.*RUSTRAY_TLS_DIR"):
+                    rustray.init(head["address"])
+                there.setenv("RUSTRAY_TLS_DIR", folder)
+                program = """
+                    import sys, rustray
+                    rustray.init(sys.argv[1])
+                    print(rustray.get(rustray.remote(len).remote("x" * 100_000)))
+                """
+                assert run_program(program, head["address"], folder=tmp_path) == "100000\n"
+                self.rustray("start", "--address", head["address"], "--num-cpus", "1")
+                assert self.rustray("stop") == "Stopped 1 node.\n"
         finally:
             assert self.rustray("stop") == "Stopped 1 head and 1 node.\n"
