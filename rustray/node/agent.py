@@ -124,7 +124,7 @@ class NodeAgent:
         """The leases here of clients of other nodes."""
         self._connecting: dict[tuple[int, bytes], int] = {}
         """Clients that wait for a channel to an actor, and the worker they had lost: a new leader is asked again."""
-        self.relays = Relays(loop, number, neighbours, self._tell_relayed)
+        self.relays = Relays(loop, number, neighbours, self._tell_relayed, self._hear_first)
         neighbours.handlers.update(
             to_client=self._on_to_client,
             return_lease=lambda node, client, lease: self._on_return(client, lease),
@@ -425,7 +425,7 @@ class NodeAgent:
         """
         serve = ("serve", number, client, resources, group)
         if node_of(client) != self.number:
-            relay, sock, page = self.relays.lend(node_of(client), client, message)
+            relay, sock, page = self.relays.lend(node_of(client), client, message, worker.client)
             worker.relays[number] = relay
             self.send(worker.client, serve, fds=[sock, page])
             os.close(sock)
@@ -439,6 +439,12 @@ class NodeAgent:
         os.close(page)
         ours.close()
         theirs.close()
+
+    def _hear_first(self, worker: int) -> None:
+        """Before a worker's answers go to another node: the holds it has made for what is in them must count."""
+        at = self.clients.get(worker)
+        if at is not None and at.peer is not None:
+            at.peer.drain()
 
     def _tell_relayed(self, node: int, client: int, message: Message, fds: Sequence[int]) -> bool:
         """What a worker of another node is for: a lease or a channel to an actor. False when the client is gone."""
@@ -687,7 +693,7 @@ class NodeAgent:
         self.send(worker.client, ("host", actor, spec))
 
     def _on_actor_ready(self, client: int, actor: bytes, borrowed: list[bytes]) -> None:
-        self.store.do(self.store.ledger.hold_for(client, client, borrowed))
+        self.store.borrow(client, actor, borrowed)
         worker = self.clients[client].worker
         assert worker is not None
         self.head(("actor_ready", actor, client, worker.incarnation))

@@ -53,15 +53,19 @@ class Pipe:
         "told",
         "unread",
         "unwritten",
+        "worker",
     )
 
-    def __init__(self, number: int, node: int, sock: socket.socket, page: mmap.mmap, client: int) -> None:
+    def __init__(
+        self, number: int, node: int, sock: socket.socket, page: mmap.mmap, client: int, worker: int = 0
+    ) -> None:
         self.number = number
         self.node = node
         self.sock = sock
         self.page = page
         self.client = client
         """The local client, 0 where the local process is the worker."""
+        self.worker = worker
         self.told = 0
         self.unread = 0
         """Bytes sent to the other node that its process has not taken."""
@@ -82,6 +86,7 @@ class Relays:
     Parameters
     ----------
     number: of this node.
+    hear_first: called with a worker whose answers are about to be passed on.
     tell: tell(node, client, message, fds): word of that node for a local client; False when that is gone.
     """
 
@@ -91,10 +96,12 @@ class Relays:
         number: int,
         stream: Stream,
         tell: Callable[[int, int, Message, Sequence[int]], bool],
+        hear_first: Callable[[int], None] = lambda _worker: None,
     ) -> None:
         self._loop = loop
         self._stream = stream
         self._tell = tell
+        self._hear_first = hear_first
         self._pipes: dict[int, Pipe] = {}
         self._next = number << 28
         stream.handlers.update(
@@ -107,8 +114,8 @@ class Relays:
 
     # -- the worker's node -----------------------------------------------------------------------------
 
-    def lend(self, node: int, client: int, message: Message) -> tuple[int, int, int]:
-        """Begin a relay to a client of another node, which is told `message` with its end.
+    def lend(self, node: int, client: int, message: Message, worker: int = 0) -> tuple[int, int, int]:
+        """Begin a relay to a client of another node, which is told `message` with its end; `worker` has the other.
 
         Returns
         -------
@@ -117,7 +124,7 @@ class Relays:
         ours, theirs = socket.socketpair()
         page = page_fd()
         self._next += 1
-        pipe = Pipe(self._next, node, ours, mmap.mmap(page, mmap.PAGESIZE), 0)
+        pipe = Pipe(self._next, node, ours, mmap.mmap(page, mmap.PAGESIZE), 0, worker)
         self._add(pipe)
         self._stream.send(node, ("relay", pipe.number, client, message))
         return pipe.number, theirs.detach(), page
@@ -187,6 +194,8 @@ class Relays:
         if not piece:
             self._finish(pipe)
             return False
+        if pipe.worker:
+            self._hear_first(pipe.worker)
         pipe.unread += len(piece)
         self._stream.send(pipe.node, ("data", pipe.number, piece))
         return True
