@@ -7,8 +7,9 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from rustray.driver import launch
@@ -21,6 +22,23 @@ GONE_TIMEOUT_S = 10.0
 DRAIN_TIMEOUT_S = 90.0
 _LAST_PORT = 32_000
 """Below those that systems give to connections, so that nobody gets one of ours between looking and listening."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where processes of a `Cluster` run.
+
+    Parameters
+    ----------
+    address: what they listen at. Elsewhere than on loopback they do so without TLS too, if the cluster has none.
+    within: the words of a command that starts them there, as ``ip netns exec NAME``, in the same process.
+    """
+
+    address: str = "127.0.0.1"
+    within: tuple[str, ...] = ()
+
+
+HERE = Host()
 
 
 class ClusterProcess:
@@ -142,6 +160,7 @@ class Cluster:
     num_cpus, num_gpus, resources, labels: what each of these nodes offers.
     object_store_memory: bytes of each node's store, None for 30 % of the machine's memory.
     tls_folder: as `rustray certs` makes it, "" for connections without TLS.
+    hosts: where the heads and then these nodes run, one for each; none for all here, on the loopback interface.
 
     Attributes
     ----------
@@ -163,46 +182,54 @@ class Cluster:
         labels: dict[str, str] | None = None,
         object_store_memory: int | None = None,
         tls_folder: str = "",
+        hosts: Sequence[Host] = (),
     ) -> None:
         if heads not in (1, 3, 5) or nodes < 0:
             raise OptionError(
                 f"Cluster(heads={heads}, nodes={nodes}): give 1, 3 or 5 heads and nodes from 0 on."
             )
+        hosts = hosts or [HERE] * (heads + nodes)
+        if len(hosts) != heads + nodes:
+            raise OptionError(f"Cluster(hosts=...): {len(hosts)} are given for {heads + nodes} processes.")
         self.heads: list[Head] = []
         self.nodes: list[Node] = []
         self._object_store_memory = object_store_memory
         self._tls_folder = tls_folder
-        self._head_settings: dict[str, launch.HeadSettings] = {}
+        self._head_settings: dict[str, tuple[launch.HeadSettings, Host]] = {}
         self._exit = ExitStack()
         try:
-            self._start_heads(heads)
-            for _node in range(nodes):
-                self.add_node(num_cpus, num_gpus=num_gpus, resources=resources, labels=labels)
+            self._start_heads(hosts[:heads])
+            for host in hosts[heads:]:
+                self.add_node(num_cpus, num_gpus=num_gpus, resources=resources, labels=labels, host=host)
         except BaseException:
             self.stop()
             raise
 
-    def _start_heads(self, count: int) -> None:
+    def _start_heads(self, hosts: Sequence[Host]) -> None:
         import secrets
         import tempfile
 
         storage = self._exit.enter_context(tempfile.TemporaryDirectory(prefix="rustray-heads-"))
         self.token = secrets.token_hex(32)
-        ports = _free_ports(count)
-        addresses = [f"127.0.0.1:{port}" for port in ports]
-        for port, address in zip(ports, addresses, strict=True):
-            self._head_settings[address] = launch.HeadSettings(
+        ports = _free_ports(len(hosts))
+        addresses = [f"{host.address}:{port}" for host, port in zip(hosts, ports, strict=True)]
+        for host, port, address in zip(hosts, ports, addresses, strict=True):
+            settings = launch.HeadSettings(
+                host=host.address,
                 port=port,
                 heads=addresses,
                 token=self.token,
                 tls_folder=self._tls_folder,
+                insecure=True,
                 storage=os.path.join(storage, str(port)),
                 lifeline=True,
             )
+            self._head_settings[address] = (settings, host)
             self._start_head(address)
 
     def _start_head(self, address: str) -> Head:
-        head = Head(launch.start(self._head_settings[address]))
+        settings, host = self._head_settings[address]
+        head = Head(launch.start(settings, host.within))
         self.heads.append(head)
         return head
 
@@ -246,6 +273,7 @@ class Cluster:
         num_gpus: float = 0,
         resources: dict[str, float] | None = None,
         labels: dict[str, str] | None = None,
+        host: Host = HERE,
     ) -> Node:
         """Start a node and wait until it has joined."""
         settings = launch.NodeSettings(
@@ -254,10 +282,12 @@ class Cluster:
             launch.count_resources(num_cpus, num_gpus, resources),
             self._object_store_memory,
             labels or {},
+            host=host.address,
             tls_folder=self._tls_folder,
+            insecure=True,
             lifeline=True,
         )
-        node = Node(launch.start(settings))
+        node = Node(launch.start(settings, host.within))
         self.nodes.append(node)
         return node
 

@@ -12,6 +12,7 @@ import secrets
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
@@ -191,8 +192,12 @@ class StartedProcess:
         remove_folder(self.settings.folder)
 
 
-def start(settings: Settings) -> StartedProcess:
+def start(settings: Settings, within: Sequence[str] = ()) -> StartedProcess:
     """Start a process and wait until it is ready; what it says of its failure is raised.
+
+    Parameters
+    ----------
+    within: the words of a command that runs it, as ``ip netns exec NAME``, in the same process.
 
     Raises
     ------
@@ -204,7 +209,7 @@ def start(settings: Settings) -> StartedProcess:
     path = os.path.join(settings.folder, "logs", f"{settings.role}.err")
     with open(path, "wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _RUN, settings.module, *filter(None, sys.path)],
+            [*within, sys.executable, "-P", "-c", _RUN, settings.module, *filter(None, sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
