@@ -84,6 +84,8 @@ class Actors:
                     self._unseen.discard(record.id)
                     self._demand(record.id)
                     self.fail(record.id, "its worker ended while its node was cut off", restart=True)
+                else:
+                    self._connect_waiting(record)
             if record.state != facts.DEAD:
                 owner = ids.owner_of(record.id)
                 if ids.node_of(owner) == link.number and owner not in clients:
@@ -267,6 +269,11 @@ class Actors:
             self._postponed[actor] = grant
             return True
         record = self.state.actors[actor]
+        if record.state == facts.DEAD:
+            # Others that died by the same command are told first, and that has made room.
+            self._head.step(events.Demand(actor, NO_CLIENT, 0))
+            self._head.step(events.LeaseReturned(grant.lease))
+            return True
         self._head.acquaint(link, record.job)
         spec = {**self.specs[actor], "incarnation": record.incarnation}
         link.send(("start_actor", grant.lease, actor, record.job, spec))
@@ -315,9 +322,7 @@ class Actors:
         def alive(result: dict[str, Any]) -> None:
             if "error" in result or record.state != facts.ALIVE:
                 return  # it has died meanwhile, and is being stopped
-            waiting, self._waiting[actor] = self._waiting.get(actor, set()), set()
-            for client in waiting:
-                self._connect(client, record)
+            self._connect_waiting(record)
 
         self._head.submit(commands.actor_alive(actor, incarnation, node, worker, 0), alive)
 
@@ -328,8 +333,13 @@ class Actors:
         if link is None:
             self._waiting[record.id].add(client)  # the node is cut off: it comes back, or its actors restart
             return
+        self._waiting[record.id].discard(client)
         self._callers[record.id].add(client)
         link.send(("actor_place", client, record.id))
+
+    def _connect_waiting(self, record: facts.Actor) -> None:
+        for client in sorted(self._waiting.get(record.id, ())):
+            self._connect(client, record)
 
     def on_connect_actor(self, node: str, client: int, actor: bytes, lost: int) -> None:
         """`lost` is the worker that the client's channel led to before: it is dead, told or not."""

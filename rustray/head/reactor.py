@@ -272,15 +272,22 @@ class Head:
             link = NodeLink(name, number, info, send)
             if again:
                 link.clients = self.nodes[name].clients
+            said = report or {}
+            link.jobs = set(said.get("jobs", ()))
             then(number)
             self.nodes[name] = self._by_number[number] = link
             self.node_info[name] = info
             for other in self.nodes.values():
                 if other is not link:
                     other.send(("node_up", number, name, address))
-            if not again:
-                self.step(events.NodeAdded(name, total, labels))
-            self._take_report(link, report or {})
+            for key, job, spec in said.get("classes", ()):
+                self._add_class(link, key, job, spec)
+            leases = tuple(events.LeaseAdopted(*row[:3], name, *row[3:]) for row in said.get("leases", ()))
+            if again:
+                self._take_leases(name, leases)
+            else:
+                self.step(events.NodeAdded(name, total, labels, leases))
+            self._take_report(link, said)
             if self._expected.pop(name, None) is not None and not self._expected:
                 self._settle()
 
@@ -295,15 +302,11 @@ class Head:
 
     def _take_report(self, link: NodeLink, report: dict[str, Any]) -> None:
         """What the node says is true of it; what it does not say is not."""
-        link.jobs = set(report.get("jobs", ()))
         for job in link.jobs:
             fact = self.state.jobs.get(job)
             if fact is None or fact.end is not None:
                 link.send(("job_ended", job))
         clients = {client for client, _job in report.get("clients", ())}
-        for key, job, spec in report.get("classes", ()):
-            self._add_class(link, key, job, spec)
-        self._take_leases(link, report)
         gone = link.clients - clients
         link.clients = clients
         for client in gone:
@@ -327,19 +330,20 @@ class Head:
         for (key, client), count in told.items():
             self.step(events.Demand(key, client, count))
 
-    def _take_leases(self, link: NodeLink, report: dict[str, Any]) -> None:
-        reported = {row[0]: row for row in report.get("leases", ())}
-        for lease in self.status.leases_on(link.name):
-            if lease not in reported:
-                self.step(events.LeaseReturned(lease))
-        known = set(self.status.leases_on(link.name))
-        for lease, key, client, blocked, suspended in reported.values():
-            if lease not in known:
-                self.step(events.LeaseAdopted(lease, key, client, link.name, blocked, suspended))
+    def _take_leases(self, node: str, leases: Iterable[events.LeaseAdopted]) -> None:
+        """The leases of a node that was cut off, as they are."""
+        reported = {lease.lease: lease for lease in leases}
+        for number in self.status.leases_on(node):
+            if number not in reported:
+                self.step(events.LeaseReturned(number))
+        known = set(self.status.leases_on(node))
+        for number, lease in reported.items():
+            if number not in known:
+                self.step(lease)
                 continue
-            self.step(events.LeaseBlocked(lease) if blocked else events.LeaseUnblocked(lease))
-            self.step(events.LeaseSuspended(lease) if suspended else events.LeaseResumed(lease))
-            self.step(events.OrdersLost(lease))
+            self.step(events.LeaseBlocked(number) if lease.blocked else events.LeaseUnblocked(number))
+            self.step(events.LeaseSuspended(number) if lease.suspended else events.LeaseResumed(number))
+            self.step(events.OrdersLost(number))
 
     def _settle(self) -> None:
         """All expected nodes have reported, or are given up: schedule."""
