@@ -127,7 +127,7 @@ class NodeProcess(Daemon):
         assert self._link is not None
         agent = self._host.agent
         if agent is None:
-            agent = self._make_agent(number, self._link)
+            agent = self._make_agent(number, self._link, [other for other, _name, _address in nodes])
         neighbours = agent.neighbours
         neighbours.epoch = epoch
         neighbours.keep_only(other for other, _name, _address in nodes)
@@ -142,7 +142,7 @@ class NodeProcess(Daemon):
         if not self._first_join.done():
             self._first_join.set_result(None)
 
-    def _make_agent(self, number: int, link: HeadLink) -> NodeAgent:
+    def _make_agent(self, number: int, link: HeadLink, nodes: Sequence[int]) -> NodeAgent:
         from rustray.node.monitor import Monitor
         from rustray.node.neighbours import Neighbours
         from rustray.wire.channels import dial
@@ -150,8 +150,12 @@ class NodeProcess(Daemon):
         def open_channel(address: str, hello: Message) -> Coroutine[Any, Any, Channel]:
             return dial(address, hello, self._security, DIAL_S)
 
+        def open_bulk_channel(node: int, hello: Message) -> Coroutine[Any, Any, Channel]:
+            return dial(neighbours.address_of(node), hello, self._security, DIAL_S, bulk=True)
+
         neighbours = Neighbours(self.loop, number, open_channel, link.hear_epoch)
         agent = self._host.make_agent(self._name, number, neighbours)
+        agent.store.join(number, neighbours, nodes, open_bulk_channel)
         agent.head = link.send
         if self._gateway:
             agent.on_last_driver_gone = lambda _client: self._stop_if_lonely()
@@ -192,6 +196,8 @@ class NodeProcess(Daemon):
             channel.close("this node has not joined its cluster yet")
         elif hello[0] == "neighbour":
             agent.neighbours.on_channel(channel, hello)
+        elif hello[0] == "pull":
+            agent.store.serve(channel, hello)
         else:
             channel.close(f"a node has no use for a channel that begins with {hello[0]!r}")
 
