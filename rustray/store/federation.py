@@ -1,7 +1,7 @@
 """The ledgers of several nodes as one: what they tell each other, and what the end of a node means.
 
 Messages from one node arrive in the order they were sent, each once, until the node is *down*: for good, and as the
-head decides. `holders.py` and `copies.py` say what they are for:
+head decides. `holders.py`, `copies.py` and `pulls.py` say what they are for:
 
     ("hold", oids) ("release", oids)                        to home: this node is registered, no longer
     ("hold_for", client, oids)                              one of your clients holds these
@@ -31,7 +31,7 @@ class Federation:
 
     def __init__(self, table: ObjectTable) -> None:
         self._table = table
-        holders, copies = table.holders, table.copies
+        holders, copies, pulls = table.holders, table.copies, table.pulls
         self._handlers: dict[str, Callable[..., None]] = {
             "hold": holders.on_hold,
             "release": holders.on_release,
@@ -42,11 +42,11 @@ class Federation:
             "want": copies.on_want,
             "want_again": copies.on_want_again,
             "unwant": copies.on_unwant,
-            "value": copies.on_value,
-            "at": copies.on_at,
-            "source": copies.on_source,
+            "value": pulls.on_value,
+            "at": pulls.on_at,
+            "source": pulls.on_source,
             "pull": copies.on_pull,
-            "gone": copies.on_gone,
+            "gone": pulls.on_gone,
             "unread": self._on_unread,
             "copy": copies.on_copy,
             "have": copies.on_have,
@@ -88,7 +88,7 @@ class Federation:
         for entry in list(gone.copies):
             table.copies.lose_place(node, entry.oid, out)
         for entry in list(gone.pulls):
-            table.copies.on_source_down(entry, out)
+            table.pulls.on_source_down(entry, out)
         for entry in gone.wanted:
             del entry.wants[gone.client]
             if entry.state != PENDING:
@@ -144,11 +144,11 @@ class Federation:
     def pulled(self, oid: bytes) -> list[Action]:
         """The value is in its block."""
         out: list[Action] = []
-        self._table.copies.pulled(oid, out)
+        self._table.pulls.pulled(oid, out)
         return self._table.done(out)
 
     def pull_failed(self, oid: bytes, text: str) -> list[Action]:
         """The value could not be fetched from that node."""
         out: list[Action] = []
-        self._table.copies.pull_failed(oid, text, out)
+        self._table.pulls.pull_failed(oid, text, out)
         return self._table.done(out)

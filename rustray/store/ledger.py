@@ -144,7 +144,7 @@ class Ledger:
             entry.seal_held = told
             table.count(entry, told, 1)
         if entry.state == PULLING and entry.block is None:
-            table.copies.stop(entry, out)
+            table.pulls.stop(entry, out)
         if table.replaceable(entry):
             table.value(entry, BLOCK, contains, out)
             entry.size = size

@@ -13,7 +13,7 @@ from typing import Any
 from rustray.model.ids import NODE_SHIFT, owner_of
 
 from . import actions
-from .actions import Action, Deliver, DropSpill, Freed, Recover, RestoreIn, SpillOut, Tell
+from .actions import Action, Deliver, DropSpill, Freed, Recover, Tell
 from .allocator import Block
 from .copies import Copies
 from .entries import (
@@ -35,6 +35,8 @@ from .entries import (
     Request,
 )
 from .holders import Holders
+from .moves import Moves
+from .pulls import Pulls
 from .reservations import Reservations
 
 _COUNTER = (1 << NODE_SHIFT) - 1  # of a client's number; 0 in that of a node
@@ -49,8 +51,9 @@ class ObjectTable:
         self.node = 0  # our number; 0 as long as there are no other nodes
         self.nodes: dict[int, Node] = {}  # the others, and those that were
         self.older: frozenset[int] = frozenset()  # those of a lower number that were up when we joined
-        self.room = Reservations(capacity, self)
+        self.room = Reservations(capacity, Moves(self))
         self.copies = Copies(self)
+        self.pulls = Pulls(self)
         self.holders = Holders(self)
         self.counts = [0] * len(STATES)  # of entries, by state
         self.spilled_bytes = 0
@@ -285,7 +288,7 @@ class ObjectTable:
         elif state == LOST:
             self.recover(entry, out)
         elif state == REMOTE or (elsewhere and state == UNKNOWN):
-            self.copies.fetch(entry, out)
+            self.pulls.fetch(entry, out)
 
     def nodes_waiting(self, entry: Entry) -> list[int]:
         """The other nodes that want the value; they do not wait any longer."""
@@ -309,49 +312,10 @@ class ObjectTable:
             self.answer_one(entry, client, status, payload, out)
         entry.wants.clear()
 
-    # What Reservations needs of the objects
-
-    def spillable(self, block: Block) -> bool:
-        entry = block.entry
-        return (
-            entry is not None
-            and entry.state == BLOCK
-            and not entry.readings
-            and entry.spill_round != self.room.round
-        )
-
-    def spill(self, block: Block, out: list[Action]) -> None:
-        entry = block.entry
-        assert entry is not None
-        if entry.away is not None and entry.away.secondary:
-            self.copies.evict(entry, out)
-            return
-        self.enter(entry, SPILLING)
-        self.room.spilling += 1
-        out.append(SpillOut(entry.oid, block.segment.number, block.offset, entry.size))
-
     def ask_room(self, entry: Entry, out: list[Action]) -> None:
         """Ask for a block to bring the value into."""
         entry.request = Request(None, 0, entry.size, entry)
         self.room.ask(entry.request, out)
-
-    def restore(self, entry: Entry, block: Block, out: list[Action]) -> None:
-        entry.request = None
-        self.put_block(entry, block)
-        if entry.state == PULLING:
-            self.copies.fill(entry, block, out)
-            return
-        assert entry.path is not None
-        out.append(RestoreIn(entry.oid, entry.path, block.segment.number, block.offset, entry.size))
-
-    def no_room(self, entry: Entry, text: str, out: list[Action]) -> None:
-        entry.request = None
-        if entry.state == PULLING:
-            self.copies.stop(entry, out)
-        else:
-            self.enter(entry, SPILLED)
-        self.answer_all(entry, actions.STORE_FULL, text, out)
-        self.doubt(entry)
 
     # Freeing
 

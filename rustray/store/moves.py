@@ -1,0 +1,64 @@
+"""Objects that make room or need it: what `reservations.Objects` asks for.
+
+Pure: it appends actions to the list it is given.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import actions
+from .actions import Action, RestoreIn, SpillOut
+from .allocator import Block
+from .entries import BLOCK, PULLING, SPILLED, SPILLING, Entry
+
+if TYPE_CHECKING:
+    from .object_table import ObjectTable
+
+
+class Moves:
+    """Moves values out of shared memory and into it."""
+
+    def __init__(self, table: ObjectTable) -> None:
+        self._table = table
+
+    def spillable(self, block: Block) -> bool:
+        """Whether the block's object may go now."""
+        entry = block.entry
+        return (
+            entry is not None
+            and entry.state == BLOCK
+            and not entry.readings
+            and entry.spill_round != self._table.room.round
+        )
+
+    def spill(self, block: Block, out: list[Action]) -> None:
+        """Begin to write it to a file, or drop it if there is another copy."""
+        entry = block.entry
+        assert entry is not None
+        if entry.away is not None and entry.away.secondary:
+            self._table.copies.evict(entry, out)
+            return
+        self._table.enter(entry, SPILLING)
+        self._table.room.spilling += 1
+        out.append(SpillOut(entry.oid, block.segment.number, block.offset, entry.size))
+
+    def restore(self, entry: Entry, block: Block, out: list[Action]) -> None:
+        """The block that the entry asked for is there."""
+        entry.request = None
+        self._table.put_block(entry, block)
+        if entry.state == PULLING:
+            self._table.pulls.fill(entry, block, out)
+            return
+        assert entry.path is not None
+        out.append(RestoreIn(entry.oid, entry.path, block.segment.number, block.offset, entry.size))
+
+    def no_room(self, entry: Entry, text: str, out: list[Action]) -> None:
+        """There will be no block for the entry."""
+        entry.request = None
+        if entry.state == PULLING:
+            self._table.pulls.stop(entry, out)
+        else:
+            self._table.enter(entry, SPILLED)
+        self._table.answer_all(entry, actions.STORE_FULL, text, out)
+        self._table.doubt(entry)
