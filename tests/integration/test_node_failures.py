@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 
+import numpy as np
 import psutil
 import pytest
 
@@ -59,6 +60,20 @@ def test_a_task_that_may_not_run_twice_fails_with_its_node(cluster):
     cluster.kill_node(cluster.nodes[1])
     with pytest.raises(errors.WorkerCrashedError, match="node"):
         rustray.get(ref, timeout=20)
+
+
+def test_objects_that_were_only_there_are_made_again(cluster):
+    doomed = cluster.nodes[1]
+
+    @rustray.remote(max_retries=2)
+    def make(seed):
+        return np.full(500_000, seed)
+
+    refs = [make.remote(i) for i in range(3)]
+    rustray.wait(refs, num_returns=3, timeout=30, fetch_local=False)
+    cluster.add_node(num_cpus=2)
+    cluster.kill_node(doomed)
+    assert [int(array[0]) for array in rustray.get(refs, timeout=40)] == [0, 1, 2]
 
 
 def test_actors_of_a_dead_node_restart_elsewhere(cluster):
