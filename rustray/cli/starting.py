@@ -11,11 +11,13 @@ from typing import Any
 
 from rustray.driver import launch
 from rustray.driver.discovery import TLS_VARIABLE, TOKEN_FILE_VARIABLE
-from rustray.driver.registry import clusters
+from rustray.driver.registry import clusters, head_storage
 from rustray.errors import ClusterStartError, OptionError, RustRayError
-from rustray.wire.security import is_loopback, read_token, split_address
+from rustray.wire.security import is_loopback, join_address, read_token, split_address
 
 DEFAULT_PORT = 6380
+TOKEN_FILE = "token"
+"""Beside the head's memory, which it is as secret as."""
 OTHER_HEADS_TIMEOUT_S = 300.0
 """Seconds for which the first of several heads waits for the others, before it gives up its own node."""
 
@@ -99,29 +101,36 @@ def _start_head(options: argparse.Namespace, started: list[launch.StartedProcess
     port = DEFAULT_PORT if options.port is None else options.port
     if heads and len(heads) not in (1, 3, 5):
         raise OptionError(f"--heads names {len(heads)} heads: a cluster has 1, 3 or 5.")
-    token = read_token(options.token_file)
+    host = options.host or "127.0.0.1"
+    storage = os.path.abspath(options.storage) if options.storage else ""
+    kept = _kept_token(storage or head_storage(join_address(host, port)))
+    token = read_token(options.token_file) or kept
     if len(heads) > 1 and not token:
         raise OptionError(
             "Several heads need one token: give the same --token-file or RUSTRAY_TOKEN at each."
         )
     settings = launch.HeadSettings(
-        options.host or "127.0.0.1",
+        host,
         port,
         heads,
         token or "",
         options.tls_dir,
         options.insecure,
-        os.path.abspath(options.storage) if options.storage else "",
+        storage,
         lifeline=options.block,
     )
     head = launch.start(settings)
     started.append(head)
-    token_file = options.token_file or _write_token(head)
-    address = _facts(head)["address"]
+    facts = _facts(head)
+    token_file = _keep_token(facts["storage"], head.settings.token)
+    address = facts["address"]
     print(f"Head at {address}" + (f", TLS from {options.tls_dir}" if options.tls_dir else ""), flush=True)
     others = [other for other in heads if other != address]
     if others:
         print(f"Waiting for a majority of the heads: {', '.join(others)} ...", flush=True)
+    if kept and _node_here(heads or [address]):
+        print("A node of this cluster runs here already, and joins again.")
+        return
     try:
         node_options = argparse.Namespace(**{**vars(options), "port": 0})
         timeout = OTHER_HEADS_TIMEOUT_S if others else launch.JOIN_TIMEOUT_S
@@ -196,11 +205,22 @@ def _facts(started: launch.StartedProcess) -> dict[str, Any]:
     return next(facts for facts in clusters() if facts["folder"] == started.settings.folder)
 
 
-def _write_token(head: launch.StartedProcess) -> str:
-    path = os.path.join(head.settings.folder, "token")
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(head.settings.token + "\n")
+def _kept_token(storage: str) -> str | None:
+    """Of a head that has used this storage before, and was killed: its nodes know no other."""
+    path = os.path.join(storage, TOKEN_FILE)
+    return read_token(path) if os.path.exists(path) else None
+
+
+def _keep_token(storage: str, token: str) -> str:
+    path = os.path.join(storage, TOKEN_FILE)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(token + "\n")
     return path
+
+
+def _node_here(heads: list[str]) -> bool:
+    nodes = [facts for facts in clusters() if facts["role"] == "node" and not facts["gateway"]]
+    return any(set(heads) & set(facts["heads"]) for facts in nodes)
 
 
 def _token_of(heads: list[str]) -> str | None:

@@ -59,6 +59,11 @@ def socket_path(folder: str) -> str:
     return os.path.join(folder, "node.sock")
 
 
+def head_storage(address: str) -> str:
+    """Where a head that listens at `address` has its memory on disk, unless its user says otherwise."""
+    return os.path.join(runtime_folder(), "heads", address)
+
+
 def write_connection_file(folder: str, content: dict[str, Any]) -> None:
     """Put a process into the registry."""
     fd = os.open(os.path.join(folder, CONNECTION_FILE), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

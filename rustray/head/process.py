@@ -7,7 +7,6 @@ what it leads, and answers nodes. Others tell nodes who leads.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import time
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rustray.cluster import commands
 from rustray.cluster.state import ClusterState
 from rustray.daemon import Daemon, read_settings
-from rustray.driver.registry import runtime_folder, update_connection_file
+from rustray.driver.registry import head_storage, update_connection_file
 from rustray.errors import OptionError
 from rustray.wire.security import (
     Security,
@@ -66,8 +65,7 @@ class HeadProcess(Daemon):
         bound = await self._channels.start(settings["host"], settings["port"])
         self._heads = settings["heads"] or [reachable_address(bound)]
         self._address = _own_address(bound, self._heads)
-        name = self._address.replace("/", "_")
-        self._storage = settings["storage"] or os.path.join(runtime_folder(), "heads", name)
+        self._storage = settings["storage"] or head_storage(self._address)
         others = [raft_address(head) for head in self._heads if head != self._address]
         host, _port = split_address(bound)
         _host, port = split_address(raft_address(self._address))

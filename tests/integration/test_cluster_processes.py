@@ -340,7 +340,7 @@ class TestCommandLine:
         address = head["address"]
         assert f'rustray.init("{address}")' in told and f"rustray start --address {address}" in told
         assert head["token"] not in told
-        path = Path(head["folder"]) / "token"
+        path = Path(head["storage"]) / "token"
         assert str(path) in told and path.stat().st_mode & 0o777 == 0o600
         joined = self.rustray("start", "--address", address, "--num-cpus", "1", "--resources", '{"disk": 2}')
         assert "1 CPU, 2 disk" in joined
@@ -361,6 +361,20 @@ class TestCommandLine:
         assert not [pid for pid in pids if lives(pid)]
         root = Path(registry.runtime_folder())
         assert [str(path.relative_to(root)) for path in root.rglob("*")] == ["heads"]
+
+    def test_a_head_that_was_killed_starts_again_for_its_nodes(self, tmp_path: Path) -> None:
+        from rustray.testing import _free_ports
+
+        (port,) = _free_ports(1)
+        command = ["start", "--head", "--port", str(port), "--num-cpus", "1"]
+        self.rustray(*command)
+        head = next(process for process in registry.clusters() if process["role"] == "head")
+        os.kill(head["pid"], signal.SIGKILL)
+        eventually(lambda: not lives(head["pid"]))
+        assert "runs here already" in self.rustray(*command)
+        program = "import rustray; rustray.init('auto'); print(rustray.get(rustray.remote(len).remote('ab')))"
+        assert run_program(program, folder=tmp_path) == "2\n"
+        assert self.rustray("stop") == "Stopped 1 head and 1 node.\n"
 
     def test_explain(self, tmp_path: Path) -> None:
         self.rustray("start", "--head", "--port", "0", "--num-cpus", "1")
