@@ -81,7 +81,7 @@ def batch(seconds: float, quick_tasks: bool) -> float:
             while time.perf_counter() - start < seconds * 0.8:
                 api.get(submit())
                 time.sleep(PAUSE_S)
-        total = sum(api.get_many(refs))
+        total: int = sum(api.get_many(refs))
         return total / (time.perf_counter() - start)
     finally:
         api.stop()
@@ -109,7 +109,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--long", type=float, default=5.0, help="seconds that a background task computes")
     parser.add_argument("--quick-tasks", type=int, default=20, help="how many quick tasks to time")
-    parser.add_argument("--patience", type=float, default=60.0, help="seconds for the quick tasks of one system")
+    parser.add_argument(
+        "--patience", type=float, default=60.0, help="seconds for the quick tasks of one system"
+    )
     parser.add_argument("--batch", type=float, default=20.0, help="seconds of the batch that is measured")
     parser.add_argument("--rounds", type=int, default=3, help="how often the batch is measured")
     parser.add_argument("--only", default="rustray,ray", help="systems, separated by commas")
@@ -122,7 +124,9 @@ def main() -> None:
         else:
             print(json.dumps(wait_for_quick_tasks(what, float(rest[0]), int(rest[1]), float(rest[2]))))
         return
-    print(f"A quick task beside {options.long:g} s tasks on all of {WORKERS} slots, seconds until its result:\n")
+    print(
+        f"A quick task beside {options.long:g} s tasks on all of {WORKERS} slots, seconds until its result:\n"
+    )
     print(f"{'':10}{'median':>10}{'p95':>10}{'most':>10}{'timed':>8}")
     for name in options.only.split(","):
         arguments = (str(options.long), str(options.quick_tasks), str(options.patience))
@@ -130,7 +134,8 @@ def main() -> None:
         row = (statistics.median(waits), percentile(waits, 0.95), max(waits))
         print(f"{name:10}" + "".join(f"{value:10.4f}" for value in row) + f"{len(waits):8}", flush=True)
     if "rustray" in options.only.split(",") and options.rounds:
-        alone, beside = [], []
+        alone: list[float] = []
+        beside: list[float] = []
         for round_ in range(options.rounds):
             for quick_tasks in (False, True) if round_ % 2 else (True, False):
                 done = in_own_process("batch", str(options.batch), str(quick_tasks))

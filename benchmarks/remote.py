@@ -57,7 +57,7 @@ class Place:
         strategy = NodeAffinitySchedulingStrategy(node, soft=False)
         self.task = nothing.options(scheduling_strategy=strategy)
         self.make = make.options(scheduling_strategy=strategy)
-        self.counter = Counter.options(num_cpus=0, scheduling_strategy=strategy).remote()
+        self.counter: Any = Counter.options(num_cpus=0, scheduling_strategy=strategy).remote()  # type: ignore[attr-defined]
         rustray.get([self.task.remote() for _ in range(200)])
         rustray.get(self.counter.inc.remote())
 

@@ -198,7 +198,7 @@ class ActorChannel(KeepsOrder):
                         if len(result) > 4 and result[4]:
                             self._actors.session.objects.hold_for(self.worker, result[4])
                         task.where = None
-                        tasks.take_result(task, result)
+                        tasks.take_result(task, result, self.worker)
                 elif op == "yield":
                     streaming = in_flight.get(message[1])
                     if streaming is not None:

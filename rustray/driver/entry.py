@@ -39,6 +39,7 @@ class Entry:
     contains: entries that this object's value refers to, counted as long as this one lives.
     passed: whether it may have been passed on since it was lent to this process.
     asked: whether a `want` is on its way.
+    node: in state BLOCK: the number of another node whose worker made the value, 0 for none.
     no_room: in state ERROR: only for now, the store had no room to bring the value back from disk.
     reading, views: whether the node keeps the block in place for us, and how many live views we have of it.
     task: while pending, the task that makes it; kept for big results, which may have to be made again.
@@ -52,6 +53,7 @@ class Entry:
         "id",
         "known",
         "no_room",
+        "node",
         "owned",
         "passed",
         "payload",
@@ -73,6 +75,7 @@ class Entry:
         self.passed = False
         self.asked = False
         self.no_room = False
+        self.node = 0
         self.reading = False
         self.views = 0
         self.contains: tuple[Entry, ...] = ()

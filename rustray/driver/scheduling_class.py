@@ -13,8 +13,10 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from rustray.driver.locality import bring_forward, near
 from rustray.driver.measured import Measured
 from rustray.driver.task import Task
+from rustray.model.ids import node_of
 from rustray.wire.frames import Connection, Message
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class Lease:
         "idle_since",
         "in_flight",
         "loss",
+        "node",
         "page",
         "revoked",
         "since",
@@ -61,6 +64,7 @@ class Lease:
         self.id = lease
         self.target = target
         self.worker = worker
+        self.node = node_of(worker)
         self.connection = connection
         self.page = page
         self.in_flight: dict[int, Task] = {}
@@ -93,6 +97,8 @@ class SchedulingClass:
         self.name = name
         self.queue: deque[Task] = deque()
         self.leases: list[Lease] = []
+        self.spread = False
+        """Whether it has had a lease on another node."""
         self.idle = 0
         self.asked = 0
         self.estimate: float | None = None
@@ -120,7 +126,10 @@ class SchedulingClass:
         outstanding = len(self.queue) + len(self.leases) - self.idle
         if outstanding > self.asked and self.asked < MAX_DEMAND:
             self.asked = min(1 << (outstanding - 1).bit_length(), MAX_DEMAND)
-            self._submitter.tell(*self._submitter.spare(), ("demand", self.key, self.asked))
+            told: tuple[Any, ...] = ("demand", self.key, self.asked)
+            if self.queue and self.queue[0].deps and (places := near(self.queue)) is not None:
+                told = (*told, places)
+            self._submitter.tell(*self._submitter.spare(), told)
         if self.queue and not self.leases:
             self._submitter.waiting.add(self)
 
@@ -147,6 +156,10 @@ class SchedulingClass:
             room = self._depth() - len(best.in_flight)
             if room <= 0:
                 return
+            if self.spread and queue[0].deps:
+                bring_forward(queue, best.node)
+                self._push(best, 1)
+                continue
             share = -(-len(queue) // len(self.leases))
             self._push(best, min(room, share))
 

@@ -26,6 +26,7 @@ from rustray.errors import (
     WorkerCrashedError,
     WorkerExitedError,
 )
+from rustray.model.ids import node_of
 from rustray.wire.frames import Connection, ConnectionClosed, Message
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class Submitter:
         with self.lock:
             self._leases[lease_id] = lease
             target.leases.append(lease)
+            target.spread = target.spread or lease.node != node_of(self._session.client)
             target.idle += 1
             self.waiting.discard(target)
             self._session.reactor.add(
@@ -249,7 +251,7 @@ class Submitter:
                 # Rule 3: the worker still refers to these; our hold for it goes before our release.
                 self._session.objects.hold_for(lease.worker, result[4])
             task.where = None
-            tasks.take_result(task, result)
+            tasks.take_result(task, result, lease.worker)
 
     def _on_returned(self, lease: Lease, numbers: list[int]) -> None:
         back = [lease.in_flight.pop(number) for number in numbers if number in lease.in_flight]

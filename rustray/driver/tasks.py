@@ -212,8 +212,8 @@ class Tasks:
 
     # -- results ---------------------------------------------------------------------------------------
 
-    def take_result(self, task: Task, result: Sequence[Any]) -> None:
-        """Publish what a worker answered: (number, kind, payload[, contains]). Caller has the lock."""
+    def take_result(self, task: Task, result: Sequence[Any], worker: int) -> None:
+        """Publish what `worker` answered: (number, kind, payload[, contains]). Caller has the lock."""
         kind = result[1]
         if kind == ERROR:
             if not self._retry_on(task, result[2]):
@@ -231,6 +231,9 @@ class Tasks:
             task.stream.end()
         else:
             objects.settle(task.entries[0], kind, result[2], result[3] if len(result) > 3 else ())
+        if keep and ids.node_of(worker) != ids.node_of(self._session.client):
+            for entry in task.entries:
+                entry.node = ids.node_of(worker)
         self._finish(task, keep)
 
     def take_value(self, task: Task, payload: Any) -> None:

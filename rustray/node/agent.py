@@ -358,14 +358,16 @@ class NodeAgent:
 
     # -- leases ----------------------------------------------------------------------------------------
 
-    def _on_demand(self, client: int, key: bytes, count: int) -> None:
+    def _on_demand(
+        self, client: int, key: bytes, count: int, near: dict[int, int] | None = None
+    ) -> None:
         if key not in self._refused:
             demands = self.clients[client].demands
             if count:
                 demands[key] = count
             else:
                 demands.pop(key, None)
-            self.head(("demand", key, client, count))
+            self.head(("demand", key, client, count, near))
         elif count:
             self.send(client, ("infeasible", key, self._refused[key]))
 
