@@ -50,9 +50,10 @@ class Actors:
         self._unseen: set[bytes] = set()
         """Actors of the facts that no node has reported to this leader yet."""
         self._ending: dict[bytes, int] = {}
-        """Actors whose incarnation is over by commands that are not committed yet, and how many of these,"""
+        """Actors whose incarnation is over by commands that are not committed yet, and how many of these."""
         self._postponed: dict[bytes, actions.Grant] = {}
-        """and leases that were granted to them meanwhile: who is to be started there the facts will say."""
+        """Leases that were granted to actors whose end the facts do not tell yet: what is to be started there, they
+        will say."""
 
     # -- a new leader ----------------------------------------------------------------------------------
 
@@ -81,9 +82,9 @@ class Actors:
         for record in list(self.state.actors.values()):
             if record.state == facts.ALIVE and record.node == link.name:
                 if reported.get(record.id) != record.worker:
+                    # It has ended, or is being killed: the node's word of how is on its way.
                     self._unseen.discard(record.id)
                     self._demand(record.id)
-                    self.fail(record.id, "its worker ended while its node was cut off", restart=True)
                 else:
                     self._connect_waiting(record)
             if record.state != facts.DEAD:
@@ -265,10 +266,10 @@ class Actors:
         actor = grant.key
         if grant.client != NO_CLIENT or actor not in self.specs:
             return False
-        if actor in self._ending:
+        record = self.state.actors[actor]
+        if actor in self._ending or record.state == facts.ALIVE:
             self._postponed[actor] = grant
             return True
-        record = self.state.actors[actor]
         if record.state == facts.DEAD:
             # Others that died by the same command are told first, and that has made room.
             self._head.step(events.Demand(actor, NO_CLIENT, 0))
@@ -283,7 +284,7 @@ class Actors:
         self, actor: bytes, command: commands.Command, then: Callable[[dict[str, Any]], None]
     ) -> None:
         """Submit a command that ends the actor's incarnation. Its lease may come back, and the next be granted, before
-        that is committed; none is started on that until it is."""
+        that is committed; nothing is started on that until it is."""
         self._ending[actor] = self._ending.get(actor, 0) + 1
 
         def ended(result: dict[str, Any]) -> None:
@@ -291,12 +292,13 @@ class Actors:
             if not self._ending[actor]:
                 del self._ending[actor]
             then(result)
-            if actor not in self._ending:
-                self._start_postponed(actor)
+            self._start_postponed(actor)
 
         self._head.submit(command, ended)
 
     def _start_postponed(self, actor: bytes) -> None:
+        if actor in self._ending:
+            return
         grant = self._postponed.pop(actor, None)
         if grant is None or grant.lease not in self._head.status.leases_on(grant.node):
             return
@@ -416,6 +418,7 @@ class Actors:
             for client in callers:
                 self._head.to_client(client, ("actor_restarting", client, actor, record.cause))
             # It still demands a lease: the next is granted when the node returns the one of the dead process.
+            self._start_postponed(actor)
         else:
             self.tell_dead(actor, stop, callers)
 
@@ -427,6 +430,7 @@ class Actors:
         self._owned.get(owner, set()).discard(actor)
         self._unseen.discard(actor)
         self._head.step(events.Demand(actor, NO_CLIENT, 0))
+        self._start_postponed(actor)
         record = self.state.actors.get(actor)
         if self.specs.pop(actor, None) is not None and record is not None:
             for link in self._head.nodes.values():

@@ -351,6 +351,11 @@ class Head:
             self._settled = True
             self.step(events.Recovered())
         if not self._expected:
+            members = {node.number for node in self.state.nodes.values() if node.removed is None}
+            for job in list(self.state.jobs.values()):
+                if job.end is None and ids.node_of(job.client) not in members:
+                    # The leader that removed the node did not come to this.
+                    self._end_job(job.id, "the node of its driver is gone")
             self.actors.settled()
 
     def on_node_lost(self, name: str, cause: str) -> None:
