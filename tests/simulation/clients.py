@@ -92,7 +92,7 @@ class _Tasks:
     def take_value(self, task: Task, payload: Any) -> None:
         self._publish(task, True, payload)
 
-    def take_result(self, task: Task, result: Any) -> None:
+    def take_result(self, task: Task, result: Any, *_worker: int) -> None:
         self._publish(task, result[1] != ERROR, result[2])
 
     def fail(self, task: Task, error: bytes) -> None:

@@ -109,7 +109,7 @@ class Cluster:
 
     def run(self) -> None:
         """Raises `Failed` if anything is wrong."""
-        with installed(self.kernel, self._dial), _log_told_to(self):
+        with installed(self.kernel, self._dial), _LogTold(self):
             try:
                 self._run()
             except Failed:
@@ -130,19 +130,13 @@ class Cluster:
         if faults is not None:
             self.trace("fault", "no more of them")
             faults.end()
-        self._free_slots()
+        for driver in self.drivers:
+            if driver.alive:
+                driver.free_slots()
         self._rest("after the last fault")
         for driver in list(self.drivers):
             driver.leave()
         self._rest("after the last driver has left")
-
-    def _free_slots(self) -> None:
-        """Actors that would keep slots for ever end, so that all tasks can be run."""
-        for driver in self.drivers:
-            if driver.alive and driver.session is not None:
-                for actor, spec in list(driver.actors.items()):
-                    if spec["resources"]["CPU"]:
-                        driver.channel(actor, spec["handle"]).kill(no_restart=True)
 
     def _pass(self, seconds: float) -> None:
         self.clock.run_until(self.clock.now + seconds, lambda: bool(self.failure))
@@ -205,7 +199,7 @@ class _Monitor:
         self._stopped = True
 
 
-class _log_told_to(logging.Handler):  # noqa: N801
+class _LogTold(logging.Handler):
     """Errors that the code has logged with a traceback are failures of the run."""
 
     def __init__(self, cluster: Cluster) -> None:

@@ -46,7 +46,7 @@ class SimulatedDriver:
         self.busy_until = busy_until
         self.session: Session | None = None
         self.alive = True
-        self.leaving = False
+        self.finishing = False
         self.welcome = False
         self.actors: dict[bytes, dict[str, Any]] = {}
         self.unacknowledged = 0
@@ -171,14 +171,15 @@ class SimulatedDriver:
         name = f"name{random.randint(0, 3)}" if random.random() < 0.4 else ""
         complete = random.random() < 0.8
         args = _constructor(random.uniform(0.001, 0.5), random.random() < 0.05)
+        detached = random.random() < 0.25  # one that lives for ever must not keep a slot for ever
         spec = {
             "name": "Actor",
             "registered": name,
             "namespace": NAMESPACE,
-            "detached": random.random() < 0.25,
+            "detached": detached,
             "get_if_exists": random.random() < 0.5,
             "max_restarts": random.choice((0, 1, 3, -1)),
-            "resources": {"CPU": random.choice((0.0, 0.0, 1.0))},
+            "resources": {"CPU": 0.0 if detached else random.choice((0.0, 0.0, 1.0))},
             "runtime_env": None,
             "env_key": b"",
             "handle": HANDLE,
@@ -207,6 +208,15 @@ class SimulatedDriver:
         assert self.session is not None
         self.session.actors.new_entry(actor, ())
         self.actors[actor] = spec
+        if self.finishing:
+            self.free_slots()
+
+    def free_slots(self) -> None:
+        """Actors that would keep slots for ever end, so that all tasks can be run."""
+        self.finishing = True
+        for actor, spec in self.actors.items():
+            if spec["resources"]["CPU"]:
+                self.channel(actor, spec["handle"]).kill(no_restart=True)
 
     def channel(self, actor: bytes, handle: dict[str, Any]) -> ActorChannel:
         assert self.session is not None

@@ -178,6 +178,8 @@ class Network:
     def _take(self, channel: Channel) -> None:
         item = channel._coming.popleft()
         if channel.closed:
+            if not channel.other.closed:
+                self.put(channel, _RESET)  # as the kernel answers what comes for a connection that is no more
             return
         if item in (_CLOSE, _RESET):
             channel.end("the other side has closed it" if item == _CLOSE else "the other side is gone")
