@@ -19,6 +19,7 @@ from rustray.errors import ClusterStartError
 
 MAX_SOCKET_PATH = 100
 CONNECTION_FILE = "cluster.json"
+_FACTS = {"pid", "role", "started", "token"}
 
 
 def runtime_folder() -> str:
@@ -98,7 +99,7 @@ def clusters() -> list[dict[str, Any]]:
             content = read_connection_file(folder)
         except (OSError, ValueError):
             continue  # being made, or not ours
-        if is_alive(content["pid"]):
+        if _FACTS <= content.keys() and is_alive(content["pid"]):  # else it is of another version
             found.append({"folder": folder, **content})
     return sorted(found, key=lambda content: content["started"])
 
