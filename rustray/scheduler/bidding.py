@@ -13,7 +13,7 @@ from rustray.scheduler.reclaim import Plan
 from rustray.scheduler.records import Claim, Job, Lease, Shape
 from rustray.scheduler.roster import PATIENCE
 from rustray.scheduler.serving import parked_rank
-from rustray.scheduler.terms import Bid, Terms
+from rustray.scheduler.terms import Bid, Scales, Terms
 
 STARVED = 5.0
 """Seconds with nothing after which even more urgent leases must make room for a moment."""
@@ -24,7 +24,7 @@ follow in the next."""
 
 OFFERS = 4
 """So many idle leases of one claim are offered in vain in one step: what fits nobody here fits nobody elsewhere, as
-a rule, and the next tick offers again."""
+a rule, and who waits asks for them at the next tick."""
 
 _EPSILON = 1e-9
 
@@ -32,8 +32,40 @@ _EPSILON = 1e-9
 def bid_for_first(book: LeaseBook, orders: Orders, shape: Shape, job: Job) -> None:
     """Promise slots to the first claims of a line while they have a right to what others hold."""
     while (claim := first_waiting(shape, job)) is not None:
-        if not _bid(book, orders, Bid(claim)):
+        bid = Bid(claim)
+        if not any(_take(book, orders, bid, terms) for terms in _rights(book, bid)):
             return
+
+
+def _take(book: LeaseBook, orders: Orders, bid: Bid, terms: Terms) -> bool:
+    """Promise the claim, on these terms, what the likeliest leases give it while it is the first in its line; if they
+    give nothing, what a longer search finds."""
+    claim, scales = bid.claim, Scales(book, bid, terms)
+    alone = len(claim.cls.job.lines[claim.cls.shape]) == 1 and claim.cls.job.cap is None
+    taken = False
+    for plan in reclaim.likely(book, bid, scales):
+        if taken and not _goes_on(claim, terms, alone):
+            break
+        orders.promise(bid, plan, terms, more=alone)
+        taken = True
+        scales.renew()
+    if taken and alone:
+        book.refresh(claim)
+    return taken or _search(book, orders, bid, terms)
+
+
+def _goes_on(claim: Claim, terms: Terms, alone: bool) -> bool:
+    """Whether a claim that has just got something may have more on the same terms."""
+    cls = claim.cls
+    if claim.need <= 0 or not (alone or first_waiting(cls.shape, cls.job) is claim):
+        return False
+    if terms is Terms.GUARANTEE:
+        return cls.job.owed
+    return terms is not Terms.TIER or _within_reach(claim)
+
+
+def _within_reach(claim: Claim) -> bool:
+    return claim.cls.running + len(claim.promises) < rules.reach(claim)
 
 
 def first_waiting(shape: Shape, job: Job) -> Claim | None:
@@ -48,13 +80,11 @@ def bid_for_all(book: LeaseBook, orders: Orders) -> None:
         bid_for_first(book, orders, shape, job)
 
 
-def _bid(book: LeaseBook, orders: Orders, bid: Bid) -> bool:
-    for terms in _rights(book, bid):
-        plan = reclaim.find(book, bid, terms)
-        if plan is not None:
-            orders.promise(bid, plan, terms)
-            return True
-    return False
+def _search(book: LeaseBook, orders: Orders, bid: Bid, terms: Terms) -> bool:
+    plan = reclaim.find(book, bid, terms)
+    if plan is not None:
+        orders.promise(bid, plan, terms)
+    return plan is not None
 
 
 def _rights(book: LeaseBook, bid: Bid) -> list[Terms]:
@@ -65,7 +95,7 @@ def _rights(book: LeaseBook, bid: Bid) -> list[Terms]:
     if job.floor and job.owed:
         rights.append(Terms.GUARANTEE)
     if book.tiers:
-        if max(book.tiers) > cls.tier and cls.running + len(claim.promises) < rules.reach(claim):
+        if max(book.tiers) > cls.tier and _within_reach(claim):
             rights.append(Terms.TIER)
         if _may_be_fair(book, bid):
             rights.append(Terms.FAIR)
@@ -77,9 +107,9 @@ def _rights(book: LeaseBook, bid: Bid) -> list[Terms]:
 def _may_be_fair(book: LeaseBook, bid: Bid) -> bool:
     claim = bid.claim
     job, cost = claim.cls.job, claim.cls.shape.cost
-    if book.top_share - rules.job_after(book, bid) > -_EPSILON:
+    if book.top_share - rules.fair_from(book, bid) > -_EPSILON:
         return True
-    first = job.holders.rank(holder) if (holder := job.holders.first()) is not None else None
+    first = job.holders.rank(holder) if (holder := job.by_spare().first()) is not None else None
     return first is not None and -first[0] >= (claim.standing + 1) * cost - _EPSILON
 
 
@@ -90,10 +120,10 @@ def offer_idle(book: LeaseBook, orders: Orders, claim: Claim) -> None:
     """The claim has more than it wants: whoever waits and comes first may have it."""
     vain = 0
     for lease in list(claim.leases.values()):
+        if not (book.waiting or lease.node.parked) or not lease.revocable:
+            continue
         if claim.surplus <= 0 or vain == OFFERS:
             return
-        if not lease.revocable:
-            continue
         bid = _first_for(book, lease)
         if bid is None:
             vain += 1
@@ -110,7 +140,7 @@ def _first_for(book: LeaseBook, lease: Lease) -> Bid | None:
         job = shape.jobs.first()
         rank = shape.jobs.rank(job) if job is not None else None
         claim = first_waiting(shape, job) if job is not None else None
-        if claim is None or rank is None or not node.lacks(shape.request).fits(hold):
+        if claim is None or rank is None or not node.covers(shape.request, hold):
             continue
         rank = (*rank, *claim.rank)
         if (best is None or rank < best[0]) and (bid := Bid(claim)).suits(node):
@@ -119,7 +149,7 @@ def _first_for(book: LeaseBook, lease: Lease) -> Bid | None:
         if parked.promise is None and not parked.stopping:
             bid = Bid(parked.claim, parked)
             rank = parked_rank(parked)
-            if (best is None or rank < best[0]) and node.lacks(bid.request).fits(hold):
+            if (best is None or rank < best[0]) and node.covers(bid.request, hold):
                 best = rank, bid
     return best[1] if best is not None else None
 
@@ -144,7 +174,7 @@ def _bid_for_turn(book: LeaseBook, orders: Orders, bid: Bid) -> bool:
     if lease is not None:
         if lease.stopping:
             return False
-        if _bid(book, orders, bid):
+        if any(_search(book, orders, bid, terms) for terms in _rights(book, bid)):
             return True
     elif not claim.cls.shape.hosts:
         return False

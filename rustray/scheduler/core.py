@@ -307,17 +307,13 @@ class Scheduler:
             return
         book, orders = self._book, self._orders
         book.demote_expired()
-        book.top_share = max((job.share for job in book.jobs.values()), default=0.0)
+        book.rank_jobs()
         self._serve()
         self._place_groups()
         bidding.bid_for_turns(
             book, orders
         )  # before shares are evened out: each stage leaves less to the next
         bidding.bid_for_all(book, orders)
-        for claim in list(book.surplus):
-            if not book.waiting and not book.parked:
-                break
-            bidding.offer_idle(book, orders, claim)
         for node in self._draining:
             self._empty(node)
         self._relieve_overcommitted()

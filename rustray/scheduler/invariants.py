@@ -82,7 +82,7 @@ def _check_job(book: LeaseBook, job: Job, claims: list[Claim]) -> None:
         pledged += promise.cpus
     assert (cpus, pledged) == (job.cpus, job.pledged), f"job {job.number}: its CPUs do not add up"
     assert _same(usage, job.usage), f"job {job.number}: usage does not add up"
-    assert set(job.holders) == {claim for claim in claims if claim.leases}
+    assert set(job.by_spare()) == {claim for claim in claims if claim.leases}
     in_line = {claim for line in job.lines.values() for claim in line}
     assert in_line == {claim for claim in claims if claim.need > 0}, f"job {job.number}: wrong claims in line"
 
@@ -96,7 +96,7 @@ def _check_claim(book: LeaseBook, claim: Claim) -> None:
     assert cls.pinned or claim.in_use == max(0, claim.awake - max(0, claim.surplus)), "wrong count of use"
     hungry = claim.need > 0 and not claim.standing
     assert (claim in book.hungry) == hungry, "not asking for its turn"
-    assert (claim in book.surplus) == (claim.surplus > 0)
+    assert (claim in book.surplus) == (claim in book.idle.get(cls.shape, ())) == (claim.surplus > 0)
     assert not (cls.pinned and claim.leaving), "an actor's lease was revoked"
     if claim.need > 0:
         assert cls.job.lines[cls.shape].rank(claim) == claim.rank, "in line at an old rank"

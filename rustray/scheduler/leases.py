@@ -75,7 +75,7 @@ class LeaseBook(Roster):
         self._want(claim, wanted)
         while claim.promises and claim.need < 0:
             self.break_promise(next(reversed(claim.promises)))
-        self._refresh(claim)
+        self.refresh(claim)
 
     def void(self, claim: Claim) -> None:
         """Drop all of a claim: its demand, its promises, its leases."""
@@ -123,7 +123,7 @@ class LeaseBook(Roster):
             if not cls.pinned:
                 self._list(lease)
         self._charge(cls.job, node, NOTHING if charged else hold, 1)
-        self._refresh(claim)
+        self.refresh(claim)
 
     def drop(self, lease: Lease) -> None:
         """The lease is back, or void."""
@@ -150,7 +150,7 @@ class LeaseBook(Roster):
         if not (lease.blocked or lease.parked):
             claim.awake -= 1
             self._uses_less(cls.job, cls.shape.cpus)
-        self._refresh(claim)
+        self.refresh(claim)
 
     def revoke(self, lease: Lease) -> None:
         claim, node, number = lease.claim, lease.node, lease.number
@@ -160,7 +160,7 @@ class LeaseBook(Roster):
         claim.leaving[number] = node.leaving[number] = lease
         self._comes(node, lease.hold, 1)
         self._charge(claim.cls.job, node, lease.hold, -1)
-        self._refresh(claim)
+        self.refresh(claim)
 
     def block(self, lease: Lease) -> None:
         """The worker waits: lend its CPU."""
@@ -180,7 +180,7 @@ class LeaseBook(Roster):
         else:
             self._charge(job, lease.node, shape.lent, -1)
         self._uses_less(job, shape.cpus)
-        self._refresh(lease.claim)
+        self.refresh(lease.claim)
 
     def unblock(self, lease: Lease) -> None:
         """The worker woke: take its CPU back, and break the promises that this uncovers, latest first."""
@@ -203,7 +203,7 @@ class LeaseBook(Roster):
         else:
             self._charge(job, lease.node, shape.lent, 1)
             self._break_uncovered(lease.node)
-        self._refresh(lease.claim)
+        self.refresh(lease.claim)
 
     # -- suspension
 
@@ -234,7 +234,7 @@ class LeaseBook(Roster):
         else:
             self._released(node)
         self._break_uncovered(node)
-        self._refresh(claim)
+        self.refresh(claim)
 
     def resume(self, lease: Lease) -> None:
         """The worker goes on, and its lease is kept again."""
@@ -249,7 +249,7 @@ class LeaseBook(Roster):
         self._charge(claim.cls.job, node, claim.cls.shape.held, 1)
         claim.cls.job.turn = self._next_turn()
         if lease.blocked:
-            self._refresh(claim)
+            self.refresh(claim)
         else:
             self._wake(lease)
 
@@ -284,8 +284,11 @@ class LeaseBook(Roster):
 
     # -- promises
 
-    def promise(self, promise: Promise) -> None:
-        """Hold room free; what does not have it already is to come from leases that leave."""
+    def promise(self, promise: Promise, more: bool = False) -> None:
+        """Hold room free; what does not have it already is to come from leases that leave.
+
+        Parameters: more: there will be more for the same claim, and then `refresh`.
+        """
         claim, node, lease = promise.claim, promise.node, promise.lease
         job, shape = claim.cls.job, claim.cls.shape
         node.promises[promise] = job.promises[promise] = None
@@ -302,7 +305,10 @@ class LeaseBook(Roster):
         promise.cpus = shape.cpus if promise.takes else 0
         job.pledged += promise.cpus
         self._charge(job, node, promise.takes, 1)
-        self._refresh(claim)
+        if more:
+            job.share = self.share(job)
+        else:
+            self.refresh(claim)
 
     def break_promise(self, promise: Promise) -> None:
         self._clear(promise)
@@ -311,7 +317,7 @@ class LeaseBook(Roster):
             lease.promise = None
             self.hungry.put(lease, (self.now + PATIENCE, self._next_turn()))
         self._charge(claim.cls.job, promise.node, promise.takes, -1)
-        self._refresh(claim)
+        self.refresh(claim)
 
     def _clear(self, promise: Promise) -> None:
         """What it takes is open again."""

@@ -46,8 +46,8 @@ class Orders:
         self._book.resume(lease)
         self.said.append(Resume(lease.number, lease.node.name))
 
-    def promise(self, bid: Bid, plan: Plan, terms: Terms) -> None:
-        """Ask the victims of a plan back, for the bidder."""
+    def promise(self, bid: Bid, plan: Plan, terms: Terms, more: bool = False) -> None:
+        """Ask the victims of a plan back, for the bidder. `more`: its claim is refreshed later."""
         for lease in plan.victims:
             self.revoke(lease, Terms.IDLE.value if lease.claim.surplus > 0 else terms.value)
         starving = terms is Terms.STARVING
@@ -57,7 +57,7 @@ class Orders:
         urgent, ahead = starving or terms is Terms.GUARANTEE, terms is Terms.TIER
         shield = RELIEF if starving else 0.0
         promise = Promise(bid.claim, plan.node, bid.lease, urgent, ahead, shield)
-        self._book.promise(promise)
+        self._book.promise(promise, more)
         hurry(self._book, promise)
 
     def revoke(self, lease: Lease, reason: str) -> None:

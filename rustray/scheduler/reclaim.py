@@ -16,6 +16,10 @@ from rustray.scheduler.records import NOTHING, Claim, Job, Lease, Node
 from rustray.scheduler.terms import EPSILON, TURN, Bid, Scales, Terms
 
 _NODES_SEARCHED = 8
+_JOBS_SORTED = 16
+_LEASES_TRIED = 64
+_VAIN = 12
+_UNCLAIMED_LOOKED_AT = 3
 _LEASES_LOOKED_AT = 4  # of a job, at each tier
 
 
@@ -36,6 +40,35 @@ class Plan:
         return had and not self.on_its_way
 
 
+def likely(book: LeaseBook, bid: Bid, scales: Scales) -> Iterator[Plan]:
+    """Ways to make room at first glance: slots to come that are nobody's, then single leases that are enough.
+
+    For the usual case, slots of one size, the first is the right one, whatever the number of nodes. It may be asked
+    for more after what it gave was taken.
+    """
+    if book.nodes.few_hosts(bid.claim.cls.shape) is not None:
+        return
+    for node in _to_come(book, bid):
+        yield Plan(node, [])
+    vain = 0
+    tried = min(_LEASES_TRIED, bid.claim.need + _VAIN)
+    for lease in list(islice(_probable(book, bid, scales), tried)):
+        node = lease.node
+        if (
+            lease.revocable
+            and node.covers(bid.request, lease.hold)
+            and scales.allows(lease)
+            and bid.suits(node)
+            and scales.open_to(node)
+            and scales.satisfied([lease])
+        ):
+            yield Plan(node, [] if node.covers(bid.request, NOTHING) else [lease])
+        else:
+            vain += 1
+            if vain == _VAIN:
+                return
+
+
 def find(book: LeaseBook, bid: Bid, terms: Terms) -> Plan | None:
     """The first acceptable way to make room for the bid; slots that are to come anyway are used first."""
     scales = Scales(book, bid, terms)
@@ -51,31 +84,18 @@ def find(book: LeaseBook, bid: Bid, terms: Terms) -> Plan | None:
 
 
 def _plans(book: LeaseBook, bid: Bid, scales: Scales) -> Iterator[Plan]:
-    """Ways to make room, the most promising nodes first.
-
-    For the usual case, slots of one size, the first lease is the right one, whatever the number of nodes.
-    """
-    for node in _to_come(book, bid):
-        yield Plan(node, [])
-    request = bid.request
-    seen: set[Node] = set()
+    """Ways to make room, the most promising nodes first."""
+    yield from likely(book, bid, scales)
+    nodes: dict[Node, None] = {}
     for lease in _probable(book, bid, scales):
-        node = lease.node
-        if node in seen or not lease.revocable:
-            continue
         scales.forget()
-        if not scales.allows(lease) or not bid.suits(node):
-            continue
-        lacking = node.lacks(request)
-        if lacking and lacking.fits(lease.hold) and scales.open_to(node) and scales.satisfied([lease]):
-            yield Plan(node, [lease])
-        seen.add(node)
-        if (plan := plan_on(book, node, bid, scales)) is not None:
-            yield plan
-        if len(seen) >= _NODES_SEARCHED:
-            break
-    others = [node for node in _next_in_line(book, bid, scales) if node not in seen]
-    yield from _plans_on(book, others, bid, scales)
+        if lease.revocable and scales.allows(lease):
+            nodes[lease.node] = None
+            if len(nodes) == _NODES_SEARCHED:
+                break
+    for node in _next_in_line(book, bid, scales):
+        nodes[node] = None
+    yield from _plans_on(book, nodes, bid, scales)
 
 
 def _plans_on(book: LeaseBook, nodes: Iterable[Node], bid: Bid, scales: Scales) -> Iterator[Plan]:
@@ -167,23 +187,30 @@ def _next_in_line(book: LeaseBook, bid: Bid, scales: Scales) -> Iterator[Node]:
 
 def _to_come(book: LeaseBook, bid: Bid) -> Iterator[Node]:
     """Nodes with slots to come that are nobody's."""
-    for node in list(islice(book.unclaimed, _NODES_SEARCHED)):
+    for node in list(islice(book.unclaimed, _UNCLAIMED_LOOKED_AT)):
         if not node.leaving or node.open.get(CPU, 0) + node.coming.get(CPU, 0) <= 0:
             del book.unclaimed[node]
-        elif not node.lacks(bid.request) and bid.suits(node):
+        elif node.covers(bid.request, NOTHING) and bid.suits(node):
             yield node
 
 
 def _probable(book: LeaseBook, bid: Bid, scales: Scales) -> Iterator[Lease]:
     """Leases that may well go, the likeliest first."""
     terms, own = scales.terms, bid.claim.cls.job
-    for idle in islice(book.surplus, _NODES_SEARCHED):
-        yield from islice(idle.leases.values(), _LEASES_LOOKED_AT)
+    yield from _idle(book, bid.request)
     if terms is not Terms.OWN_JOB and terms is not Terms.IDLE:
         yield from _of_tiers(book, own, scales)
     if terms is Terms.OWN_JOB or terms is Terms.FAIR:
         for holder in _holders(own, scales.claim_after - EPSILON if terms is Terms.FAIR else -1.0):
             yield from islice(holder.leases.values(), _LEASES_LOOKED_AT)
+
+
+def _idle(book: LeaseBook, request: Resources) -> Iterator[Lease]:
+    """Idle leases: those that are enough first, the smallest of them before others."""
+    shapes = sorted(book.idle, key=lambda shape: (not request.fits(shape.request), shape.cost))
+    for shape in shapes:
+        for claim in islice(book.idle[shape], _NODES_SEARCHED):
+            yield from islice(claim.leases.values(), _LEASES_LOOKED_AT)
 
 
 def _of_tiers(book: LeaseBook, own: Job, scales: Scales) -> Iterator[Lease]:
@@ -194,10 +221,10 @@ def _of_tiers(book: LeaseBook, own: Job, scales: Scales) -> Iterator[Lease]:
     for tier in sorted(book.tiers, reverse=True):
         if not any_tier and (tier <= scales.tier if worst_only else tier < scales.tier):
             return
-        for job in _largest(book.tiers[tier], scales):
+        for job in _largest(book, book.tiers[tier], scales):
             if job is own and not worst_only:
                 continue
-            first = job.holders.first()
+            first = job.by_spare().first()
             if first is not None and first.cls.tier == tier:
                 yield from islice(first.leases.values(), _LEASES_LOOKED_AT)
             yield from islice(job.tiers[tier], _LEASES_LOOKED_AT)
@@ -205,17 +232,23 @@ def _of_tiers(book: LeaseBook, own: Job, scales: Scales) -> Iterator[Lease]:
 
 def _holders(job: Job, least: float) -> Iterator[Claim]:
     """Claims of a job that would have at least so much left after one lease, who has most first."""
-    for holder in islice(job.holders.ranked(), _NODES_SEARCHED):
+    for holder in islice(job.by_spare().ranked(), _NODES_SEARCHED):
         rank = job.holders.rank(holder)
         if rank is None or -rank[0] < least:
             return
         yield holder
 
 
-def _largest(jobs: Iterable[Job], scales: Scales) -> list[Job]:
-    """Those with the largest shares, as far as these are large enough to lose any of it."""
+def _largest(book: LeaseBook, jobs: dict[Job, None], scales: Scales) -> Iterator[Job]:
+    """Those with the largest shares, as far as these are large enough to lose any of it.
+
+    Where jobs are many, their order is that of the last tick.
+    """
     least = scales.job_after - EPSILON
-    return sorted((job for job in jobs if job.share >= least), key=_by_share)[:_NODES_SEARCHED]
+    if len(jobs) <= _JOBS_SORTED:
+        return iter(sorted((job for job in jobs if job.share >= least), key=_by_share)[:_NODES_SEARCHED])
+    fitting = (job for job in book.largest if job.share >= least and job in jobs)
+    return islice(fitting, _NODES_SEARCHED)
 
 
 def _by_share(job: Job) -> tuple[float, int]:

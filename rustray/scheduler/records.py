@@ -95,6 +95,14 @@ class Node:
         coming = self.coming
         return {name: units + coming.get(name, 0) for name, units in self.open.items()}
 
+    def covers(self, request: Resources, more: Resources) -> bool:
+        """Whether, with so much more to come, nothing would be missing for the request in that outlook."""
+        left, coming = self.open, self.coming
+        for name, units in request.items():
+            if units > left.get(name, 0) + coming.get(name, 0) + more.get(name, 0):
+                return False
+        return True
+
     def lacks(self, request: Resources) -> Resources:
         """What is missing for a request in that outlook."""
         lacking = {}
@@ -148,9 +156,23 @@ class Job:
     stale: bool = False  # its share, or turn, has changed since its lines were ranked
     classes: dict[bytes, SchedulingClass] = field(default_factory=dict)
     lines: dict[Shape, RankedQueue[Claim]] = field(default_factory=dict)  # waiting claims, never empty
-    holders: RankedQueue[Claim] = field(default_factory=RankedQueue)  # the one that can spare most first
+    holders: RankedQueue[Claim] = field(default_factory=RankedQueue)  # see `by_spare`
+    unranked: dict[Claim, None] = field(default_factory=dict)  # those whose place there may be wrong
     tiers: dict[int, dict[Lease, None]] = field(default_factory=dict)  # leases that may be revoked
     promises: dict[Promise, None] = field(default_factory=dict)
+
+    def by_spare(self) -> RankedQueue[Claim]:
+        """Claims with leases, by what would be left to each after one lease, so that big leases and many leases
+        compare: the one that can spare most first."""
+        for claim in self.unranked:
+            leases = len(claim.leases)
+            if leases:
+                spare = leases + len(claim.promises) - 1
+                self.holders.put(claim, (-spare * claim.cls.shape.cost, claim.turn))
+            else:
+                self.holders.discard(claim)
+        self.unranked.clear()
+        return self.holders
 
     @property
     def owed(self) -> bool:

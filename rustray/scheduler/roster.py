@@ -49,11 +49,13 @@ class Roster:
         self.called: dict[Shape, None] = {}  # those of them with someone new since slots were given out last
         self.freed: dict[Node, None] = {}  # nodes with something new open since then
         self.surplus: dict[Claim, None] = {}  # claims that keep leases without use
+        self.idle: dict[Shape, dict[Claim, None]] = {}  # the same, by shape
         self.tiers: dict[int, dict[Job, None]] = {}  # jobs with revocable leases
         self.parked: dict[Lease, None] = {}  # suspended, the oldest first
         self.hungry: RankedQueue[Claim | Lease] = RankedQueue()  # by when they may next ask for a turn
         self.expiries: RankedQueue[SchedulingClass] = RankedQueue()  # by when their level ends, or earlier
         self.top_share = 0.0  # no job's is greater; it is found anew at each tick
+        self.largest: list[Job] = []  # jobs by share, at the last tick
         self._turn = 0
 
     # -- jobs
@@ -68,6 +70,10 @@ class Roster:
         job.weight, job.minimum, job.cap = weight, minimum, cap
         self._set_floors()
         self._rerank(job)
+
+    def rank_jobs(self) -> None:
+        self.largest = sorted(self.jobs.values(), key=lambda job: -job.share)
+        self.top_share = self.largest[0].share if self.largest else 0.0
 
     def _set_floors(self) -> None:
         """Guarantees hold as far as there are CPUs; where they are too few, all shrink alike."""
@@ -168,17 +174,17 @@ class Roster:
     def _use(self, cls: SchedulingClass, more: int) -> None:
         levels.settle(cls, self.now)
         cls.running += more
-        if cls.level < levels.LOWEST:
+        if more > 0 and cls.level < levels.LOWEST:
             self._note_expiry(cls)
 
     def _note_expiry(self, cls: SchedulingClass) -> None:
         """An entry may be too early, for then the class is only looked at; it is never too late by more than a
-        millisecond."""
+        millisecond, or a quarter of what is left."""
         due = max(levels.expiry(cls), self.now + 1e-6)
         if due == inf:
             return
-        noted = self.expiries.rank(cls)
-        if noted is None or due < noted[0] - 0.001:
+        noted = self.expiries.rank_of(cls)
+        if noted == inf or due < noted - max(0.001, 0.25 * (noted - self.now)):
             self.expiries.put(cls, (due,))
 
     # -- claims
@@ -217,9 +223,13 @@ class Roster:
             for name, units in amounts.items():
                 usage[name] = usage.get(name, 0) + sign * units
 
+    def share(self, job: Job) -> float:
+        """What it uses of the cluster now, by weight."""
+        return dominant_share(job.usage, self.nodes.total) / job.weight
+
     def _rerank(self, job: Job) -> None:
         job.stale = False
-        share = job.share = dominant_share(job.usage, self.nodes.total) / job.weight
+        share = job.share = self.share(job)
         if share > self.top_share:
             self.top_share = share
         for shape, line in job.lines.items():
@@ -238,15 +248,6 @@ class Roster:
             self.waiting[shape] = self.called[shape] = None
         tier = OWED if job.floor and job.owed else first.cls.tier
         jobs.put(job, (tier, job.share, job.turn))
-
-    def _rank_holder(self, claim: Claim) -> None:
-        cls, leases = claim.cls, len(claim.leases)
-        if leases:
-            # by what would be left to it after one lease, so that big leases and many leases compare
-            spare = leases + len(claim.promises) - 1
-            cls.job.holders.put(claim, (-spare * cls.shape.cost, claim.turn))
-        else:
-            cls.job.holders.discard(claim)
 
     def _list(self, lease: Lease) -> None:
         cls = lease.claim.cls
@@ -269,7 +270,7 @@ class Roster:
             if not jobs:
                 del self.tiers[tier]
 
-    def _refresh(self, claim: Claim) -> None:
+    def refresh(self, claim: Claim) -> None:
         """Bring every queue that the claim is in, or should be in, up to date."""
         cls = claim.cls
         job, shape = cls.job, cls.shape
@@ -304,17 +305,25 @@ class Roster:
             self._place(job, shape, line)
         if job.stale:
             self._rerank(job)
-        self._rank_holder(claim)
+        job.unranked[claim] = None
         if idle > 0:
-            self.surplus[claim] = None
+            if claim not in self.surplus:
+                self.surplus[claim] = None
+                self.idle.setdefault(shape, {})[claim] = None
         elif claim in self.surplus:
             del self.surplus[claim]
+            same = self.idle[shape]
+            del same[claim]
+            if not same:
+                del self.idle[shape]
         if not (claim.wanted or leases or parked or promised or claim.leaving):
             self._forget(claim)
 
     def _forget(self, claim: Claim) -> None:
         cls = claim.cls
         cls.claims.pop(claim.client, None)
+        cls.job.unranked.pop(claim, None)
+        cls.job.holders.discard(claim)
         claims = self.claims_of.get(claim.client, {})
         claims.pop(claim, None)
         if not claims:
@@ -327,8 +336,8 @@ class Roster:
             shape.cost = dominant_share(shape.request, self.nodes.total)
         for job in self.jobs.values():
             self._rerank(job)
-            for claim in list(job.holders):
-                self._rank_holder(claim)
+            for claim in job.holders:
+                job.unranked[claim] = None
         self._set_floors()
 
     def _count_hosts(self, node: Node, sign: int) -> None:

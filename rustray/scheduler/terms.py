@@ -34,6 +34,7 @@ TURN = 0.1
 REACH = 0.05
 """A class may take a lease of a worse tier for each so many lease-seconds that are left to it at its level."""
 
+TOLERANCE = 0.05
 EPSILON = 1e-9
 
 
@@ -75,6 +76,7 @@ class Scales:
     """Weighs one victim after another against the bid, each as if those before had been lost."""
 
     __slots__ = (
+        "_bid",
         "_book",
         "_claim",
         "_job",
@@ -91,16 +93,22 @@ class Scales:
     def __init__(self, book: LeaseBook, bid: Bid, terms: Terms) -> None:
         self._book = book
         self.terms = terms
-        claim = self._claim = bid.claim
-        cls = claim.cls
-        self.tier = cls.tier
-        self._job = cls.job
+        self._bid = bid
+        self._claim = bid.claim
+        self._job = bid.claim.cls.job
         self._parked = bid.lease is not None
-        self.claim_after = (claim.standing + 1) * cls.shape.cost
-        self.job_after = job_after(book, bid) if terms is Terms.FAIR else 0.0
-        self._must_be_own = own_only(cls.job, cls.shape.cpus if bid.request else 0)
         self._lost_by_claim: dict[Claim, int] = {}
         self._lost_by_job: dict[Job, Resources] = {}
+        self.renew()
+
+    def renew(self) -> None:
+        """Shares have changed."""
+        bid, cls = self._bid, self._claim.cls
+        self.tier = cls.tier
+        self.claim_after = (self._claim.standing + 1) * cls.shape.cost
+        self.job_after = fair_from(self._book, bid) if self.terms is Terms.FAIR else 0.0
+        self._must_be_own = own_only(cls.job, cls.shape.cpus if bid.request else 0)
+        self.forget()
 
     def forget(self) -> None:
         """Begin with the victims anew."""
@@ -166,6 +174,13 @@ class Scales:
 def own_only(job: Job, cpus: int) -> int:
     """Units of CPU that a job near its cap must give up itself to have so many more."""
     return 0 if job.cap is None else max(0, job.usage.get(CPU, 0) + cpus - job.cap)
+
+
+def fair_from(book: LeaseBook, bid: Bid) -> float:
+    """The share that a loser must be left with: what the bidder's job will have, and, where that is many leases, a
+    little more (`TOLERANCE`): to even out the last of a hundred is not worth its price."""
+    after, shape = job_after(book, bid), bid.claim.cls.shape
+    return after + max(0.0, TOLERANCE * after - shape.cost / bid.claim.cls.job.weight)
 
 
 def job_after(book: LeaseBook, bid: Bid) -> float:
