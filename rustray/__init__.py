@@ -36,6 +36,7 @@ from rustray.driver.api import (
 from rustray.driver.generator import ObjectRefGenerator
 from rustray.driver.refs import ObjectRef
 from rustray.driver.remote_function import RemoteFunction
+from rustray.explanation import explain
 from rustray.runtime_context import get_runtime_context
 from rustray.status import status
 
@@ -51,6 +52,7 @@ __all__ = [
     "cancel",
     "cluster_resources",
     "exceptions",
+    "explain",
     "get",
     "get_actor",
     "get_gpu_ids",

@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from rustray.driver import session as session_module
+from rustray.model.quantities import byte_size, duration
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,29 @@ class NodeStatus:
 
 
 @dataclass(frozen=True)
+class FunctionStatus:
+    """What has been learned of a function, in this run and earlier ones.
+
+    `run_s` and `spread_s` are seconds that a task takes, and their standard deviation, None and 0.0 before one has
+    ended; `memory` bytes of a worker that runs it, 0 before that was measured.
+    """
+
+    name: str
+    run_s: float | None
+    spread_s: float
+    memory: int
+
+    def __str__(self) -> str:
+        told = []
+        if self.run_s is not None:
+            spread = f" ± {duration(self.spread_s)}" if self.spread_s > 0 else ""
+            told.append(f"{duration(self.run_s)}{spread} a task")
+        if self.memory:
+            told.append(byte_size(self.memory))
+        return ", ".join(told)
+
+
+@dataclass(frozen=True)
 class ClusterStatus:
     """The nodes, and what goes on in the cluster.
 
@@ -33,6 +57,7 @@ class ClusterStatus:
     memory, memory_total: bytes in use and in all, of the machine; 0 before they have been measured.
     store, store_capacity: the same of the object store.
     cpu: percent of the machine's cores. tasks_per_s: finished in the last half second, as a rate.
+    functions: what is expected of the functions in use, those that ran last first.
     """
 
     nodes: tuple[NodeStatus, ...]
@@ -44,18 +69,19 @@ class ClusterStatus:
     store: int = 0
     store_capacity: int = 0
     tasks_per_s: float = 0.0
+    functions: tuple[FunctionStatus, ...] = ()
 
     def facts(self) -> list[tuple[str, str]]:
         """What is true of the cluster as a whole: (name, value) for reading."""
         workers = f"{self.workers}" if self.busy is None else f"{self.busy} busy of {self.workers}"
         told = [
             ("Workers", workers),
-            ("Object store", f"{_size(self.store)} of {_size(self.store_capacity)}"),
+            ("Object store", f"{byte_size(self.store)} of {byte_size(self.store_capacity)}"),
         ]
         if self.memory_total:  # else it has not been measured yet
             told += [
                 ("CPU load", f"{self.cpu:.0f} %"),
-                ("Memory", f"{_size(self.memory)} of {_size(self.memory_total)}"),
+                ("Memory", f"{byte_size(self.memory)} of {byte_size(self.memory_total)}"),
                 ("Tasks", f"{self.tasks_per_s:,.0f} a second"),
             ]
         return told
@@ -68,6 +94,9 @@ class ClusterStatus:
             lines += [f"  {name:<18}{used}" for name, used in _amounts(node)]
         lines.append("cluster")
         lines += [f"  {name:<18}{value}" for name, value in self.facts()]
+        if self.functions:
+            lines.append("functions, as they are expected to be")
+            lines += [f"  {function.name:<18}{function}" for function in self.functions]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -81,14 +110,19 @@ class ClusterStatus:
             rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
         facts = " · ".join(f"{escape(name)} <b>{escape(value)}</b>" for name, value in self.facts())
         table = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
-        return f"<div>{facts}</div><table>{table}</table>"
+        functions = "".join(
+            f"<tr><td>{escape(function.name)}</td><td>{escape(str(function))}</td></tr>"
+            for function in self.functions
+        )
+        learned = f"<table><thead><tr><th>Function</th><th>Expected</th></tr></thead>{functions}</table>"
+        return f"<div>{facts}</div><table>{table}</table>{learned if functions else ''}"
 
 
 def status() -> ClusterStatus:
     """The cluster that this process is connected to, as it is now; SessionError when there is none."""
     session = session_module.current()
     nodes, workers, store = session.query("nodes"), session.query("workers"), session.query("store")
-    return cluster_status(nodes, workers, store, session.query("metrics"))
+    return cluster_status(nodes, workers, store, session.query("metrics"), session.query("functions"))
 
 
 def cluster_status(
@@ -96,6 +130,7 @@ def cluster_status(
     workers: Sequence[dict[str, Any]],
     store: dict[str, int],
     samples: Sequence[dict[str, Any]],
+    functions: Iterable[dict[str, Any]] = (),
 ) -> ClusterStatus:
     """From what the node and head answer to those queries; of the samples the last one counts."""
     measured = ("busy", "cpu", "memory", "memory_total", "tasks_per_s")
@@ -104,6 +139,7 @@ def cluster_status(
         workers=len(workers),
         store=store["used"],
         store_capacity=store["capacity"],
+        functions=tuple(FunctionStatus(**row) for row in functions),
         **({name: samples[-1][name] for name in measured} if samples else {}),
     )
 
@@ -120,13 +156,5 @@ def _amounts(node: NodeStatus) -> list[tuple[str, str]]:
         if name != "memory":
             told.append((name, f"{used:g} of {total:g} in use"))
         elif used:  # few tasks ask for memory, and what is used of it is another matter
-            told.append(("memory asked for", f"{_size(used)} of {_size(total)}"))
+            told.append(("memory asked for", f"{byte_size(used)} of {byte_size(total)}"))
     return told
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"

@@ -14,11 +14,14 @@ from rustray.driver import discovery
 from rustray.driver.environment import driver_place
 from rustray.driver.registry import clusters
 from rustray.driver.session import Session
-from rustray.errors import ClusterStartError, OptionError
+from rustray.errors import ClusterStartError
+from rustray.explanation import Explanation
 from rustray.model import ids
 from rustray.status import ClusterStatus, cluster_status
 
 CONNECT_TIMEOUT_S = 10.0
+ID_DIGITS = (2 * ids.OBJECT_ID_BYTES - 4, 2 * ids.OBJECT_ID_BYTES)
+"""Of a task's id, and of that of an object or actor."""
 
 Query = Callable[..., Any]
 
@@ -32,7 +35,9 @@ def add_commands(commands: Any) -> None:
         "explain", help="why a task waits", description="Say why tasks or an actor wait."
     )
     explain.add_argument(
-        "task", metavar="TASK", help="a function's name, or the id of an object or actor (ref.hex())"
+        "task",
+        metavar="TASK",
+        help="the id of a task, object or actor (ref.task_id(), ref.hex()), or a function's name",
     )
     explain.add_argument("--json", action="store_true", help="for programs")
     explain.set_defaults(run=run_explain)
@@ -144,12 +149,16 @@ def _print_status(
 
 
 def run_explain(options: argparse.Namespace) -> int:
-    """Print what waits under this name or id, and why; status 1 when nothing does."""
+    """Print where the task with this id is, or what waits under this name, and why; status 1 when nothing does."""
     with connected(options.address) as (query, _facts):
+        if _is_id(options.task):
+            told = Explanation.of(query("explain_task", options.task))
+            print(json.dumps(told.plain(), indent=2) if options.json else told)
+            return 0
         found = [
             {**row, **query("explain", row["key"], row["client"])}
             for row in query("waiting")
-            if _is_meant(options.task, row)
+            if row["class"] == options.task
         ]
     for row in found:
         del row["key"]
@@ -162,16 +171,9 @@ def run_explain(options: argparse.Namespace) -> int:
     return 0 if found else 1
 
 
-def _is_meant(task: str, row: dict[str, Any]) -> bool:
-    if row["class"] == task or row["key"].hex() == task:
-        return True
-    try:
-        oid = bytes.fromhex(task)
-    except ValueError:
-        return False
-    if len(oid) != ids.OBJECT_ID_BYTES:
-        raise OptionError(f"{task} is no id of an object: those have {2 * ids.OBJECT_ID_BYTES} digits.")
-    return bool(ids.owner_of(oid) == row["client"])
+def _is_id(name: str) -> bool:
+    """Whether it is meant as an id: no function has so long a name of such letters only."""
+    return len(name) in ID_DIGITS and all(digit in "0123456789abcdefABCDEF" for digit in name)
 
 
 def _sentence(row: dict[str, Any]) -> str:

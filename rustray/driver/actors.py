@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from rustray.driver.session import Session
 
 MAX_IN_FLIGHT = 4096
-_STARTED = struct.Struct("<Q")
+_STARTED = _PID = struct.Struct("<Q")
+_PID_AT = 8
 
 
 class ActorChannel(KeepsOrder):
@@ -57,6 +58,11 @@ class ActorChannel(KeepsOrder):
         self._pinned = False
         self._killed = False
         self.dead: bytes | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a way to the actor's process."""
+        return self._connection is not None
 
     @property
     def unanswered(self) -> int:
@@ -139,6 +145,33 @@ class ActorChannel(KeepsOrder):
         """Cancel a call that has been sent. Caller has the lock."""
         if self._connection is not None:
             self._connection.send([("cancel", task.number, recursive)])
+
+    def find(self, number: int) -> Task | None:
+        """The call with this number, if it has no answer yet. Caller has the lock."""
+        waiting = (*self._interrupted, *self.queue)
+        return self.in_flight.get(number) or next((task for task in waiting if task.number == number), None)
+
+    def describe(self, task: Task) -> dict[str, Any]:
+        """Where a call of ours is: see `explaining`. Caller has the lock."""
+        about: dict[str, Any] = {
+            "actor": self.id,
+            "function": f"{self.name}.{task.function.partition('@')[0]}",
+        }
+        if task in self._interrupted:
+            return about | {"state": "interrupted"}
+        if task.where is None or self._page is None:
+            position = next((at for at, other in enumerate(self.queue, 1) if other is task), 0)
+            first = self.queue[0] if self.queue else task
+            about |= {"state": "actor", "position": position, "queued": len(self.queue)}
+            if self._connection is not None and first.missing:
+                about["blocked_by"] = [entry.id.hex() for _at, entry in first.deps if not entry.ready]
+            return about | {"connected": self._connection is not None}
+        (started,), (pid,) = _STARTED.unpack_from(self._page, 0), _PID.unpack_from(self._page, _PID_AT)
+        numbers = list(self.in_flight)
+        behind = numbers.index(task.number) - (numbers.index(started) if started in self.in_flight else 0)
+        begun = self.concurrent or started in self.in_flight and behind <= 0
+        about |= {"worker": self.worker, "pid": pid, "behind": 0 if begun else behind}
+        return about | {"state": "running" if begun else "sent"}
 
     # -- what happens ----------------------------------------------------------------------------------
 
@@ -277,6 +310,15 @@ class Actors:
         if channel is None:
             channel = self._channels[entry.id] = ActorChannel(self, entry, handle)
         return channel
+
+    @property
+    def has_unconnected(self) -> bool:
+        """Whether calls wait for an actor that is not up."""
+        return any(channel.queue and not channel.connected for channel in self.channels())
+
+    def channels(self) -> list[ActorChannel]:
+        """All channels of this session."""
+        return list(self._channels.values())
 
     def entry_of(self, actor: bytes) -> Entry:
         """The entry that counts this process's handles to `actor`. Caller has the lock."""

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar, overload
 
 from rustray import runtime_env as runtime_envs
 from rustray import serialization
-from rustray.driver import cells, discovery, launch
+from rustray.driver import cells, discovery, launch, patience
 from rustray.driver import session as session_module
 from rustray.driver.actor_class import ActorClass, check_actor_class
 from rustray.driver.actor_handle import ActorHandle
@@ -194,6 +194,7 @@ def _connect(
     session_module.set_current(session)
     if log_to_driver:
         cells.attach(session)
+        patience.attach(session)
     serialization.on_ref_pickled_outside(lambda ref: session.objects.keep_for_ever(ref))
     return session
 

@@ -82,6 +82,10 @@ class ObjectTable:
                 lent.append(entry)
         return entry
 
+    def known_entry(self, oid: bytes) -> Entry | None:
+        """The entry of `oid` if the table has one. Caller has `lock`."""
+        return self._entries.get(oid)
+
     def _enter(self, oid: bytes) -> Entry:
         """An entry for an id that the table does not have (any more)."""
         task = self._lineage.get(oid)

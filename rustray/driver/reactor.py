@@ -85,6 +85,11 @@ class Reactor:
         self._thread = threading.Thread(target=self._run, name="rustray-io", daemon=True)
         self._has_thread_turn = False
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether a thread is in `wait`."""
+        return self._claims > 0
+
     def start(self) -> None:
         """Start the background thread."""
         self._thread.start()

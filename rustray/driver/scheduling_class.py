@@ -29,7 +29,8 @@ BATCH = 64
 """Queued tasks that make it worth waking a busy worker's pipe from the submitting thread."""
 MAX_FRAME_BYTES = 1 << 18
 MAX_DEMAND = 4096
-_STARTED = struct.Struct("<Q")
+_STARTED = _PID = struct.Struct("<Q")
+_PID_AT = 8
 
 
 class Lease:
@@ -84,6 +85,11 @@ class Lease:
     def started(self) -> int:
         """The number of the task that the worker began last, 0 for none."""
         number: int = _STARTED.unpack_from(self.page, 0)[0]
+        return number
+
+    def pid(self) -> int:
+        """The process id of the worker, 0 before it is up."""
+        number: int = _PID.unpack_from(self.page, _PID_AT)[0]
         return number
 
 
@@ -194,6 +200,30 @@ class SchedulingClass:
             return
         messages.append(("run", batch))
         lease.connection.send(messages)
+
+    def find(self, number: int) -> Task | None:
+        """The task with this number, if it waits or runs here. Caller has the lock."""
+        for lease in self.leases:
+            if number in lease.in_flight:
+                return lease.in_flight[number]
+        return next((task for task in self.queue if task.number == number), None)
+
+    def describe(self, task: Task) -> dict[str, Any]:
+        """Where a task of ours is: see `explaining`. Caller has the lock."""
+        lease: Lease | None = task.where
+        if lease is None or task.number not in lease.in_flight:
+            position = next((at for at, other in enumerate(self.queue, 1) if other is task), 0)
+            waits = {"position": position, "queued": len(self.queue), "leases": len(self.leases)}
+            return {"class": self.key, "state": "queued", **waits}
+        numbers, started = list(lease.in_flight), lease.started()
+        behind = numbers.index(task.number)
+        about = {"class": self.key, "state": "sent", "worker": lease.worker, "pid": lease.pid()}
+        if started in lease.in_flight:
+            behind -= numbers.index(started)
+            if behind <= 0:
+                about["state"] = "running"
+                about["since_s"] = time.monotonic() - lease.since if lease.first == task.number else 0.0
+        return about | {"behind": max(0, behind), "suspended": lease.suspended, "revoked": lease.revoked}
 
     def interrupt(self, task: Task, force: bool, recursive: bool) -> None:
         """Cancel a task that has been sent. Caller has the lock."""

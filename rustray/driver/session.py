@@ -19,6 +19,7 @@ from typing import Any
 from rustray.driver import failures
 from rustray.driver.actors import Actors
 from rustray.driver.blocks import Blocks
+from rustray.driver.explaining import Explaining
 from rustray.driver.futures import Futures
 from rustray.driver.objects import ObjectTable
 from rustray.driver.reactor import Awaited, Reactor
@@ -108,6 +109,7 @@ class Session:
         self.blocks = Blocks(self)
         self.leases = Submitter(self)
         self.actors = Actors(self)
+        self.explaining = Explaining(self)
         self.on_end: list[Callable[[], None]] = []
         self.handlers: dict[str, Callable[..., None]] = {
             "welcome": self._on_welcome,
@@ -118,6 +120,7 @@ class Session:
             "infeasible": self.leases.on_infeasible,
             "lease_lost": self.leases.on_lease_lost,
             "estimate": self.leases.on_estimate,
+            "explain": self.explaining.on_explain,
             "suspended": self.leases.on_suspended,
             "block": self._on_answer,
             "full": self._on_answer,

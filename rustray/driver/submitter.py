@@ -100,6 +100,10 @@ class Submitter:
                 self.tell(("class", key, spec))
             return target
 
+    def classes(self) -> list[SchedulingClass]:
+        """All classes of this session."""
+        return list(self._classes.values())
+
     # -- what the node says ----------------------------------------------------------------------------
 
     def on_lease(self, key: bytes, lease_id: int, worker: int, socket_fd: int, page_fd: int) -> None:

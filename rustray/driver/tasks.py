@@ -40,6 +40,8 @@ class Target(Protocol):
 
     def enqueue(self, task: Task) -> None: ...
     def interrupt(self, task: Task, force: bool, recursive: bool) -> None: ...
+    def find(self, number: int) -> Task | None: ...
+    def describe(self, task: Task) -> dict[str, Any]: ...
 
 
 class KeepsOrder:
@@ -63,6 +65,8 @@ class Tasks:
         self.finished = 0
         self.failed = 0
         self._counted = (0, 0, 0.0)
+        self.held_up: dict[int, Task] = {}
+        """Tasks by number that wait for arguments; those of an actor's are in its queue."""
         self.children: dict[tuple[int, int], set[Task]] = {}
         """Unfinished tasks by the lease and number of the task, run by this worker, that submitted them."""
 
@@ -178,7 +182,9 @@ class Tasks:
                     entry.add_waiter(one_more)
             if task.missing == 0:
                 self._deps_known(task)
-            elif isinstance(task.target, KeepsOrder):
+            elif not isinstance(task.target, KeepsOrder):
+                self.held_up[task.number] = task
+            else:
                 # An actor runs the calls of one caller in order: the call takes its place now.
                 task.queued = True
                 task.target.enqueue(task)
@@ -196,6 +202,7 @@ class Tasks:
                 self._unblocked.popleft()
 
     def _deps_known(self, task: Task) -> None:
+        self.held_up.pop(task.number, None)
         if task.cancelled:
             return  # it has failed already
         for _at, entry in task.deps:
@@ -269,6 +276,7 @@ class Tasks:
         """The task ends without a result: every one of its objects raises `error`."""
         with self._objects.lock:
             self.failed += 1
+            self.held_up.pop(task.number, None)
             for entry in task.entries:
                 if entry.state == PENDING:
                     self._objects.settle(entry, ERROR, error)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from rustray.head.reactor import Head
 
 
+FUNCTIONS_SHOWN = 10
+
+
 class Forecasts:
     """The estimates of one head.
 
@@ -56,6 +59,17 @@ class Forecasts:
             if spec is not None and spec.get("function"):
                 self.predictions.note_memory(spec["function"], spec["name"], size, self._head.wall())
                 self._tell_scheduler(key, spec)
+
+    def functions(self) -> list[dict[str, Any]]:
+        """Of the functions of living jobs, as `rustray.status` shows them: those that ran last first."""
+        named = {spec["function"]: spec["name"] for _key, spec in self._head.specs() if spec.get("function")}
+        rows = []
+        for function in self.predictions.latest(named)[:FUNCTIONS_SHOWN]:
+            estimate = self.predictions.estimate(function, named[function])
+            if estimate is not None:
+                known = {"run_s": estimate.run_s, "spread_s": estimate.spread_s, "memory": estimate.memory}
+                rows.append({"name": named[function], **known})
+        return rows
 
     def learn(self, kept: dict[str, Any]) -> None:
         """Take in what earlier runs have learned (`Predictions.to_dict`); it is news for the classes that are here."""

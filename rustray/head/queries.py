@@ -54,6 +54,10 @@ class Queries:
         """Classes that wait for leases."""
         return self._head.status.waiting()
 
+    def functions(self) -> list[dict[str, Any]]:
+        """What is expected of the functions in use, those that ran last first."""
+        return self._head.forecasts.functions()
+
     def explain(self, key: bytes, client: int) -> dict[str, Any]:
         """Why a class waits: see `scheduler.status`."""
         return self._head.status.explain(key, client)

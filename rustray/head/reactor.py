@@ -22,6 +22,7 @@ from rustray.cluster import commands
 from rustray.driver import failures
 from rustray.errors import OptionError, RustRayError
 from rustray.head.actors import Actors
+from rustray.head.explaining import Explaining
 from rustray.head.forecasts import Forecasts
 from rustray.head.infeasible import infeasible_text
 from rustray.head.keyvalue import KeyValue
@@ -54,6 +55,7 @@ _TOUCH_NO_FACT = frozenset(
         "suspended",
         "resumed",
         "sample",
+        "explained",
         "predicted",
         "worker_memory",
         # Commands that may follow each other before they are committed: the log keeps their order.
@@ -113,6 +115,7 @@ class Head:
         self.status = self.scheduler.status
         self.actors = Actors(self)
         self.forecasts = Forecasts(self)
+        self._explaining = Explaining(self)
         self.metrics = Metrics()
         self._queries = Queries(self)
         self._kv = KeyValue(self)
@@ -224,7 +227,7 @@ class Head:
         self._handling = (link, operation, open_commands, done)
         op, *fields = message
         try:
-            for part in (self.actors, self.forecasts):
+            for part in (self.actors, self.forecasts, self._explaining):
                 if (handler := getattr(part, f"on_{op}", None)) is not None:
                     break
             else:
@@ -400,6 +403,7 @@ class Head:
             if now >= deadline:
                 self.on_node_lost(name, "it has not come back since the head that led before was lost")
         self.actors.tick(now)
+        self._explaining.tick(now)
         self.step(events.Tick())
 
     # -- the scheduler ---------------------------------------------------------------------------------
@@ -589,7 +593,7 @@ class Head:
         """Answer a question: answered(True, plain value) or answered(False, packed error), at once or when what it
         asks for is committed."""
         try:
-            for part in (self._kv, self.groups):
+            for part in (self._kv, self.groups, self._explaining):
                 if (submit := getattr(part, f"ask_{what}", None)) is not None:
                     submit(answered, *args)
                     return

@@ -142,6 +142,7 @@ class NodeAgent:
             "kill_worker": self._on_kill_worker,
             "setup_failed": self._on_setup_failed,
             "counts": self._on_counts,
+            "explained": lambda c, token, description: self.head(("explained", token, description)),
             "predicted": lambda c, rows: self.head(("predicted", rows)),
             "staying": self._on_staying,
             "create_actor": self._on_create_actor,
@@ -168,6 +169,7 @@ class NodeAgent:
             "node_down": lambda number, _cause: neighbours.remove(number),
             "grant": self._on_grant,
             "revoke": self._on_revoke,
+            "explain": self._on_explain,
             "estimate": lambda client, *fields: self.send(client, ("estimate", *fields)),
             "infeasible": lambda key, client, text: self.send(client, ("infeasible", key, text)),
             "start_actor": self._on_start_actor,
@@ -738,6 +740,12 @@ class NodeAgent:
             self.head(("query", client, request, what, args))
         else:
             self.send(client, ("answer", request, True, answer(*args)))
+
+    def _on_explain(self, client: int, token: int, number: int) -> None:
+        if client in self.clients:
+            self.send(client, ("explain", token, number))
+        else:
+            self.head(("explained", token, None))
 
     def _query_store(self) -> dict[str, int]:
         return self.store.ledger.stats()

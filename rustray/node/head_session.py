@@ -34,6 +34,7 @@ REPORTED = frozenset(
         "resumed",
         "client_gone",
         "sample",
+        "explained",
         "predicted",
         "worker_memory",
         "draining",

@@ -7,7 +7,8 @@ Rule 1. Each direction has a window: at most `WINDOW` bytes are on their way tha
         taken. So one that does not read holds up its own relay only, and neither node gathers what it cannot pass on.
 Rule 2. The node of the worker ends a relay with the number of the task that the worker began last and, for a lease,
         with what is to be told to the client: after all that the worker wrote, and after its socket has ended.
-Rule 3. The page of the client follows the worker's every `PAGE_S` seconds while the relay lasts.
+Rule 3. The page of the client (the task begun last, and the worker's process id) follows the worker's every `PAGE_S`
+        seconds while the relay lasts.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from rustray.wire.frames import Message
 WINDOW = 4 << 20
 READ_BYTES = 256 << 10
 PAGE_S = 0.1
-_STARTED = struct.Struct("<Q")
+_STARTED = _PID = struct.Struct("<Q")
+_PID_AT = 8
 
 
 class Stream(Protocol):
@@ -144,7 +146,8 @@ class Relays:
         for pipe in self._pipes.values():
             if not pipe.client and (started := pipe.started()) != pipe.told:
                 pipe.told = started
-                self._stream.send(pipe.node, ("started", pipe.number, started))
+                (pid,) = _PID.unpack_from(pipe.page, _PID_AT)
+                self._stream.send(pipe.node, ("started", pipe.number, started, pid))
 
     # -- the client's node -----------------------------------------------------------------------------
 
@@ -160,10 +163,11 @@ class Relays:
         theirs.close()
         os.close(page)
 
-    def _on_started(self, _node: int, number: int, started: int) -> None:
+    def _on_started(self, _node: int, number: int, started: int, pid: int) -> None:
         pipe = self._pipes.get(number)
         if pipe is not None:
             _STARTED.pack_into(pipe.page, 0, started)
+            _PID.pack_into(pipe.page, _PID_AT, pid)
 
     # -- both ------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ Rule 4. At most `KEPT` functions and as many names are known; the ones not seen 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import isfinite, sqrt
 from typing import Any
@@ -141,6 +141,13 @@ class Predictions:
             return record.estimate(True)
         record = self._names.get(name)
         return record.estimate(False) if record is not None else None
+
+    def latest(self, functions: Iterable[bytes]) -> list[bytes]:
+        """Those of `functions` that something is known of, the one seen last first."""
+        seen = {
+            function: record.seen for function in functions if (record := self._functions.get(function.hex()))
+        }
+        return sorted(seen, key=seen.__getitem__, reverse=True)
 
     def _records(self, function: bytes, name: str, now: float) -> list[_Record]:
         key = function.hex()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -87,6 +87,31 @@ class Status:
                 "pinned": lease.claim.cls.pinned,
             }
             for lease in self._book.leases.values()
+        ]
+
+    def holders(self, key: bytes, resources: Iterable[str]) -> list[dict[str, Any]]:
+        """Who has leases of these resources, where the class could run: those who hold most first.
+
+        Returns rows with "class", "job", "client", "pinned" (an actor has it) and the number of "leases".
+        """
+        cls = self._book.classes.get(key)
+        if cls is None:
+            return []
+        names = set(resources)
+        held: Counter[Claim] = Counter()
+        for node in self._book.nodes.hosts(cls.shape):
+            for lease in (*node.leases.values(), *node.leaving.values()):
+                if names & {name for name, units in lease.hold.items() if units}:
+                    held[lease.claim] += 1
+        return [
+            {
+                "class": claim.cls.name,
+                "job": claim.cls.job.number,
+                "client": claim.client,
+                "pinned": claim.cls.pinned,
+                "leases": count,
+            }
+            for claim, count in held.most_common()
         ]
 
     def waiting(self) -> list[dict[str, Any]]:

@@ -15,7 +15,8 @@ FLUSH_S = 0.001
 """Answers of short tasks are gathered for this long,"""
 MAX_GATHERED = 64
 """and no more of them: those not sent are lost when the process dies."""
-_STARTED = struct.Struct("<Q")
+_STARTED = _PID = struct.Struct("<Q")
+_PID_AT = 8
 
 
 class Channel:
@@ -26,7 +27,7 @@ class Channel:
     client: the submitter; it owns the results.
     resources: what each of its tasks has, {"CPU": 1.0, ...}.
     group: the placement group that they run in, see `Session.around`.
-    page: shared with the submitter: the number of the task that was started last.
+    page: shared with the submitter: the number of the task that was started last, and this process's id.
     """
 
     __slots__ = (
@@ -63,6 +64,7 @@ class Channel:
         self._spent = 0.0
         self._since = 0.0
         self._log: list[Message] = []
+        _PID.pack_into(page, _PID_AT, os.getpid())
 
     def start(self, number: int) -> None:
         """Note in the shared page that `number` begins."""

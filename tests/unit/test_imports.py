@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rustray.wire",),
     ("rustray.store", "rustray.scheduler", "rustray.cluster"),
     ("rustray.driver",),
-    ("rustray.actor", "rustray.kv", "rustray.runtime_context", "rustray.status", "rustray.util"),
+    ("rustray.actor", "rustray.explanation", "rustray.kv", "rustray.runtime_context", "rustray.status", "rustray.util"),
     ("rustray",),
     ("rustray.worker",),
     ("rustray.daemon",),

@@ -1,0 +1,137 @@
+"""Why a task waits: its owner says where it is (`driver.explaining`), the head adds what it knows of class or actor.
+
+Who has a task's id only is helped by the head, which asks the owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from rustray.cluster import facts
+from rustray.driver import failures
+from rustray.errors import OptionError, SessionError
+from rustray.head.actors import NO_CLIENT
+from rustray.model import ids
+
+if TYPE_CHECKING:
+    from rustray.head.reactor import Head
+
+Answered = Callable[[bool, Any], None]
+
+OWNER_ANSWERS_S = 2.0
+HOLDERS_SHOWN = 5
+
+
+class Explaining:
+    """Explanations of one head."""
+
+    def __init__(self, head: Head) -> None:
+        self._head = head
+        self._asked: dict[int, tuple[float, str, Answered]] = {}
+        self._tokens = 0
+
+    # -- questions -------------------------------------------------------------------------------------
+
+    def ask_explained(self, answered: Answered, description: dict[str, Any]) -> None:
+        """An owner's description, and what the head knows."""
+        answered(True, self.complete(description))
+
+    def ask_explain_task(self, answered: Answered, name: str) -> None:
+        """The same of the task with this id, or that makes the object with it; both in hexadecimal."""
+        try:
+            oid = bytes.fromhex(name)
+        except ValueError:
+            oid = b""
+        if len(oid) == ids.OBJECT_ID_BYTES - 2:
+            oid += bytes(2)
+        if len(oid) != ids.OBJECT_ID_BYTES:
+            raise OptionError(
+                f"{name!r} is no id of a task: those have {2 * ids.OBJECT_ID_BYTES - 4} hexadecimal digits, as "
+                f"ref.task_id() gives them, and those of objects, as ref.hex(), {2 * ids.OBJECT_ID_BYTES}."
+            )
+        if oid in self._head.state.actors:
+            answered(True, self.complete({"task": "", "state": "actor", "actor": oid}))
+            return
+        owner = ids.owner_of(oid)
+        self._tokens += 1
+        self._asked[self._tokens] = (self._head.scheduler_time() + OWNER_ANSWERS_S, name, answered)
+        self._head.to_client(owner, ("explain", owner, self._tokens, ids.number_of(oid)))
+
+    def on_explained(self, _node: str, token: int, description: dict[str, Any] | None) -> None:
+        """The owner has answered; None: its node says that it has ended."""
+        _deadline, name, answered = self._asked.pop(token, (0.0, "", None))
+        if answered is None:
+            return  # too late
+        if description is None:
+            self._give_up(name, answered, "has ended, and its tasks with it")
+        else:
+            answered(True, self.complete(description))
+
+    def tick(self, now: float) -> None:
+        """Owners that do not answer in time are not waited for."""
+        for token, (deadline, name, answered) in list(self._asked.items()):
+            if now >= deadline:
+                del self._asked[token]
+                text = f"has not answered for {OWNER_ANSWERS_S:g} s: it has ended, is stopped, or was never there"
+                self._give_up(name, answered, text)
+
+    def _give_up(self, name: str, answered: Answered, text: str) -> None:
+        error = SessionError(f"Of {name} nothing can be told: the process that submitted it {text}.")
+        answered(False, failures.typed(error))
+
+    # -- what the head knows ---------------------------------------------------------------------------
+
+    def complete(self, description: dict[str, Any]) -> dict[str, Any]:
+        """Add to a description: "node" and "hostname" of the "worker", the "estimate" of the function, the "lease"
+        (`scheduler.status.explain`, with "holders") of one that waits for it, the facts of the actor."""
+        told = dict(description)
+        if "actor" in told:
+            told |= self._of_actor(told["actor"])
+        elif "class" in told:
+            spec = self._head.spec_of(told["class"])
+            estimate = self._head.forecasts.of(spec)
+            if spec is not None:
+                told["resources"] = dict(spec["resources"])
+            if estimate is not None:
+                told["estimate"] = {
+                    "run_s": estimate.run_s,
+                    "spread_s": estimate.spread_s,
+                    "count": estimate.count,
+                    "memory": estimate.memory,
+                }
+            if told["state"] == "queued":
+                told["lease"] = self._of_lease(told["class"], told["client"])
+        if "worker" in told:
+            told |= self._of_node(ids.node_of(told["worker"]))
+        return told
+
+    def _of_node(self, number: int) -> dict[str, Any]:
+        for name, link in self._head.nodes.items():
+            if link.number == number:
+                return {"node": name, "hostname": link.info.get("hostname", "")}
+        return {"node": f"number {number}"}
+
+    def _of_actor(self, actor: bytes) -> dict[str, Any]:
+        record = self._head.state.actors.get(actor)
+        if record is None:
+            return {"actor_state": "unknown"}
+        told: dict[str, Any] = {
+            "actor_state": record.state,
+            "actor_name": record.class_name if not record.name else f"{record.class_name} {record.name!r}",
+            "restarts": record.restarts,
+            "cause": record.cause,
+            "complete": record.complete,
+        }
+        spec = self._head.actors.specs.get(actor)
+        if spec is not None:
+            told["resources"] = dict(spec["resources"])
+        if record.state in (facts.PENDING, facts.RESTARTING) and record.complete:
+            told["lease"] = self._of_lease(actor, NO_CLIENT)
+        return told
+
+    def _of_lease(self, key: bytes, client: int) -> dict[str, Any]:
+        lease = self._head.status.explain(key, client)
+        if lease.get("missing"):
+            lease["holders"] = self._head.status.holders(key, lease["missing"])[:HOLDERS_SHOWN]
+        return lease
