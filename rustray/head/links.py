@@ -66,6 +66,7 @@ class Links:
         self._last_tick = loop.time()
         self._wake: asyncio.TimerHandle | None = None
         head.wake_at = self._wake_at
+        head.dismiss = self._dismiss
         self._timer = loop.call_later(TICK_S, self._tick)
 
     # -- joining ---------------------------------------------------------------------------------------
@@ -164,6 +165,11 @@ class Links:
             log.warning("%s is lost: %s", link.name, cause)
             link.channel.close()
             self._head.on_node_lost(link.name, cause)
+
+    def _dismiss(self, name: str, cause: str) -> None:
+        link = self._links.get(name)
+        if link is not None:
+            self._lose(link, cause)
 
     def _tick(self) -> None:
         now = self._loop.time()

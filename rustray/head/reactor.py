@@ -30,6 +30,7 @@ from rustray.head.log import Log
 from rustray.head.metrics import Metrics
 from rustray.head.placement_groups import PlacementGroups
 from rustray.head.queries import Queries
+from rustray.head.reachability import Reachability
 from rustray.model import ids
 from rustray.model.resources import Resources
 from rustray.scheduler import actions, events
@@ -58,6 +59,7 @@ _TOUCH_NO_FACT = frozenset(
         "explained",
         "predicted",
         "worker_memory",
+        "unreachable",
         # Commands that may follow each other before they are committed: the log keeps their order.
         "create_actor",
         "actor_arguments",
@@ -130,6 +132,9 @@ class Head:
         """Set when another head leads: what is still being committed concerns it no more."""
         self.wake_at: Callable[[float], None] = lambda _time: None
         """Called with the time at which `tick` should be called, when that is sooner than it would be."""
+        self.dismiss: Callable[[str, str], None] = self.on_node_lost
+        """Called with a linked node that has to go, and why: cuts its link, and calls `on_node_lost`."""
+        self._reachability = Reachability()
         self._since = now()
         self._settled = False
         self._expected: dict[str, float] = {}
@@ -390,6 +395,20 @@ class Head:
 
         self._outside(lambda: self.submit(commands.remove_node(name, self.wall(), cause), removed))
 
+    def _on_unreachable(self, node: str, others: list[int]) -> None:
+        """The node cannot reach these."""
+        self._reachability.hear(self._now(), self.nodes[node].number, others)
+
+    def _part(self, now: float) -> None:
+        """See to it that all nodes reach each other."""
+        if not self._reachability:
+            return
+        drivers = {ids.node_of(job.client) for job in self.state.jobs.values() if job.end is None}
+        decided = self._reachability.decide(now, self._by_number, drivers)
+        if decided is not None:
+            goes, other = (self._by_number[number].name for number in decided)
+            self.dismiss(goes, f"{other} and it could not reach each other")
+
     def _on_draining(self, node: str) -> None:
         """The node takes nothing new: it will leave when what runs on it has ended."""
         self.step(events.NodeDraining(node))
@@ -402,6 +421,7 @@ class Head:
         for name, deadline in list(self._expected.items()):
             if now >= deadline:
                 self.on_node_lost(name, "it has not come back since the head that led before was lost")
+        self._part(now)
         self.actors.tick(now)
         self._explaining.tick(now)
         self.step(events.Tick())

@@ -33,6 +33,8 @@ RETIRE_AFTER_S = 10.0
 """Seconds after which an idle worker beyond one for each CPU may go."""
 ASK_AGAIN_TICKS = 20
 """Ticks after which those that wait for an actor are asked for again: a node or head that knew of it may be gone."""
+COMPLAIN_TICKS = 10
+"""Ticks after which the head is told of the nodes that cannot be reached, again and again."""
 MAX_PRESTART = 8
 """Workers forked before the first task asks; the rest on demand."""
 
@@ -609,6 +611,8 @@ class NodeAgent:
         self._ticks += 1
         if self._ticks % ASK_AGAIN_TICKS == 0:
             self.ask_again()
+        if self._ticks % COMPLAIN_TICKS == 0 and (unreachable := self.neighbours.unreachable()):
+            self.head(("unreachable", unreachable))
 
     def _on_staying(self, client: int) -> None:
         worker = self.clients[client].worker

@@ -37,6 +37,7 @@ REPORTED = frozenset(
         "explained",
         "predicted",
         "worker_memory",
+        "unreachable",
         "draining",
         "leaving",
         "beat",

@@ -29,6 +29,8 @@ Dial = Callable[[str, Message], Awaitable["Channel"]]
 """dial(address, hello); raises a RustRayError when nobody answers there."""
 
 RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+UNREACHABLE_S = 10.0
+"""Seconds without any answer, while something waits for one, after which another node counts as cut off."""
 ACK_EVERY = 32
 ACK_AFTER_S = 0.05
 DOWN_KEPT = 10_000
@@ -88,6 +90,7 @@ class _Neighbour:
         "channel",
         "connected",
         "dialing",
+        "heard",
         "inbox",
         "incoming",
         "number",
@@ -106,6 +109,8 @@ class _Neighbour:
         self.incoming: Channel | None = None
         self.pending: list[Message] = []
         self.ack_timer: asyncio.TimerHandle | None = None
+        self.heard = 0.0
+        """When it last answered, or began to owe an answer."""
 
 
 class Neighbours:
@@ -204,10 +209,17 @@ class Neighbours:
         known = self._known.get(node)
         return known.channel.backlog if known is not None and known.channel is not None else 0
 
+    def unreachable(self) -> list[int]:
+        """Nodes that have not answered for `UNREACHABLE_S`, though the head takes them for alive."""
+        late = self._loop.time() - UNREACHABLE_S
+        return [n for n, known in self._known.items() if len(known.outbox) and known.heard < late]
+
     def _flush(self, known: _Neighbour) -> None:
         messages, known.pending = known.pending, []
         if not messages or known.number in self._down:
             return
+        if not len(known.outbox):
+            known.heard = self._loop.time()
         batch = known.outbox.put(messages)
         if known.connected and known.channel is not None:
             known.channel.send(*batch)
@@ -246,6 +258,7 @@ class Neighbours:
         channel.on_drained = lambda: self._tell_drained(known.number)
 
     def _on_answers(self, known: _Neighbour, channel: Channel, messages: list[Message]) -> None:
+        known.heard = self._loop.time()
         for op, *fields in messages:
             if op == "ack":
                 known.outbox.acknowledged(fields[0])
