@@ -237,7 +237,7 @@ def _text(state: str, facts: Mapping[str, Any], lease: Mapping[str, Any]) -> str
     if state == "waiting for a lease":
         place = f"at place {facts['position']} of {facts['queued']} here, "
         return f"{what} waits, {place}for a slot{_slot(lease)}."
-    if state in ("waiting for its actor", "pending", "alive", "dead"):
+    if "actor_state" in facts:
         return _of_actor(what, state, facts, lease)
     return f"{what} is {state}: it is not known, or not yet, to the process that its id names."
 
