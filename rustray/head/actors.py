@@ -87,7 +87,10 @@ class Actors:
                     self._demand(record.id)
                 else:
                     self._connect_waiting(record)
-            if record.state != facts.DEAD:
+            if record.state == facts.DEAD:
+                if record.detached and record.job in link.jobs:
+                    link.send(("actor_over", record.id))  # it may not have been told
+            else:
                 owner = ids.owner_of(record.id)
                 if ids.node_of(owner) == link.number and owner not in clients:
                     self._owner_gone(record)

@@ -443,19 +443,23 @@ class Head:
         if self.actors.start(action, link):
             return
         job, spec = self._classes[action.key]
-        self.acquaint(link, job)
+        if not self.acquaint(link, job):
+            return  # it has ended this moment, and its leases with it
         if action.key not in link.classes:
             link.classes.add(action.key)
             link.send(("class", action.key, job, spec))
         link.send(("grant", action.lease, action.key, action.client))
 
-    def acquaint(self, link: NodeLink, job: int) -> None:
-        """See to it that the node knows the job before it is sent something of it."""
+    def acquaint(self, link: NodeLink, job: int) -> bool:
+        """See to it that the node knows the job before it is sent something of it; False if the job is over."""
+        if not self.state.jobs[job].place:
+            return False
         if job not in link.jobs:
             link.jobs.add(job)
             fact = self.state.jobs[job]
             place = {**marshal.loads(fact.place), "session": {"namespace": fact.namespace}}
             link.send(("job", job, fact.client, place, fact.end is not None))
+        return True
 
     def _revoke(self, action: actions.Revoke) -> None:
         self.to_client(action.client, ("revoke", action.lease, action.client))
