@@ -205,7 +205,7 @@ class Kernel:
         return Socket(self, thing, fileno)
 
     def page_fd(self) -> int:
-        return self.open(Page(8))
+        return self.open(Page(64))
 
     def mmap(self, fd: int, _size: int, **_options: Any) -> Page:
         page = self._things[fd]
