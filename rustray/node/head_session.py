@@ -32,7 +32,6 @@ REPORTED = frozenset(
         "worker_unblocked",
         "suspended",
         "resumed",
-        "client_gone",
         "sample",
         "explained",
         "predicted",
