@@ -336,8 +336,9 @@ class Ledger:
         }
 
     def knows(self, oid: bytes) -> bool:
-        """Whether there is an entry for the object."""
-        return oid in self._table.entries
+        """Whether the object exists, as far as this node can tell."""
+        elsewhere = self._table.node and home_of(oid) != self._table.node
+        return oid in self._table.entries or bool(elsewhere)
 
     def sanity_check(self) -> None:
         """Assert all that must hold between calls."""

@@ -91,7 +91,7 @@ class Nodes:
         return self.settle()
 
     def knows(self, oid: bytes) -> set[int]:
-        return {number for number, ledger in self.ledgers.items() if ledger.knows(oid)}
+        return {number for number, ledger in self.ledgers.items() if oid in ledger._table.entries}
 
 
 @pytest.fixture
