@@ -124,7 +124,7 @@ def test_silence_is_a_loss_and_beats_are_sent() -> None:
     session.on_messages(2.0, [("epoch", 1), ("beat",)])
     assert session.tick(2.0 + SILENCE_S - 0.1) == [Send((("beat", {"load": 1}),))]
     close, lost = session.tick(2.0 + SILENCE_S + 0.1)
-    assert close == Close() and "silent for 3 s" in lost.reason
+    assert close == Close() and f"silent for {SILENCE_S:g} s" in lost.reason
     assert session.on_closed(9.0, "later") == []
 
 
