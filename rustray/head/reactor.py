@@ -139,6 +139,8 @@ class Head:
         self._settled = False
         self._expected: dict[str, float] = {}
         """Nodes of the facts that have not reported, and when they are given up."""
+        self._too_early: list[actions.Infeasible] = []
+        """Said before all nodes had reported: the one that is missing may be among them."""
         self._take_over()
 
     def _take_over(self) -> None:
@@ -364,6 +366,10 @@ class Head:
                 if job.end is None and ids.node_of(job.client) not in members:
                     # The leader that removed the node did not come to this.
                     self._end_job(job.id, "the node of its driver is gone")
+            for action in self._too_early:
+                if self.status.explain(action.key, action.client)["state"] == "infeasible":
+                    self._infeasible(action)
+            self._too_early.clear()
             self.actors.settled()
 
     def on_node_lost(self, name: str, cause: str) -> None:
@@ -482,6 +488,9 @@ class Head:
     def _infeasible(self, action: actions.Infeasible) -> None:
         if self.may_grow and not self._is_bound(action.key):
             return  # a node that has it may join; whoever waits for long is told what for
+        if self._expected:
+            self._too_early.append(action)
+            return
         text = infeasible_text(action)
         if not self.actors.infeasible(action.key, text):
             self.to_client(action.client, ("infeasible", action.key, action.client, text))

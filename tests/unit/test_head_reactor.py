@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from rustray.driver import failures
 from rustray.errors import ActorAlreadyExistsError, ActorNotFoundError, InfeasibleError
 from rustray.head.actors import UNKNOWN_FOR_S
 from rustray.head.log import LocalLog
-from rustray.head.reactor import Head
+from rustray.head.reactor import NODE_TIMEOUT_S, SETTLE_S, Head
 from rustray.model import ids
 
 DRIVER, OTHER = ids.node_client(1) + 1, ids.node_client(1) + 2
@@ -230,6 +231,37 @@ def test_what_fits_nowhere_is_told_at_once(bench: Bench) -> None:
     error = failures.unpack(packed)
     assert (client, told, kind) == (DRIVER, actor, "error")
     assert isinstance(error, InfeasibleError) and "1 CPU" in str(error)
+
+
+def of_the_other_node(then: Callable[[Head], None]) -> list[tuple[Any, ...]]:
+    """What a client is told that needs a node which had not reported when a new leader took office, nor `then`."""
+    now, told, report = [0.0], [], {}
+    log = LocalLog()
+    for epoch in (1, 2):
+        head = Head(lambda: now[0], lambda: now[0], log, epoch, may_grow=True)
+        info = {"number": 1} if epoch == 2 else {}
+        head.on_node_up("n1", {"CPU": 1.0}, {}, info, told.append, report=report)
+        if epoch == 1:
+            head.on_node_up("n2", {"CPU": 1.0}, {}, {}, lambda _message: None)
+            head.from_node("n1", ("job_start", DRIVER, {"namespace": "ns", "env": {}}))
+            spec = {"name": "f", "resources": {"CPU": 1.0}, "constraint": {"node": "n2"}}
+            report.update(
+                jobs=[1], clients=[(DRIVER, 1)], classes=[(b"key", 1, spec)], demands=[(b"key", DRIVER, 1)]
+            )
+    now[0] = SETTLE_S + 0.1
+    head.tick()
+    then(head)
+    now[0] = NODE_TIMEOUT_S + 0.1
+    head.tick()
+    return [message for message in told if message[0] == "infeasible"]
+
+
+def test_a_new_leader_gives_up_only_what_needs_a_node_that_does_not_come_back() -> None:
+    assert len(of_the_other_node(lambda _head: None)) == 1
+    back = {"number": 2}
+    assert not of_the_other_node(
+        lambda head: head.on_node_up("n2", {"CPU": 1.0}, {}, back, lambda _message: None, report={})
+    )
 
 
 def test_unknown_actors_are_dead(bench: Bench) -> None:
