@@ -404,3 +404,81 @@ def test_the_end_of_the_session_fails_everything(bench: Bench) -> None:
     os.close(bench.node.detach())
     bench.turn()
     assert all("connection to the cluster was lost" in str(error_of(entry)) for entry in entries)
+
+
+def prefetched(bench: Bench, worker: Worker, count: int = 10) -> list[Any]:
+    """Tasks that a worker has been sent at once, because the ones before were quick."""
+    first = bench.submit()
+    worker.received()
+    worker.answer(*numbers(first), seconds=0.0004)
+    entries = bench.submit(count, retries=1)
+    bench.target.pump()
+    assert worker.received() == numbers(entries)
+    return entries
+
+
+def test_what_waits_behind_a_slow_task_is_handed_back(bench: Bench) -> None:
+    slow = bench.worker()
+    entries = prefetched(bench, slow)
+    slow.start(numbers(entries)[0])
+    now = time.monotonic()
+    bench.session.leases.tick(now)
+    assert slow.connection.receive() == []  # it may be under way still
+    bench.session.leases.tick(now)
+    assert slow.connection.receive() == [("giveback",)]
+    bench.session.leases.tick(now)
+    assert slow.connection.receive() == []
+    slow.say(("returned", numbers(entries)[1:]))
+    other = bench.worker()
+    assert other.received() == numbers(entries)[1:]
+    assert slow.received() == []
+    slow.answer(numbers(entries)[0])
+    more = bench.submit(2)
+    bench.target.pump()
+    assert slow.received() == numbers(more)  # it has answered, and is as good as any again
+
+
+def test_a_pipe_that_moves_is_left_alone(bench: Bench) -> None:
+    worker = bench.worker()
+    entries = prefetched(bench, worker)
+    now = time.monotonic()
+    for number in numbers(entries)[:5]:
+        bench.session.leases.tick(now)
+        worker.answer(number)
+    assert ("giveback",) not in worker.connection.receive()
+
+
+def test_a_task_that_was_requeued_is_not_charged(bench: Bench) -> None:
+    (entry,) = bench.submit(retries=1)
+    for _ in range(3):
+        worker = bench.worker()
+        worker.received()
+        worker.start(entry.task.number)
+        worker.die("requeue")
+    assert entry.state == PENDING and entry.task.retries == 1
+
+
+def test_of_a_node_that_is_gone_nobody_knows_how_far_it_came(bench: Bench) -> None:
+    worker = bench.worker()
+    repeatable = prefetched(bench, worker, 3)
+    once = bench.submit(2, retries=0)
+    bench.target.pump()
+    worker.received()
+    worker.die("node")
+    assert all(isinstance(error_of(entry), WorkerCrashedError) for entry in once)
+    # One of them ran: the oldest, as far as is known.
+    assert [entry.task.retries for entry in repeatable] == [0, 1, 1]
+    assert bench.worker().received() == numbers(repeatable)
+
+
+def test_a_suspended_worker_is_killed_to_cancel_its_task(bench: Bench) -> None:
+    (entry,) = bench.submit(retries=0)
+    worker = bench.worker()
+    worker.received()
+    worker.start(entry.task.number)
+    bench.session.leases.on_suspended(worker.lease, True)
+    bench.told.receive()
+    bench.session.tasks.cancel(entry.task, False, True)
+    assert [message[:2] for message in bench.told.receive()] == [("kill_worker", 1000 + worker.lease)]
+    bench.session.leases.on_suspended(worker.lease, False)
+    bench.session.leases.on_suspended(99, True)  # it has come back meanwhile
