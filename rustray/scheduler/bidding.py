@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import inf
 
-from rustray.scheduler import reclaim
+from rustray.scheduler import caps, reclaim
 from rustray.scheduler import terms as rules
 from rustray.scheduler.leases import LeaseBook
 from rustray.scheduler.orders import Orders
@@ -183,6 +183,8 @@ def _bid_for_turn(book: LeaseBook, orders: Orders, bid: Bid) -> bool:
     if plan is None:
         terms = Terms.ANY_JOB
         plan = reclaim.find(book, bid, terms)
+    if plan is None and lease is None and caps.give_way(book, orders, claim):
+        return False  # it is served when that has come back
     if plan is None and book.now - (claim.bare_since if lease is None else lease.parked_at) >= STARVED:
         terms = Terms.STARVING
         plan = reclaim.find(book, bid, terms)

@@ -15,7 +15,7 @@ from math import inf
 from typing import Any
 
 from rustray.model.resources import UNIT
-from rustray.scheduler import bidding, invariants, preemption, reclaim
+from rustray.scheduler import bidding, caps, invariants, preemption, reclaim
 from rustray.scheduler.actions import Action
 from rustray.scheduler.events import (
     ClassAdded,
@@ -80,8 +80,11 @@ class Scheduler:
         said: list[Action] = []
         orders.said = said
         _HANDLERS[type(event)](self, event)
-        if not self._recovering and book.pressed:
-            preemption.preempt(book, orders)
+        if not self._recovering:
+            if book.ripe:
+                serve(book, orders)
+            if book.pressed:
+                preemption.preempt(book, orders)
         return said
 
     def next_wake(self) -> float | None:
@@ -217,7 +220,9 @@ class Scheduler:
             return
         if claim.need > 0:
             bidding.bid_for_first(book, self._orders, cls.shape, cls.job)
-        elif claim.surplus > 0 and (book.waiting or book.parked):  # anybody may want what is idle now
+        if cls.job.cap is not None:
+            caps.give_up_idle(book, self._orders, cls.job)
+        if claim.surplus > 0 and (book.waiting or book.parked):  # anybody may want what is idle now
             bidding.offer_idle(book, self._orders, claim)
 
     def _on_client_gone(self, event: ClientGone) -> None:
@@ -314,6 +319,9 @@ class Scheduler:
             book, orders
         )  # before shares are evened out: each stage leaves less to the next
         bidding.bid_for_all(book, orders)
+        for job in book.jobs.values():
+            if job.cap is not None:
+                caps.give_up_idle(book, orders, job)
         for node in self._draining:
             self._empty(node)
         self._relieve_overcommitted()

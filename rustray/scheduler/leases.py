@@ -305,6 +305,8 @@ class LeaseBook(Roster):
         promise.cpus = shape.cpus if promise.takes else 0
         job.pledged += promise.cpus
         self._charge(job, node, promise.takes, 1)
+        if promise.takes.fits(node.free):
+            self.ripe[node] = None  # only a cap can have kept it from having that at once
         if more:
             job.share = self.share(job)
         else:

@@ -49,7 +49,8 @@ def likely(book: LeaseBook, bid: Bid, scales: Scales) -> Iterator[Plan]:
     if book.nodes.few_hosts(bid.claim.cls.shape) is not None:
         return
     for node in _to_come(book, bid):
-        yield Plan(node, [])
+        if scales.satisfied([]):
+            yield Plan(node, [])
     vain = 0
     tried = min(_LEASES_TRIED, bid.claim.need + _VAIN)
     for lease in list(islice(_probable(book, bid, scales), tried)):
@@ -62,7 +63,8 @@ def likely(book: LeaseBook, bid: Bid, scales: Scales) -> Iterator[Plan]:
             and scales.open_to(node)
             and scales.satisfied([lease])
         ):
-            yield Plan(node, [] if node.covers(bid.request, NOTHING) else [lease])
+            coming = node.covers(bid.request, NOTHING) and scales.satisfied([])
+            yield Plan(node, [] if coming else [lease])
         else:
             vain += 1
             if vain == _VAIN:
@@ -108,7 +110,7 @@ def plan_on(book: LeaseBook, node: Node, bid: Bid, scales: Scales) -> Plan | Non
     """A way to make room on one node."""
     if not scales.open_to(node):
         return None
-    lacking = node.lacks(bid.request)
+    lacking = scales.with_own(node.lacks(bid.request))
     scales.forget()
     victims = _choose(lacking, node.leases.values(), scales)
     if victims is not None and scales.satisfied(victims):

@@ -48,7 +48,7 @@ def visible(amounts: Mapping[str, int]) -> dict[str, float]:
 NOTHING = Resources()
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class Node:
     """A node and what is left of it; or a bundle of a placement group, which is a node for those that run in it.
 
@@ -114,7 +114,7 @@ class Node:
         return Resources(lacking) if lacking else NOTHING
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class Shape:
     """All classes of one request and constraint, and of one kind: a shape that `stays` is never suspended."""
 
@@ -138,7 +138,7 @@ class Shape:
     looked: int = 0  # where the search for victims goes on, see reclaim
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class Job:
     """A job, what it uses now (lent CPUs and revoked leases not counted, promises counted), and who waits."""
 
@@ -181,10 +181,10 @@ class Job:
 
     def capped(self, cpus: int) -> bool:
         """Whether so many more units of CPU would be more than it may have, all promises kept."""
-        return self.cap is not None and self.cpus + self.pledged + cpus > self.cap
+        return self.cap is not None and cpus > 0 and self.cpus + self.pledged + cpus > self.cap
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class SchedulingClass:
     key: bytes
     job: Job
@@ -206,7 +206,7 @@ class SchedulingClass:
     claims: dict[int, Claim] = field(default_factory=dict)
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class Claim:
     """What one client wants and has of one class."""
 
@@ -243,8 +243,9 @@ class Claim:
 
     @property
     def surplus(self) -> int:
-        """Leases that it keeps without use. An actor's lease is always in use."""
-        return 0 if self.cls.pinned else len(self.leases) - self.wanted
+        """Leases that it keeps without use, if more than 0: a task of a parked one is all that it wants that for.
+        An actor's lease is always in use."""
+        return 0 if self.cls.pinned else min(len(self.leases), len(self.leases) + len(self.parked) - self.wanted)
 
     @property
     def standing(self) -> int:
@@ -257,7 +258,7 @@ class Claim:
         return self.cls.tier, self.standing, self.turn
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class Lease:
     number: int
     claim: Claim
@@ -295,7 +296,7 @@ class Lease:
         return self.memory or cls.memory or asked_for or WORKER_MEMORY
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False, slots=True)
 class Promise:
     """Room on a node for one more lease of a claim, or for one that is parked there.
 

@@ -277,7 +277,7 @@ class Roster:
         leases, parked, promised = len(claim.leases), len(claim.parked), len(claim.promises)
         idle = standing = 0
         if not cls.pinned:
-            idle, standing = leases - claim.wanted, leases + parked + promised
+            idle, standing = min(leases, leases + parked - claim.wanted), leases + parked + promised
             in_use = claim.awake if idle <= 0 else max(0, claim.awake - idle)
             if in_use != claim.in_use:
                 self._use(cls, in_use - claim.in_use)

@@ -54,7 +54,7 @@ def _keep_ripe_promises(book: LeaseBook, orders: Orders) -> None:
 def held_back(promise: Promise) -> bool:
     """Whether its job's cap forbids to keep it for now."""
     job = promise.claim.cls.job
-    return job.cap is not None and job.cpus + promise.cpus > job.cap
+    return job.cap is not None and promise.cpus > 0 and job.cpus + promise.cpus > job.cap
 
 
 def _give_of(book: LeaseBook, orders: Orders, node: Node) -> bool:

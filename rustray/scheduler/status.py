@@ -50,6 +50,10 @@ class Status:
         """Leases that their clients keep without use."""
         return sum(1 for _lease in self._idle())
 
+    def suspended(self) -> int:
+        """Leases whose workers are suspended."""
+        return len(self._book.parked)
+
     def _idle(self) -> Iterator[Lease]:
         for cls in self._book.classes.values():
             for claim in cls.claims.values():

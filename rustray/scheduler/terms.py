@@ -129,6 +129,8 @@ class Scales:
         terms = self.terms
         if terms is Terms.IDLE or lease.shield > self._book.now:
             return False
+        if terms is Terms.STARVING:
+            return True
         if job.floor and not own and self._cpus_after(job, lease) < job.floor:
             return False
         if terms is Terms.FAIR:
@@ -142,8 +144,6 @@ class Scales:
             return lease.tier > self.tier
         if terms is Terms.GUARANTEE:
             return not own
-        if terms is Terms.STARVING:
-            return True
         return lease.tier >= self.tier and (own or terms is Terms.ANY_JOB)
 
     def _cpus_after(self, job: Job, lease: Lease) -> int:
@@ -164,6 +164,12 @@ class Scales:
         """Whether the node has not just given something to one that starved."""
         return self.terms is not Terms.STARVING or node.relief_at <= self._book.now
 
+    def with_own(self, lacking: Resources) -> Resources:
+        """What is lacking, if a job near its cap must give up so much itself."""
+        if self._must_be_own <= lacking.get(CPU, 0):
+            return lacking
+        return Resources({**lacking, CPU: self._must_be_own})
+
     def satisfied(self, victims: list[Lease]) -> bool:
         """Whether a job at its cap gives up as much itself."""
         if not self._must_be_own:
@@ -173,7 +179,7 @@ class Scales:
 
 def own_only(job: Job, cpus: int) -> int:
     """Units of CPU that a job near its cap must give up itself to have so many more."""
-    return 0 if job.cap is None else max(0, job.usage.get(CPU, 0) + cpus - job.cap)
+    return 0 if job.cap is None or not cpus else max(0, job.usage.get(CPU, 0) + cpus - job.cap)
 
 
 def fair_from(book: LeaseBook, bid: Bid) -> float:

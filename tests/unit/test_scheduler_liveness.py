@@ -1,0 +1,61 @@
+"""Random work on random clusters, in full: everything is served in the end, whoever is preempted on the way.
+
+Each history is replayed from its seed.
+"""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from rustray.scheduler.preemption import PARKED_PER_CPU
+from tests.unit.scheduler_world import SchedulerWorld
+
+QUICK, MEDIUM, LONG = 0.002, 0.15, 4.0
+
+
+def random_world(seed: int, checked: bool = True) -> SchedulerWorld:
+    """Some nodes, jobs and classes, and their tasks, submitted over a few seconds."""
+    dice = random.Random(seed)
+    world = SchedulerWorld(latency=dice.choice([0.0002, 0.001, 0.005]), checked=checked, seed=seed)
+    for n in range(dice.randint(1, 3)):
+        world.node(f"n{n}", cpu=dice.choice([1, 2, 4]), memory=dice.choice([None, None, 2**28, 10**8]))
+    for job in range(dice.randint(1, 4)):
+        world.job(
+            job,
+            weight=dice.choice([1.0, 1.0, 2.0, 0.5]),
+            min_cpus=dice.choice([0, 0, 0, 1]),
+            max_cpus=dice.choice([None, None, None, 1, 2]),
+        )
+        for _ in range(dice.randint(1, 4)):
+            typical = dice.choice([QUICK, QUICK, MEDIUM, LONG])
+            key = f"c{len(world.clients)}"
+            world.cls(
+                key,
+                job,
+                cpu=dice.choice([1, 1, 1, 0.5, 0]),
+                predicted=dice.choice([None, None, typical]),
+                predicted_memory=dice.choice([0, 10**7, 10**8]),
+                priority=dice.choice([0, 0, 0, 1, -1]),
+                preemptible=dice.random() < 0.9,
+                retriable=dice.random() < 0.5,
+            )
+            for _ in range(dice.randint(1, 5)):
+                tasks = [typical * dice.uniform(0.5, 2.0) for _ in range(dice.randint(1, 4))]
+                world.at(dice.uniform(0, 8), lambda k=key, t=tasks: world.submit(k, *t) and None)  # type: ignore[misc]
+            if dice.random() < 0.2:
+                client = world.clients[key.encode()]
+                client.block = lambda: world.random.choice([0.0, 0.01, 0.3])
+    return world
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_all_that_was_asked_for_is_done(seed: int) -> None:
+    world = random_world(seed)
+    world.run(8.01)
+    work = sum(sum(c.queue) + c.running * 2 * LONG for c in world.clients.values())
+    world.finish(within=30.0 + 3 * work)
+    assert not world.scheduler.status.suspended()
+    world.run(world.now + 1.0)
+    assert world.counts.get("Suspend", 0) >= world.counts.get("Resume", 0)
