@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
@@ -18,7 +17,6 @@ from rustray.model.quantities import amounts, byte_size, counted, duration
 SHOWN = 5
 
 
-@dataclass(frozen=True)
 class Explanation:
     """What is known of one task, call or actor at one moment. Its text and its table in a notebook say it in words.
 
@@ -45,50 +43,27 @@ class Explanation:
     facts: all that was told, as plain values.
     """
 
-    state: str
-    text: str
-    task: str = ""
-    function: str = ""
-    node: str = ""
-    pid: int = 0
-    since_s: float = 0.0
-    behind: int = 0
-    position: int = 0
-    queued: int = 0
-    waits_for: tuple[str, ...] = ()
-    missing: Mapping[str, float] = field(default_factory=dict)
-    holders: tuple[Mapping[str, Any], ...] = ()
-    level: int | None = None
-    ahead: int = 0
-    predicted_start_s: float | None = None
-    predicted_run_s: float | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
-
-    @classmethod
-    def of(cls, facts: Mapping[str, Any]) -> Explanation:
-        """From what `head.explaining` tells."""
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        """`facts` are what `head.explaining` tells."""
         lease: Mapping[str, Any] = facts.get("lease", {})
-        state = _state(facts, lease)
-        return cls(
-            state,
-            _text(state, facts, lease),
-            task=facts.get("task", ""),
-            function=facts.get("function", "") or facts.get("actor_name", ""),
-            node=facts.get("node", ""),
-            pid=facts.get("pid", 0),
-            since_s=facts.get("since_s", 0.0),
-            behind=facts.get("behind", 0),
-            position=facts.get("position", 0),
-            queued=facts.get("queued", 0),
-            waits_for=tuple(facts.get("missing", ()) or facts.get("blocked_by", ())),
-            missing=dict(lease.get("missing", {})),
-            holders=tuple(lease.get("holders", ())),
-            level=lease.get("level"),
-            ahead=lease.get("ahead", 0),
-            predicted_start_s=lease.get("predicted_start"),
-            predicted_run_s=facts.get("estimate", {}).get("run_s"),
-            facts=dict(facts),
-        )
+        self.facts = dict(facts)
+        self.state = _state(facts, lease)
+        self.text = _text(self.state, facts, lease)
+        self.task: str = facts.get("task", "")
+        self.function: str = facts.get("function", "") or facts.get("actor_name", "")
+        self.node: str = facts.get("node", "")
+        self.pid: int = facts.get("pid", 0)
+        self.since_s: float = facts.get("since_s", 0.0)
+        self.behind: int = facts.get("behind", 0)
+        self.position: int = facts.get("position", 0)
+        self.queued: int = facts.get("queued", 0)
+        self.waits_for: tuple[str, ...] = tuple(facts.get("missing", ()) or facts.get("blocked_by", ()))
+        self.missing: dict[str, float] = dict(lease.get("missing", {}))
+        self.holders: tuple[Mapping[str, Any], ...] = tuple(lease.get("holders", ()))
+        self.level: int | None = lease.get("level")
+        self.ahead: int = lease.get("ahead", 0)
+        self.predicted_start_s: float | None = lease.get("predicted_start")
+        self.predicted_run_s: float | None = facts.get("estimate", {}).get("run_s")
 
     def details(self) -> list[tuple[str, str]]:
         """What the sentence leaves out: (name, value) for reading."""
@@ -109,7 +84,7 @@ class Explanation:
             told.append(("starts in", f"about {duration(self.predicted_start_s)}"))
         estimate = self.facts.get("estimate")
         if estimate and estimate["run_s"] is not None:
-            spread = f", ± {duration(estimate['spread_s'])}" if estimate["count"] > 1 else ""
+            spread = f", ± {duration(estimate['spread_s'])}" if estimate["tasks"] > 1 else ""
             told.append(("takes", f"about {duration(estimate['run_s'])}{spread}"))
         if estimate and estimate["memory"]:
             told.append(("memory", f"about {byte_size(estimate['memory'])}"))
@@ -117,7 +92,7 @@ class Explanation:
 
     def plain(self) -> dict[str, Any]:
         """What JSON can have of it, by the names of its attributes."""
-        told = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "facts"}
+        told = {name: value for name, value in vars(self).items() if name != "facts"}
         return told | {"details": dict(self.details())}
 
     def __repr__(self) -> str:
@@ -146,7 +121,7 @@ def explain(task: ObjectRef | ObjectRefGenerator | ActorHandle | str) -> Explana
     session = session_module.current()
     session.check_open()
     if isinstance(task, str):
-        return Explanation.of(session.query("explain_task", task))
+        return Explanation(session.query("explain_task", task))
     if isinstance(task, ActorHandle):
         about: dict[str, Any] = {"state": "actor", "actor": task._channel.id}
     elif isinstance(task, ObjectRefGenerator):
@@ -157,13 +132,13 @@ def explain(task: ObjectRef | ObjectRefGenerator | ActorHandle | str) -> Explana
             raise SessionError.shut_down("explain()")
         entry = task._entry
         if entry.state == PENDING and not entry.owned:
-            return Explanation.of(session.query("explain_task", task.hex()))
+            return Explanation(session.query("explain_task", task.hex()))
         about = session.explaining.of_entry(entry)
     else:
         raise OptionError(
             f"explain() takes an ObjectRef, a task's id or an actor, not a {type(task).__name__}."
         )
-    return Explanation.of(session.query("explained", about))
+    return Explanation(session.query("explained", about))
 
 
 # -- in words

@@ -152,7 +152,7 @@ def run_explain(options: argparse.Namespace) -> int:
     """Print where the task with this id is, or what waits under this name, and why; status 1 when nothing does."""
     with connected(options.address) as (query, _facts):
         if _is_id(options.task):
-            told = Explanation.of(query("explain_task", options.task))
+            told = Explanation(query("explain_task", options.task))
             print(json.dumps(told.plain(), indent=2) if options.json else told)
             return 0
         found = [

@@ -97,7 +97,7 @@ class Explaining:
                 told["estimate"] = {
                     "run_s": estimate.run_s,
                     "spread_s": estimate.spread_s,
-                    "count": estimate.count,
+                    "tasks": estimate.tasks,
                     "memory": estimate.memory,
                 }
             if told["state"] == "queued":

@@ -14,9 +14,8 @@ Rule 4. At most `KEPT` functions and as many names are known; the ones not seen 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from math import isfinite, sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 KEPT = 10_000
 ALPHA = 0.1
@@ -30,34 +29,38 @@ MAX_SECONDS, MAX_BYTES = 1e9, 1 << 60
 FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(NamedTuple):
     """What is expected of a function.
 
     Parameters
     ----------
     run_s, spread_s: seconds that a task takes, and their standard deviation; None and 0.0 while none has ended.
-    count: tasks that it was learned from.
+    tasks: how many it was learned from.
     memory: bytes of a worker that runs it, at its peak; 0: not known.
     sure: whether it is of this very code, and not of one with the same name.
     """
 
     run_s: float | None
     spread_s: float
-    count: int
+    tasks: int
     memory: int
     sure: bool
 
 
-@dataclass(slots=True)
 class _Record:
-    seen: float
-    """When it was last changed, seconds since the epoch."""
-    mean: float = 0.0
-    variance: float = 0.0
-    count: int = 0
-    memory: float = 0.0
-    surprises: int = 0
+    """What is known of a function. `seen` is when it was last changed, seconds since the epoch."""
+
+    __slots__ = ("count", "mean", "memory", "seen", "surprises", "variance")
+
+    def __init__(
+        self, seen: float, mean: float = 0.0, variance: float = 0.0, count: int = 0, memory: float = 0.0
+    ) -> None:
+        self.seen = seen
+        self.mean = mean
+        self.variance = variance
+        self.count = count
+        self.memory = memory
+        self.surprises = 0
 
     def add(self, count: int, mean: float, variance: float) -> None:
         """Learn from `count` tasks with this mean and variance."""

@@ -229,3 +229,40 @@ def test_a_get_that_waits_for_what_an_actor_holds_says_so_once() -> None:
     (warning,) = [line for line in lines if line.startswith("rustray:")]
     assert "task() waits for 1 CPU, held by 1 actor Counter. Actors keep" in warning
     assert [line for line in lines if line != warning][:2] == ["waited waited", "2"]
+
+
+@pytest.mark.timeout(120)
+def test_across_nodes(tmp_path: Path) -> None:
+    program = f"""
+        import os, time, rustray
+        from rustray import kv
+        from rustray.testing import Cluster
+        from rustray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        with Cluster(heads=1, nodes=2, num_cpus=1) as cluster:
+            rustray.init(cluster.address)
+            here, there = cluster.nodes
+
+            @rustray.remote
+            def until(path):
+                while not os.path.exists(path): time.sleep(0.02)
+                return os.getpid()
+
+            @rustray.remote
+            def ask(name): return repr(rustray.explain(name)), kv.get("where")
+
+            def on(function, node):
+                return function.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node.name, False))
+
+            kv.put("where", b"everywhere")
+            path = {str(tmp_path / "go")!r}
+            ref = on(until, there).remote(path)
+            while (found := rustray.explain(ref)).state != "running" or not found.pid: time.sleep(0.05)
+            told, value = rustray.get(on(ask, here).remote(ref.task_id()))
+            open(path, "w").close()
+            print(found.node == there.name, found.pid == rustray.get(ref), there.name in told, value)
+            # What was learned there is known here.
+            while rustray.explain(on(until, there).remote(path + "no")).predicted_run_s is None: time.sleep(0.1)
+            rustray.shutdown()
+    """
+    assert run_program(program, timeout=100).splitlines()[-1] == "True True True b'everywhere'"

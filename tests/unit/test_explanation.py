@@ -145,7 +145,7 @@ WAITING_CALL = {
     ],
 )
 def test_it_says_in_a_sentence_how_a_task_is(facts: dict[str, Any], state: str, words: str) -> None:
-    found = Explanation.of(facts)
+    found = Explanation(facts)
     assert found.state == state and words in found.text
     assert found.text in repr(found) and found.state in found._repr_html_()
 
@@ -159,8 +159,8 @@ def test_what_else_is_known_is_in_fields_and_in_a_table() -> None:
         "first_ahead": [{"class": "<g>"}],
         "holders": [COUNTER],
     }
-    estimate = {"run_s": 0.25, "spread_s": 0.01, "count": 7, "memory": 3 << 20}
-    found = Explanation.of(
+    estimate = {"run_s": 0.25, "spread_s": 0.01, "tasks": 7, "memory": 3 << 20}
+    found = Explanation(
         {**QUEUED, "lease": lease, "estimate": estimate, "resources": {"CPU": 2.0, "memory": 2.0**31}}
     )
     assert (found.position, found.queued, found.level, found.ahead) == (2, 5, 2, 3)
@@ -211,7 +211,7 @@ class TestHead:
         (holder,) = told["lease"]["holders"]
         assert (holder["class"], holder["pinned"], holder["leases"]) == ("Counter", True, 1)
         assert told["estimate"]["run_s"] == 3.0 and told["resources"] == {"CPU": 2.0}
-        assert Explanation.of(told).state == "waiting for a lease"
+        assert Explanation(told).state == "waiting for a lease"
 
     def test_it_names_the_node_of_a_worker(self, bench: Bench) -> None:
         ((_ok, told),) = self.ask(bench, "explained", {**ON_WORKER, "state": "running"})
@@ -224,10 +224,10 @@ class TestHead:
     def test_it_knows_how_an_actor_is(self, bench: Bench) -> None:
         actor, _lease = bench.alive()
         ((_ok, told),) = self.ask(bench, "explain_task", actor.hex())
-        assert Explanation.of(told).state == "alive"
+        assert Explanation(told).state == "alive"
         waiting = bench.create(resources={"CPU": 2.0}, complete=False)
         ((_ok, told),) = self.ask(bench, "explain_task", waiting.hex())
-        assert "arguments of its constructor" in Explanation.of(told).text
+        assert "arguments of its constructor" in Explanation(told).text
 
     def test_the_owner_is_asked_about_its_task(self, bench: Bench) -> None:
         bench.said()
@@ -308,7 +308,7 @@ class TestDriver:
     def test_a_cancelled_task_says_so(self, bench: DriverBench) -> None:
         (entry,) = bench.submit()
         bench.session.tasks.cancel(entry.task, False, True)
-        assert Explanation.of(self.of(bench, entry)).state == "cancelled"
+        assert Explanation(self.of(bench, entry)).state == "cancelled"
 
 
 class TestPatience:

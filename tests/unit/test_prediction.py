@@ -31,7 +31,7 @@ def test_nothing_is_known_of_what_never_ran() -> None:
 def test_the_mean_and_spread_of_few_tasks_are_theirs() -> None:
     found = told(Predictions(), 1.0, 2.0, 3.0)
     assert found.run_s == pytest.approx(2.0) and found.spread_s == pytest.approx((2 / 3) ** 0.5)
-    assert found.count == 3 and found.sure
+    assert found.tasks == 3 and found.sure
 
 
 def test_many_in_one_report_count_as_many() -> None:
@@ -79,7 +79,7 @@ def test_of_memory_the_peak_counts() -> None:
     for size in (100, 300, 100):
         predictions.note_memory(F, "f", size << 20, 0.0)
     found = predictions.estimate(F, "f")
-    assert found is not None and found.run_s is None and found.count == 0
+    assert found is not None and found.run_s is None and found.tasks == 0
     assert 250 << 20 < found.memory < 300 << 20
     for _ in range(60):
         predictions.note_memory(F, "f", 100 << 20, 0.0)
