@@ -272,6 +272,8 @@ class Head:
         # One whose join was committed and not answered says 0 once more; names are as good as unique.
         number = info.get("number", 0) or (known.number if known is not None and known.removed is None else 0)
         command = commands.add_node(name, address, total, labels, self.wall(), number)
+        if name in self._expected:
+            self._expected[name] = self._now() + NODE_TIMEOUT_S  # it is there
 
         def added(result: dict[str, Any]) -> None:
             number = result.get("number", 0)
@@ -377,18 +379,23 @@ class Head:
         expected = self._expected.pop(name, None)
         node = self.state.nodes.get(name)
         link = self.nodes.pop(name, None)
+        if link is not None:
+            self._by_number.pop(link.number, None)
         if node is None or node.removed is not None:
             return
-        self._by_number.pop(node.number, None)
         self.metrics.forget(name)
 
         def removed(result: dict[str, Any]) -> None:
             if "error" in result:
                 return  # told twice
+            here = self.nodes.get(name)
+            if here is not None and here.number == node.number:
+                self.dismiss(name, cause)  # it came back before this was committed, and too late
             self._tell_all(("node_down", node.number, cause))
             self.actors.forget_node(name)
             self.step(events.NodeRemoved(name))
-            for client in link.clients if link is not None else ():
+            gone = here or link
+            for client in gone.clients if gone is not None else ():
                 self._client_gone(client)
             for job in list(self.state.jobs.values()):
                 if job.end is None and ids.node_of(job.client) == node.number:
