@@ -62,7 +62,7 @@ class Explanation:
         self.holders: tuple[Mapping[str, Any], ...] = tuple(lease.get("holders", ()))
         self.level: int | None = lease.get("level")
         self.ahead: int = lease.get("ahead", 0)
-        self.predicted_start_s: float | None = lease.get("predicted_start")
+        self.predicted_start_s: float | None = facts.get("predicted_start", lease.get("predicted_start"))
         self.predicted_run_s: float | None = facts.get("estimate", {}).get("run_s")
 
     def details(self) -> list[tuple[str, str]]:
@@ -208,7 +208,9 @@ def _text(state: str, facts: Mapping[str, Any], lease: Mapping[str, Any]) -> str
         workers = counted(facts["leases"], "worker")
         return f"{what} is at place {facts['position']} of {facts['queued']} here, for {workers} that run others now."
     if state == "infeasible":
-        return f"{what} can never run: it asks for more than any node has, by {amounts(lease.get('missing', {}))}."
+        missing, reason = amounts(lease.get("missing", {})), lease.get("reason", "")
+        why = f"it asks for more than any node has, by {missing}" if missing else "no node may run it"
+        return f"{what} can never run: {why}{': ' if reason and not missing else '; ' if reason else ''}{reason}."
     if state == "waiting for a lease":
         place = f"at place {facts['position']} of {facts['queued']} here, "
         return f"{what} waits, {place}for a slot{_slot(lease)}."
@@ -243,6 +245,8 @@ def _slot(lease: Mapping[str, Any]) -> str:
         told += f", of which {amounts(lease['missing'])} is missing"
     if lease.get("holders"):
         told += f": held by {', '.join(map(_holder, lease['holders']))}"
+    if lease.get("reason"):
+        told += f"; {lease['reason']}"
     if lease.get("promised"):
         told += "; one is being freed for it"
     return told

@@ -84,7 +84,8 @@ class Explaining:
 
     def complete(self, description: dict[str, Any]) -> dict[str, Any]:
         """Add to a description: "node" and "hostname" of the "worker", the "estimate" of the function, the "lease"
-        (`scheduler.status.explain`, with "holders") of one that waits for it, the facts of the actor."""
+        (`scheduler.status.explain`, with "holders") of one that waits for it, the facts of the actor, and
+        "predicted_start", in seconds from now."""
         told = dict(description)
         if "actor" in told:
             told |= self._of_actor(told["actor"])
@@ -102,6 +103,8 @@ class Explaining:
                 }
             if told["state"] == "queued":
                 told["lease"] = self._of_lease(told["class"], told["client"])
+            if (start := _start(told)) is not None:
+                told["predicted_start"] = start
         if "worker" in told:
             told |= self._of_node(ids.node_of(told["worker"]))
         return told
@@ -135,3 +138,21 @@ class Explaining:
         if lease.get("missing"):
             lease["holders"] = self._head.status.holders(key, lease["missing"])[:HOLDERS_SHOWN]
         return lease
+
+
+def _start(told: dict[str, Any]) -> float | None:
+    """Seconds until a task will probably start: those before it in its process or worker run first."""
+    run_s: float | None = told.get("estimate", {}).get("run_s")
+    if told["state"] == "sent":
+        return None if run_s is None else told["behind"] * run_s
+    if told["state"] != "queued":
+        return None
+    before = told["position"] - 1
+    if told["leases"]:
+        return (
+            None if run_s is None else (before + 0.5) * run_s / told["leases"]
+        )  # they are half done, on average
+    slot: float | None = told["lease"].get("predicted_start")
+    if slot is None or before and run_s is None:
+        return None
+    return slot + before * (run_s or 0.0)

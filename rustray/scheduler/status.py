@@ -9,6 +9,7 @@ from typing import Any
 
 from rustray.scheduler.groups import Groups
 from rustray.scheduler.leases import LeaseBook
+from rustray.scheduler.outlook import predicted_start
 from rustray.scheduler.records import Claim, Lease, Shape, visible
 
 AHEAD_SHOWN = 10
@@ -171,8 +172,9 @@ class Status:
         Returns: ``state``: "unknown" (no such demand), "served", "promised" (revoked leases will come back
         to it), "waiting" or "infeasible"; and with it ``wanted``, ``held``, ``promised``; ``missing``:
         what the closest node lacks now, or if infeasible ever; ``reason``: what else stands in the way, as a
-        label that no node has, or a placement group that has no room yet, "" for nothing; ``ahead``: how many
-        claims are served before it, and the first few of them as ``first_ahead``.
+        label that no node has, or a placement group that has no room yet, "" for nothing; ``level``: how
+        urgent the class is now, 0 most; ``ahead``: how many claims are served before it, and the first few of
+        them as ``first_ahead``; ``predicted_start``: seconds until it will probably have a slot, or None.
         """
         cls = self._book.classes.get(key)
         claim = cls.claims.get(client) if cls is not None else None
@@ -189,6 +191,8 @@ class Status:
             ahead = self._ahead(claim)
             answer["missing"] = self._missing(claim)
             answer["reason"] = self._reason(claim.cls.shape)
+            answer["level"] = claim.cls.level
+            answer["predicted_start"] = predicted_start(self._book, claim, len(ahead))
             answer["ahead"] = len(ahead)
             answer["first_ahead"] = [
                 {

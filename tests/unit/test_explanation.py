@@ -95,6 +95,19 @@ WAITING_CALL = {
             "more than any node has, by 2 CPU",
         ),
         (
+            {
+                **QUEUED,
+                "lease": {**LEASE, "state": "infeasible", "missing": {}, "reason": "no node has label a=b"},
+            },
+            "infeasible",
+            "can never run: no node may run it: no node has label a=b.",
+        ),
+        (
+            {**QUEUED, "lease": {**LEASE, "reason": "its group has no room"}},
+            "waiting for a lease",
+            "; its group has no room",
+        ),
+        (
             {**QUEUED, "lease": {"state": "unknown"}},
             "waiting for a lease",
             "waits, at place 2 of 5 here, for a slot.",
@@ -212,6 +225,24 @@ class TestHead:
         assert (holder["class"], holder["pinned"], holder["leases"]) == ("Counter", True, 1)
         assert told["estimate"]["run_s"] == 3.0 and told["resources"] == {"CPU": 2.0}
         assert Explanation(told).state == "waiting for a lease"
+
+    @pytest.mark.parametrize(
+        ("about", "start"),
+        [
+            ({**ON_WORKER, "state": "sent", "behind": 2}, 6.0),
+            ({**QUEUED, "leases": 2}, 2.25),
+            ({**ON_WORKER, "state": "running"}, None),
+        ],
+    )
+    def test_it_says_when_a_task_will_start(
+        self, bench: Bench, about: dict[str, Any], start: float | None
+    ) -> None:
+        bench.say("class", KEY, 1, SPEC, DRIVER)
+        ((_ok, told),) = self.ask(bench, "explained", about)
+        assert Explanation(told).predicted_start_s is None
+        bench.say("predicted", [(KEY, 1, 3.0, 9.0)])
+        ((_ok, told),) = self.ask(bench, "explained", about)
+        assert Explanation(told).predicted_start_s == start
 
     def test_it_names_the_node_of_a_worker(self, bench: Bench) -> None:
         ((_ok, told),) = self.ask(bench, "explained", {**ON_WORKER, "state": "running"})

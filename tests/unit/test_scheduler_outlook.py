@@ -1,0 +1,44 @@
+"""When a claim will probably be served."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rustray.scheduler.events import Predicted
+from rustray.scheduler.levels import SLICES
+from rustray.scheduler.preemption import GRACE
+from tests.unit.test_scheduler import Env
+
+
+def told(env: Env, key: str) -> dict[str, Any]:
+    found: dict[str, Any] = env.scheduler.status.explain(key.encode(), 1)
+    return found
+
+
+def test_a_slot_comes_when_the_task_in_it_has_had_its_slice_or_ends() -> None:
+    env = Env().node(cpu=1).cls("f").cls("g").demand("f", 1).demand("g", 1)
+    assert told(env, "g")["level"] == 3
+    assert told(env, "g")["predicted_start"] == pytest.approx(SLICES[3])
+    env.step(Predicted(b"f", 1.5))
+    assert told(env, "g")["predicted_start"] == pytest.approx(1.5)
+    assert told(env, "f") == {"state": "served", "class": "f", "wanted": 1, "held": 1, "promised": 0}
+
+
+def test_those_ahead_take_theirs_first() -> None:
+    env = Env().node(cpu=1).cls("f").cls("g").cls("h").demand("f", 1).demand("g", 1).demand("h", 1)
+    assert told(env, "h")["ahead"] == 1
+    assert told(env, "h")["predicted_start"] == pytest.approx(SLICES[3] + 60.0)
+
+
+def test_an_actor_gives_nothing_up() -> None:
+    env = Env().node(cpu=1).cls("actor", pinned=True).cls("g").demand("actor", 1).demand("g", 1)
+    assert told(env, "g")["predicted_start"] is None and told(env, "g")["missing"] == {"CPU": 1.0}
+
+
+def test_who_is_more_urgent_hardly_waits() -> None:
+    env = Env().node(cpu=1).cls("f").demand("f", 1).cls("quick").step(Predicted(b"quick", 0.001))
+    env.scheduler._book.set_level(env.scheduler._book.classes[b"quick"], 0)
+    env.demand("quick", 1)
+    assert told(env, "quick")["level"] == 0 and told(env, "quick")["predicted_start"] == pytest.approx(GRACE)
