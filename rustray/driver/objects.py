@@ -49,6 +49,8 @@ class ObjectTable:
         self._release: list[bytes] = []
         self._unread: list[bytes] = []
         self._lineage: dict[bytes, Any] = {}
+        self._lost: set[bytes] = set()
+        """Pending objects that the store has asked for."""
         self._lending = threading.local()
 
     # -- references ------------------------------------------------------------------------------------
@@ -296,6 +298,11 @@ class ObjectTable:
                 entry.state, entry.payload = state, payload
                 self._publish(entry)
             entry.settle(state, payload)
+            if entry.id in self._lost:
+                self._lost.discard(entry.id)
+                if state == BLOCK:
+                    entry.asked = True
+                    self.session.tell(("want", entry.id))  # if it is lost, we are asked to make it again
             if entry.count == 0:
                 self._forget(entry)
 
@@ -329,7 +336,15 @@ class ObjectTable:
                 self.session.tasks.end_lineage(task, oid)
 
     def on_recover(self, oid: bytes) -> None:
-        """The store lost the value of an object that we own: make it again."""
+        """The store has lost the value of an object that we own, or has never had one: make it again."""
+        with self.lock:
+            entry = self._entries.get(oid)
+            if entry is not None and entry.owned and entry.state != BLOCK:
+                if entry.state == PENDING:
+                    self._lost.add(oid)  # what was lost may be what an answer on its way tells of
+                else:
+                    self._publish(entry)
+                return
         task = self._lineage.get(oid)
         if task is None or not self.session.tasks.run_again(task, oid):
             error = failures.object_lost(oid)

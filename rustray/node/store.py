@@ -43,6 +43,7 @@ PATIENCE_S = 3.0
 """Seconds for which a request for room is tried again before it is refused: that arrays have been collected and
 references dropped takes a moment to be told."""
 TRY_AGAIN_S = 0.1
+ASK_OWNERS_S = 5.0
 FORGET_AFTER_S = 10.0
 """Seconds for which what a dead node held stays held: it may have handed that on just before."""
 
@@ -79,6 +80,7 @@ class StoreService:
         self._spill = SpillDirectory(spill_folder)
         self._mapped: dict[int, set[int]] = {}
         self._clients: set[int] = set()
+        self._asking: asyncio.TimerHandle | None = None
         self._delayed: dict[tuple[int, int], tuple[int, float]] = {}
         """(client, request) of those that wait for room: (size, when they are refused)"""
         self._unread: dict[tuple[int, bytes], float] = {}
@@ -171,6 +173,8 @@ class StoreService:
 
     def connect(self, client: int) -> None:
         """A client has come."""
+        if self._asking is None:
+            self._asking = self._loop.call_later(ASK_OWNERS_S, self._ask_owners)
         self._clients.add(client)
         self.do(self.ledger.connect(client))
 
@@ -180,6 +184,10 @@ class StoreService:
         self.do(self.ledger.disconnect(client))
         for clients in self._mapped.values():
             clients.discard(client)
+
+    def _ask_owners(self) -> None:
+        self.do(self.ledger.ask_owners())
+        self._asking = self._loop.call_later(ASK_OWNERS_S, self._ask_owners) if self._clients else None
 
     def _on_alloc(self, client: int, request: int, size: int) -> None:
         actions = self.ledger.reserve(client, request, size)
@@ -326,6 +334,8 @@ class StoreService:
 
     def close(self) -> None:
         """Let all memory and files go."""
+        if self._asking is not None:
+            self._asking.cancel()
         for puller in self._pullers.values():
             puller.abandon()
         for sources in self._sources.values():

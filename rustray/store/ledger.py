@@ -50,6 +50,7 @@ class Ledger:
         self._table = ObjectTable(capacity)
         self._room = self._table.room
         self.federation = Federation(self._table)
+        self._unknown: set[bytes] = set()
 
     # Clients
 
@@ -315,6 +316,24 @@ class Ledger:
         out: list[Action] = []
         self._table.mark_lost(self._table.entries[oid], text, out)
         return self._table.done(out)
+
+    def ask_owners(self) -> list[Action]:
+        """Call it now and then: owners are asked for what has been wanted since the last time and is not known.
+
+        It may be freed: the answer of a task has overtaken a want of it, or who handed it over died before he said so.
+        """
+        out: list[Action] = []
+        unknown = [
+            entry
+            for client in self._table.clients.values()
+            for entry in client.unvalued
+            if entry.state == UNKNOWN and entry.wants
+        ]
+        for entry in unknown:
+            if entry.oid in self._unknown:
+                self._table.recover(entry, out)
+        self._unknown = {entry.oid for entry in unknown}
+        return out
 
     # For people
 

@@ -286,6 +286,8 @@ class ObjectTable:
             self.enter(entry, RESTORING)
             self.ask_room(entry, out)
         elif state == LOST:
+            if client == entry.owner:
+                entry.recovering = False  # asked before, it had not heard yet of the value that was lost
             self.recover(entry, out)
         elif state == REMOTE or (elsewhere and state == UNKNOWN):
             self.pulls.fetch(entry, out)

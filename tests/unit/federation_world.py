@@ -545,7 +545,8 @@ class Process:
         if task.oid in self.lost_meanwhile:
             self.lost_meanwhile.discard(task.oid)
             if kind == "big":
-                self.on_recover(task.oid)
+                self.asked.add(task.oid)
+                self.send("want", task.oid)
 
     def publish(self, task: Task, status: int, payload: Any, contains: tuple[bytes, ...]) -> None:
         if task.oid not in self.known and task.oid not in self.lineage:

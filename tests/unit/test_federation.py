@@ -224,6 +224,8 @@ def test_a_small_value_with_refs_in_it_stays_until_they_were_read_out(nodes: Nod
     nodes.do("release", B1, [Z])
     assert nodes.do("want", C1, X) == [Deliver(C1, X, 0, "list")]
     nodes.late("release", A1, [X])  # X goes, and what C1 says of Z is late
+    nodes.deliver(1, 2)
+    assert nodes.found == [Freed(A1, [X])] and nodes.told[-1] == "release"
     nodes.late("hold", C1, [Z])
     assert nodes.settle() == [Freed(A1, [X])]
     assert nodes.do("want", C1, Z) == [Deliver(C1, Z, 0, "value")]
@@ -356,3 +358,33 @@ def test_an_actor_borrows_its_arguments_from_its_home(nodes: Nodes) -> None:
     assert nodes.do("release", A1, [Y]) == [Freed(A1, [Y])]
     assert nodes.do("want", B1, X) == [Deliver(B1, X, 0, "value")]
     assert nodes.do("release", B1, [X]) == [Freed(A1, [X])]
+
+
+def test_what_is_being_read_stays_when_its_home_lets_it_go(nodes: Nodes) -> None:
+    nodes.put(A1, X)
+    nodes.do("want", B1, X)  # lent to it, and its view lives on a little longer than the loan
+    assert nodes.do("release", A1, [X]) == [Freed(A1, [X])]
+    assert nodes.knows(X) == {2}
+    nodes.do("unread", B1, X)
+    assert nodes.knows(X) == set()
+
+
+def test_nobody_waits_for_who_has_gone(nodes: Nodes) -> None:
+    nodes.do("want", B1, X)
+    assert nodes.knows(X) == {1, 2}
+    nodes.do("disconnect", B1)
+    assert nodes.knows(X) == set()
+
+
+def test_a_source_that_cannot_be_reached(nodes: Nodes) -> None:
+    nodes.put(B1, X, holder=A1)
+    nodes.late("want", A1, X)
+    nodes.deliver(1, 2)
+    nodes.late("reserve", A2, 1, 1000)  # so that the segment is there, and the pull begins at once
+    nodes.found.clear()
+    message = nodes.links[2, 1].popleft()
+    [pull] = nodes.ledgers[1].federation.told(2, [message])
+    assert isinstance(pull, act.PullIn) and pull.node == 2
+    nodes.carry_out(1, nodes.ledgers[1].federation.pull_failed(X, "no way"))
+    assert nodes.settle() == [Recover(A1, X)]
+    assert nodes.knows(X) == {1}, "the other node has been told to drop it"

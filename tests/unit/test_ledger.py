@@ -314,3 +314,40 @@ def test_statistics(store: Store) -> None:
         "capacity": 64 * MIB,
         "waiting": 0,
     }
+
+
+def test_owners_are_asked_for_what_is_wanted_and_not_known(store: Store) -> None:
+    store.do("want", B, X)
+    assert store.ledger.ask_owners() == [], "it may be on its way"
+    assert store.ledger.ask_owners() == [Recover(A, X)]
+    assert store.ledger.ask_owners() == []
+    assert store.do("publish", A, X, 1, "lost", ()) == [Deliver(B, X, 1, "lost"), Freed(A, [X])]
+    assert store.ledger.stats()["objects"] == 0
+
+
+def test_a_lost_object_that_its_owner_wants_is_asked_for_again(store: Store) -> None:
+    store.put(A, X)
+    store.do("lose", X)
+    assert store.do("want", B, X) == [Recover(A, X)]
+    assert store.do("want", A, X) == [Recover(A, X)]
+
+
+def test_a_value_is_not_delivered_while_an_older_one_is_being_restored(store: Store) -> None:
+    store = Store(4 * MIB)
+    store.put(A, X, size=3 * MIB)
+    [spill] = store.do("reserve", B, 1, 3 * MIB)
+    assert isinstance(spill, act.SpillOut)
+    [grant] = store.do("spilled", X, "file")
+    assert isinstance(grant, Granted)
+    store.do("abandon", B, grant.segment, grant.offset)
+    [restore] = store.do("want", C, X)
+    assert isinstance(restore, act.RestoreIn)
+    assert store.put(B, X, holder=A, size=1000) == []
+    assert store.do("restore_failed", X, "bad file")[-1].status == IN_BLOCK  # type: ignore[union-attr]
+
+
+def test_a_lost_object_that_nobody_holds_goes_though_it_is_wanted(store: Store) -> None:
+    store.put(A, X)
+    store.do("lose", X)
+    store.do("want", B, X)
+    assert store.do("release", A, [X]) == [Deliver(B, X, act.LOST, "nobody held it"), Freed(A, [X])]
