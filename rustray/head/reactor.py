@@ -226,6 +226,9 @@ class Head:
             self._handle(link, message, operation, done)
 
     def _go_on(self, link: NodeLink) -> None:
+        if self.nodes.get(link.name) is not link:
+            # It is lost, or has joined again: then it says once more what was not acknowledged.
+            link.waiting.clear()
         while link.waiting and not link.busy:
             self._handle(link, *link.waiting.popleft())
 
