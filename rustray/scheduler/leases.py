@@ -69,7 +69,11 @@ class LeaseBook(Roster):
             nodes.pop(node, None)
         self.watched.discard(node)
 
-    # -- claims
+    # -- jobs and claims
+
+    def set_terms(self, job: Job, weight: float, minimum: int, cap: int | None) -> None:
+        super().set_terms(job, weight, minimum, cap)
+        self._below_cap(job)
 
     def set_demand(self, claim: Claim, wanted: int) -> None:
         self._want(claim, wanted)
@@ -107,6 +111,8 @@ class LeaseBook(Roster):
         """A lease that an earlier leader granted; what it takes it has already, whether that is free or not."""
         lease = Lease(number, self.claim(cls, client), node, self.now, self.now, blocked)
         self._add(lease, lease.hold)
+        while lease.claim.promises and lease.claim.need < 0:
+            self.break_promise(next(reversed(lease.claim.promises)))
         self._break_uncovered(node)
         return lease
 
@@ -196,6 +202,7 @@ class LeaseBook(Roster):
         self._take(lease.node, shape.lent)
         lease.claim.awake += 1
         job.cpus += shape.cpus
+        job.stale = True  # it may have reached its cap
         if lease.revocable:
             self._list(lease)
         if lease.revoked:
@@ -261,11 +268,14 @@ class LeaseBook(Roster):
     def kill(self, lease: Lease) -> None:
         """Its end is ordered: it will be back soon, and then weigh nothing."""
         lease.stopping = True
-        self._unrest(lease)
+        if lease.parked:
+            self._rest(lease, 0)
+        else:
+            self._unrest(lease)
 
     def weigh(self, lease: Lease, memory: int) -> None:
         lease.memory = memory
-        if lease.number in lease.node.resting:
+        if lease.number in lease.node.resting and not (lease.parked and lease.stopping):
             self._rest(lease, lease.bytes)
 
     def machine(self, node: Node) -> Node:
@@ -336,6 +346,8 @@ class LeaseBook(Roster):
         for name, units in promise.takes.items():
             left[name] += units
         job.pledged -= promise.cpus
+        if job.cap is not None:
+            self._below_cap(job)
         self._released(node)
         if node.leaving:
             self.unclaimed[node] = None
@@ -392,12 +404,16 @@ class LeaseBook(Roster):
 
     def _uses_less(self, job: Job, cpus: int) -> None:
         job.cpus -= cpus
-        if job.cap is None:
-            return
-        for promise in job.promises:  # those that only the cap held back
+        if job.cap is not None:
+            self._below_cap(job)
+            self._rerank(job)
+
+    def _below_cap(self, job: Job) -> None:
+        """A job may have more than before: look at what only its cap held back."""
+        for promise in job.promises:
             self.ripe[promise.node] = None
-        for cls in job.classes.values():
-            for claim in cls.claims.values():
-                for lease in claim.parked.values():
-                    self.freed[lease.node] = None
-        self._rerank(job)
+            if promise.lease is None:
+                self.called[promise.claim.cls.shape] = None
+        for lease in self.parked:
+            if lease.claim.cls.job is job:
+                self.freed[lease.node] = None

@@ -69,7 +69,7 @@ def _press(book: LeaseBook, orders: Orders, node: Node) -> float:
         if lease.stopping:
             for name, units in lent.items():
                 left[name] += units
-        elif _may_rest(lease) and (lease.claim.cls.retriable or _fits(book, lease)):
+        elif _may_rest(lease) and (may_run_anew(lease) or _fits(book, lease)):
             able.append(lease)
     able.sort(key=lambda lease: (-lease.claim.cls.tier, lease.since, lease.number))
     again = inf
@@ -84,7 +84,7 @@ def _press(book: LeaseBook, orders: Orders, node: Node) -> float:
                 able.remove(lease)
                 if _fits(book, lease):
                     orders.suspend(lease)
-                elif lease.claim.cls.retriable:
+                elif may_run_anew(lease):
                     orders.requeue(lease)
                 else:
                     continue
@@ -141,6 +141,10 @@ def _may_rest(lease: Lease) -> bool:
     )
 
 
+def may_run_anew(lease: Lease) -> bool:
+    return lease.claim.cls.retriable and not lease.claim.cls.shape.stays
+
+
 def _fits(book: LeaseBook, lease: Lease) -> bool:
     """Whether the node can do with one more suspended worker. Rule 4."""
     machine = book.machine(lease.node)
@@ -157,7 +161,7 @@ def relieve_memory(book: LeaseBook, orders: Orders, machine: Node) -> None:
     parked = [
         lease
         for lease in book.parked
-        if book.machine(lease.node) is machine and lease.claim.cls.retriable and not lease.stopping
+        if book.machine(lease.node) is machine and may_run_anew(lease) and not lease.stopping
     ]
     for lease in sorted(parked, key=lambda lease: -lease.weighs):
         if machine.parked_bytes <= machine.parking:

@@ -245,7 +245,9 @@ class Claim:
     def surplus(self) -> int:
         """Leases that it keeps without use, if more than 0: a task of a parked one is all that it wants that for.
         An actor's lease is always in use."""
-        return 0 if self.cls.pinned else min(len(self.leases), len(self.leases) + len(self.parked) - self.wanted)
+        return (
+            0 if self.cls.pinned else min(len(self.leases), len(self.leases) + len(self.parked) - self.wanted)
+        )
 
     @property
     def standing(self) -> int:

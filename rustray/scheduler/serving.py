@@ -120,6 +120,13 @@ def parked_rank(lease: Lease) -> Rank:
 
 def _give_to(book: LeaseBook, orders: Orders, shape: Shape) -> bool:
     """Give the first of a shape what fits it best; False if nobody waits, or nothing fits."""
+    for promise in shape.promises:
+        if not held_back(promise):
+            node = book.nodes.best(shape, promise.claim.near)
+            if node is None:
+                return False
+            orders.keep(promise, node)
+            return True
     if shape not in book.waiting:
         return False
     return _grant_first(book, orders, shape, None)

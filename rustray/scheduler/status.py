@@ -51,6 +51,15 @@ class Status:
         """Leases that their clients keep without use."""
         return sum(1 for _lease in self._idle())
 
+    def knows(self, key: bytes) -> bool:
+        """Whether the class was told and has not ended."""
+        return key in self._book.classes
+
+    def request(self, key: bytes) -> dict[str, float]:
+        """What one lease of a class takes; nothing if the class is not known."""
+        cls = self._book.classes.get(key)
+        return visible(cls.shape.request) if cls is not None else {}
+
     def suspended(self) -> int:
         """Leases whose workers are suspended."""
         return len(self._book.parked)

@@ -184,7 +184,9 @@ class SchedulerWorld:
         self.step(JobAdded(number, **terms))
         return self
 
-    def cls(self, key: str, job: int = 1, cpu: float = 1, pinned: bool = False, **more: Any) -> SchedulerWorld:
+    def cls(
+        self, key: str, job: int = 1, cpu: float = 1, pinned: bool = False, **more: Any
+    ) -> SchedulerWorld:
         options = {
             name: more.pop(name)
             for name in ("predicted", "predicted_memory", "priority", "preemptible", "retriable")
@@ -321,5 +323,7 @@ class SchedulerWorld:
         end = self.now + within
         if not self.finished():
             self.run(end, self.finished)
-        left = {c.key.decode(): (len(c.queue), c.running) for c in self.clients.values() if c.queue or c.running}
+        left = {
+            c.key.decode(): (len(c.queue), c.running) for c in self.clients.values() if c.queue or c.running
+        }
         assert not left, f"not done after {within} s: {left}; {self.scheduler.status.waiting()}"

@@ -62,21 +62,22 @@ class World:
 
     def step(self, event: Event) -> None:
         for action in self.scheduler.step(event, self.now):
-            if isinstance(action, Grant):
-                assert action.lease not in self.leases and action.node in self.nodes
-                self.leases[action.lease] = action.key, action.client, action.node
-                of_claim = [
-                    lease for lease in self.leases.values() if lease[:2] == (action.key, action.client)
-                ]
-                assert len(of_claim) <= self.demands[action.key, action.client], "more than was wanted"
-            elif isinstance(action, Revoke):
-                key, client, node = self.leases[action.lease]
-                assert (client, node) == (action.client, action.node) and key not in self.pinned
-                assert action.lease not in self.revoked, "asked twice"
-                self.revoked.add(action.lease)
-            elif isinstance(action, Infeasible):
-                assert action.missing or not self.nodes
+            self.obey(action)
         self.scheduler.sanity_check()
+
+    def obey(self, action: object) -> None:
+        if isinstance(action, Grant):
+            assert action.lease not in self.leases and action.node in self.nodes
+            self.leases[action.lease] = action.key, action.client, action.node
+            of_claim = [lease for lease in self.leases.values() if lease[:2] == (action.key, action.client)]
+            assert len(of_claim) <= self.demands[action.key, action.client], "more than was wanted"
+        elif isinstance(action, Revoke):
+            key, client, node = self.leases[action.lease]
+            assert (client, node) == (action.client, action.node) and key not in self.pinned
+            assert action.lease not in self.revoked, "asked twice"
+            self.revoked.add(action.lease)
+        elif isinstance(action, Infeasible):
+            assert action.missing or action.reason or not self.nodes
 
     def forget(self, *leases: int) -> None:
         for lease in leases:
