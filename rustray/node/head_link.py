@@ -152,7 +152,9 @@ class HeadLink:
     async def _dial(self, address: str) -> None:
         # The first message is made when the channel is open, for what it reports must be true then.
         try:
-            channel = await dial(address, None, self._security, DIAL_S)
+            # With a connection of its own: an old one to that head, after a cut, may wait for as long again as the cut
+            # was before TCP tries it once more, and the head's patience could be at its end by then.
+            channel = await dial(address, None, self._security, DIAL_S, bulk=True)
         except ChannelUnavailable as error:
             self._act(self.session.on_unavailable(time.monotonic(), str(error)))
             return

@@ -20,7 +20,7 @@ from typing import Any
 from rustray.wire.frames import Message
 
 BEAT_S = 0.5
-SILENCE_S = 2.0
+SILENCE_S = 1.5
 MIN_PAUSE_S, MAX_PAUSE_S = 0.05, 0.5
 JOIN_S = 5.0
 """Seconds within which a head must answer a join: a new leader first commits that it leads."""
