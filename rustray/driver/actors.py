@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MAX_IN_FLIGHT = 4096
 _STARTED = _PID = struct.Struct("<Q")
 _PID_AT = 8
+_CUT_AT = 16
 
 
 class ActorChannel(KeepsOrder):
@@ -249,13 +250,15 @@ class ActorChannel(KeepsOrder):
             self._connection = None
             assert self._page is not None
             (started,) = _STARTED.unpack_from(self._page, 0)
+            # Of an actor whose whole node is gone nobody knows how far it came: it may have begun all of them.
+            any_begun = self.concurrent or bool(self._page[_CUT_AT])
             self._page.close()
             again: list[Task] = []
             # A sequential actor begins its calls in the order of `in_flight`, the last of them is `started`.
-            begun = self.concurrent or started in self.in_flight
+            begun = any_begun or started in self.in_flight
             for number, task in self.in_flight.items():
                 charged = begun
-                begun = begun and (self.concurrent or number != started)
+                begun = begun and (any_begun or number != started)
                 task.where = None
                 if task.cancelled:
                     self._actors.tasks.fail(task, cancelled(task))

@@ -35,6 +35,8 @@ ASK_AGAIN_TICKS = 20
 """Ticks after which those that wait for an actor are asked for again: a node or head that knew of it may be gone."""
 COMPLAIN_TICKS = 10
 """Ticks after which the head is told of the nodes that cannot be reached, again and again."""
+REVOKED_EARLY = 1_000
+"""Leases not known here of which it is remembered that they are asked back: few of them are still on their way."""
 MAX_PRESTART = 8
 """Workers forked before the first task asks; the rest on demand."""
 
@@ -120,8 +122,10 @@ class NodeAgent:
         self.draining = False
         self._ticks = 0
         self._channel_numbers = -1
-        self._leased_from: dict[int, int] = {}
-        """The other nodes from which clients of ours have leases."""
+        self._leased_from: dict[int, tuple[int, int]] = {}
+        """Leases that clients of ours have on other nodes: (node, client)."""
+        self._revoked_early: dict[int, None] = {}
+        """Leases that the head has asked back before their node has told us of them, or after they were returned."""
         self._guests: dict[int, set[int]] = {}
         """The leases here of clients of other nodes."""
         self._connecting: dict[tuple[int, bytes], int] = {}
@@ -300,6 +304,7 @@ class NodeAgent:
     def _forget_client(self, client: Client) -> None:
         self.clients.pop(client.client, None)
         self._connecting = {at: lost for at, lost in self._connecting.items() if at[0] != client.client}
+        self._leased_from = {lease: at for lease, at in self._leased_from.items() if at[1] != client.client}
         self.head(("client_gone", client.client))
         for node in client.nodes:
             self.neighbours.send(node, ("guest_gone", client.client))
@@ -362,9 +367,7 @@ class NodeAgent:
 
     # -- leases ----------------------------------------------------------------------------------------
 
-    def _on_demand(
-        self, client: int, key: bytes, count: int, near: dict[int, int] | None = None
-    ) -> None:
+    def _on_demand(self, client: int, key: bytes, count: int, near: dict[int, int] | None = None) -> None:
         if key not in self._refused:
             demands = self.clients[client].demands
             if count:
@@ -432,6 +435,8 @@ class NodeAgent:
         serve = ("serve", number, client, resources, group)
         if node_of(client) != self.number:
             relay, sock, page = self.relays.lend(node_of(client), client, message, worker.client)
+            # A caller of an actor leaves without a word but the end of its relay.
+            worker.relays = {n: other for n, other in worker.relays.items() if self.relays.is_open(other)}
             worker.relays[number] = relay
             self.send(worker.client, serve, fds=[sock, page])
             os.close(sock)
@@ -456,18 +461,29 @@ class NodeAgent:
         """What a worker of another node is for: a lease or a channel to an actor. False when the client is gone."""
         at = self.clients.get(client)
         if at is None:
+            if message[0] == "lease":
+                # That node was not among those that were told of its end.
+                self.neighbours.send(node, ("guest_gone", client))
             return False
         if message[0] == "lease":
-            self._leased_from[message[2]] = node
+            self._leased_from[message[2]] = node, client
         elif message[0] == "lease_lost":
             self._leased_from.pop(message[1], None)
         elif message[0] == "actor_channel":
             self._connecting.pop((client, message[1]), None)
         at.nodes.add(node)
         self.send(client, message, fds=fds)
+        if message[0] == "lease" and message[2] in self._revoked_early:
+            del self._revoked_early[message[2]]
+            self.send(client, ("revoke", message[2]))
         return True
 
     def _on_revoke(self, lease: int, client: int) -> None:
+        if lease not in self.leases and lease not in self._leased_from:
+            # The word of the head may have overtaken that of the lease's node.
+            self._revoked_early[lease] = None
+            while len(self._revoked_early) > REVOKED_EARLY:
+                del self._revoked_early[next(iter(self._revoked_early))]
         self.send(client, ("revoke", lease))
 
     def _on_return(self, client: int, lease: int) -> None:
@@ -477,8 +493,8 @@ class NodeAgent:
             self._end_lease(lease)
             if not worker.leases and not worker.exited and worker.doom is None:
                 self.pool.put_idle(worker)
-        elif (node := self._leased_from.pop(lease, None)) is not None:
-            self.neighbours.send(node, ("return_lease", client, lease))
+        elif (lent := self._leased_from.pop(lease, None)) is not None:
+            self.neighbours.send(lent[0], ("return_lease", client, lease))
 
     def _end_lease(self, lease: int) -> None:
         worker, client, _key = self.leases.pop(lease)
@@ -541,12 +557,12 @@ class NodeAgent:
             self._on_guest_gone(guest)
         self.relays.forget_node(node)
         text = "was lost with its node"
-        for lease, other in list(self._leased_from.items()):
+        for lease, (other, client) in list(self._leased_from.items()):
             if other == node:
                 del self._leased_from[lease]
-                for at in self.clients.values():
-                    if node in at.nodes:
-                        self.send(at.client, ("lease_lost", lease, "node", text))
+                self.send(client, ("lease_lost", lease, "node", text))
+        for at in self.clients.values():
+            at.nodes.discard(node)
 
     def report(self) -> dict[str, Any]:
         """What is true of this node now, for a head that leads since a moment ago, or has lost sight of it."""
@@ -785,4 +801,5 @@ class NodeAgent:
         for client in list(self.clients.values()):
             if client.peer is not None:
                 client.peer.close()
+        self.relays.close()
         self.store.close()

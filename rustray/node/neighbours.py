@@ -6,7 +6,9 @@ receiver answers on it with acknowledgements only. `Outbox` and `Inbox` are the 
 Rule 1. Batches are numbered and kept until acknowledged; after a reconnection those that the receiver has not seen
         are sent again.
 Rule 2. A node's number is never given twice, so a number names one life of a node. When the head says that a node is
-        down, what was kept for it is dropped, and nothing of it is believed any more.
+        down, what was kept for it is dropped, and nothing of it is believed any more. Who dials says which life it
+        means: a later one may listen at the same address.
+Rule 3. Numbers count up: who has a lower one than we, and was not named to us when we joined, is down.
 """
 
 from __future__ import annotations
@@ -96,6 +98,7 @@ class _Neighbour:
         "number",
         "outbox",
         "pending",
+        "tries",
     )
 
     def __init__(self, number: int, address: str) -> None:
@@ -109,6 +112,8 @@ class _Neighbour:
         self.incoming: Channel | None = None
         self.pending: list[Message] = []
         self.ack_timer: asyncio.TimerHandle | None = None
+        self.tries = 0
+        """Times that it was dialled since it last took us."""
         self.heard = 0.0
         """When it last answered, or began to owe an answer."""
 
@@ -183,7 +188,8 @@ class Neighbours:
                 self.remove(number)
 
     def is_down(self, number: int) -> bool:
-        return number in self._down
+        """Whether the node is gone for good. Rule 3."""
+        return number in self._down or number < self.number and number not in self._known
 
     def address_of(self, number: int) -> str:
         """Where a node listens, "" when it is not known."""
@@ -194,7 +200,7 @@ class Neighbours:
 
     def send(self, node: int, *messages: Message) -> None:
         """Send in order; dropped when the node is down."""
-        if node in self._down or self._closed:
+        if self.is_down(node) or self._closed:
             return
         known = self._known.get(node)
         if known is None:
@@ -235,16 +241,16 @@ class Neighbours:
 
     async def _dial_until_there(self, known: _Neighbour) -> None:
         assert self._open is not None
-        tries = 0
         try:
             while not self._closed and known.number not in self._down:
-                hello = ("neighbour", self.number, self.epoch)
+                if known.tries:
+                    await asyncio.sleep(RETRY_S[min(known.tries, len(RETRY_S)) - 1])
+                known.tries += 1
+                hello = ("neighbour", self.number, self.epoch, known.number)
                 try:
                     channel = await self._open(known.address, hello)
                 except RustRayError as error:
                     log.info("node %d at %s cannot be reached: %s", known.number, known.address, error)
-                    await asyncio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
-                    tries += 1
                     continue
                 self._opened(known, channel)
                 return
@@ -265,6 +271,7 @@ class Neighbours:
             elif op == "seen":
                 seen, epoch = fields
                 known.connected = True
+                known.tries = 0
                 for batch in known.outbox.again(seen):
                     channel.send(*batch)
                 self._hear_epoch(epoch)
@@ -289,10 +296,15 @@ class Neighbours:
     # -- the incoming channel --------------------------------------------------------------------------
 
     def on_channel(self, channel: Channel, hello: Message) -> None:
-        """Another node has dialled us. hello: ("neighbour", its number, its epoch)."""
-        number, epoch = int(hello[1]), int(hello[2])
-        if number in self._down or number == self.number:
-            channel.send(("refused", f"node {number} does not belong to the cluster any more"))
+        """Another node has dialled us. hello: ("neighbour", its number, its epoch, the number it dials)."""
+        number, epoch, wanted = (int(field) for field in hello[1:])
+        trouble = ""
+        if wanted != self.number:
+            trouble = f"this is node {self.number}, not {wanted}"
+        elif number == self.number or number in self._down:
+            trouble = f"node {number} does not belong to the cluster any more"
+        if trouble:
+            channel.send(("refused", trouble))
             channel.close()
             return
         known = self._known.get(number)

@@ -8,7 +8,7 @@ Rule 1. Each direction has a window: at most `WINDOW` bytes are on their way tha
 Rule 2. The node of the worker ends a relay with the number of the task that the worker began last and, for a lease,
         with what is to be told to the client: after all that the worker wrote, and after its socket has ended.
 Rule 3. The page of the client (the task begun last, and the worker's process id) follows the worker's every `PAGE_S`
-        seconds while the relay lasts.
+        seconds while the relay lasts. When the worker's node is gone the page says that it may be behind.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ READ_BYTES = 256 << 10
 PAGE_S = 0.1
 _STARTED = _PID = struct.Struct("<Q")
 _PID_AT = 8
+_CUT_AT = 16
 
 
 class Stream(Protocol):
@@ -175,8 +176,13 @@ class Relays:
         """The other node is gone: end its relays. Returns their numbers."""
         gone = [pipe for pipe in self._pipes.values() if pipe.node == node]
         for pipe in gone:
+            pipe.page[_CUT_AT] = 1
             self._close(pipe)
         return [pipe.number for pipe in gone]
+
+    def is_open(self, relay: int) -> bool:
+        """Whether the relay has not ended."""
+        return relay in self._pipes
 
     def _add(self, pipe: Pipe) -> None:
         pipe.sock.setblocking(False)

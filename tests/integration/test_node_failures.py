@@ -96,6 +96,34 @@ def test_actors_of_a_dead_node_restart_elsewhere(cluster):
         rustray.get(mortal.where.remote(), timeout=30)
 
 
+def test_a_call_that_had_just_begun_is_not_repeated_when_its_node_dies(cluster, tmp_path):
+    """The caller's page is behind the worker's by then: nobody knows what had begun."""
+    doomed, trace = cluster.nodes[1], tmp_path / "trace"
+
+    @rustray.remote(num_cpus=1, max_restarts=1)
+    class Once:
+        def ready(self):
+            return True
+
+        def run(self):
+            with open(trace, "a") as file:
+                file.write("run ")
+            time.sleep(60)
+
+    actor = Once.remote()
+    assert rustray.get(actor.ready.remote(), timeout=30)
+    cluster.add_node(num_cpus=1)
+    time.sleep(0.3)  # so that nothing of earlier calls is on its way
+    ref = actor.run.remote()
+    while not trace.exists():
+        time.sleep(0.0005)
+    cluster.kill_node(doomed)
+    with pytest.raises(errors.ActorUnavailableError):
+        rustray.get(ref, timeout=40)
+    assert rustray.get(actor.ready.remote(), timeout=40)
+    assert trace.read_text() == "run "
+
+
 def test_a_stopped_node_is_fenced_and_comes_back_as_a_new_one(cluster):
     stopped = cluster.nodes[1]
     log = cluster.folder

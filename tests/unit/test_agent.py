@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,23 @@ def say(agent: NodeAgent, client: Client, op: str, *fields: Any) -> None:
     agent._from_client[op](client.client, *fields)
 
 
+class Sent:
+    """A peer, or the way to other nodes, that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.messages: list[Any] = []
+
+    def send(self, *messages: Any, fds: Sequence[int] = ()) -> None:
+        self.messages += [message for message in messages if type(message) is tuple]
+
+    def ops(self) -> list[str]:
+        told, self.messages = self.messages, []
+        return [message[0] for message in told]
+
+    def close(self) -> None:
+        pass
+
+
 def test_classes_go_with_their_job(agent: NodeAgent) -> None:
     one, two = driver(agent, 1), driver(agent, 2)
     say(agent, one, "class", b"one", SPEC)
@@ -58,3 +75,42 @@ def test_those_of_a_detached_actor_go_with_it(agent: NodeAgent) -> None:
     assert agent.classes
     agent.from_head(("actor_over", b"actor"))
     assert not agent.classes and not agent.jobs
+
+
+def test_a_lease_of_another_node_is_asked_back_though_the_head_was_quicker(agent: NodeAgent) -> None:
+    one = driver(agent, 1)
+    one.peer = told = Sent()  # type: ignore[assignment]
+    agent.from_head(("revoke", 70, one.client))
+    told.ops()
+    agent._tell_relayed(2, one.client, ("lease", b"key", 70, 9), ())
+    assert told.ops() == ["lease", "revoke"]
+    agent._tell_relayed(2, one.client, ("lease", b"key", 71, 9), ())
+    assert told.ops() == ["lease"]
+
+
+def test_a_lease_for_a_client_that_is_gone_goes_back(
+    agent: NodeAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[Any] = []
+    monkeypatch.setattr(
+        agent.neighbours, "send", lambda node, *messages: said.extend((node, m) for m in messages)
+    )
+    one = driver(agent, 1)
+    agent._tell_relayed(2, one.client, ("lease", b"key", 70, 9), ())
+    agent._on_client_closed(one)
+    assert said == [(2, ("guest_gone", one.client))]
+    assert not agent._leased_from
+    said.clear()
+    assert not agent._tell_relayed(3, one.client, ("lease", b"key", 71, 9), ())
+    assert said == [(3, ("guest_gone", one.client))]
+
+
+def test_who_loses_a_lease_with_its_node_is_told_alone(agent: NodeAgent) -> None:
+    one, two = driver(agent, 1), driver(agent, 2)
+    one.peer, two.peer = first, second = Sent(), Sent()  # type: ignore[assignment]
+    agent._tell_relayed(2, one.client, ("lease", b"key", 70, 9), ())
+    agent._tell_relayed(2, two.client, ("lease", b"key", 71, 9), ())
+    agent._on_return(two.client, 71)
+    first.ops(), second.ops()
+    agent.neighbours.remove(2)
+    assert first.ops() == ["lease_lost"] and second.ops() == []

@@ -222,6 +222,57 @@ def test_a_node_that_is_down_is_not_believed() -> None:
     run(test)
 
 
+def test_the_page_says_when_the_node_of_the_worker_is_gone() -> None:
+    async def test(pair: Pair) -> None:
+        driver, _worker = await pair.lend()
+        assert os.pread(pair.driver_page, 1, 16) == b"\0"
+        pair.one.relays.forget_node(2)
+        assert await receive(driver, 1) == b""
+        assert os.pread(pair.driver_page, 1, 16) == b"\1"
+        assert not pair.one.relays.is_open(pair.relay)
+
+    run(test)
+
+
+def test_a_later_life_of_a_node_takes_nothing_meant_for_the_earlier() -> None:
+    async def test(pair: Pair) -> None:
+        got: list[int] = []
+        pair.two.neighbours.handlers["item"] = lambda _node, item: got.append(item)
+        pair.one.neighbours.add(3, pair.two.address)  # where node 3 was, node 2 listens now
+        pair.one.neighbours.send(3, ("item", 1))
+        there = asyncio.Event()
+        pair.two.neighbours.handlers["last"] = lambda _node: there.set()
+        while not pair.one.dialled:
+            await asyncio.sleep(0.01)
+        pair.one.neighbours.send(2, ("item", 2), ("last",))
+        await asyncio.wait_for(there.wait(), LIMIT_S)
+        assert got == [2]
+
+    run(test)
+
+
+def test_who_is_not_taken_dials_again_with_pauses() -> None:
+    async def test(pair: Pair) -> None:
+        pair.two.server._on_channel = lambda channel, _hello: channel.close("not yet")
+        pair.one.neighbours.send(2, ("item", 1))
+        await asyncio.sleep(0.5)
+        assert 2 <= len(pair.one.dialled) <= 6
+
+    run(test)
+
+
+def test_nothing_is_kept_for_a_node_that_was_gone_before_we_joined() -> None:
+    async def test() -> None:
+        neighbours = Neighbours(asyncio.get_running_loop(), 9, None)
+        neighbours.add(4, "somewhere:1")
+        neighbours.send(3, ("item", 1))
+        await asyncio.sleep(0)
+        assert neighbours.is_down(3) and not neighbours.is_down(4) and not neighbours.is_down(10)
+        assert set(neighbours._known) == {4}
+
+    asyncio.run(test())
+
+
 @pytest.mark.parametrize("seen", [0, 1, 2, 3])
 def test_an_outbox_sends_again_what_was_not_seen(seen: int) -> None:
     outbox, inbox = Outbox(), Inbox()
