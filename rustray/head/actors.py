@@ -325,8 +325,15 @@ class Actors:
             return
 
         def alive(result: dict[str, Any]) -> None:
-            if "error" in result or record.state != facts.ALIVE:
-                return  # it has died meanwhile, and is being stopped
+            if record.state != facts.ALIVE or (record.node, record.worker) != (node, worker):
+                # It has died meanwhile, or another lives: an earlier leader had started that, or what became of it was
+                # not known yet when this one was started.
+                link = self._head.nodes.get(node)
+                if link is not None:
+                    link.send(("stop_actor", actor, False, "another was started in its place"))
+                return
+            if "error" in result:
+                return
             self._connect_waiting(record)
 
         self._head.submit(commands.actor_alive(actor, incarnation, node, worker, 0), alive)
@@ -384,8 +391,11 @@ class Actors:
         self.fail(actor, text, restart=False, stop=False)
 
     def on_actor_exited(
-        self, node: str, actor: bytes, _worker: int, kind: str, text: str, incarnation: int
+        self, node: str, actor: bytes, worker: int, kind: str, text: str, incarnation: int
     ) -> None:
+        record = self.state.actors.get(actor)
+        if record is not None and record.state == facts.ALIVE and worker not in (0, record.worker):
+            return  # another lives
         cause = text if kind == "killed" else f"its worker {text}"
         self.fail(actor, cause, restart=kind != "job", incarnation=incarnation)
 
