@@ -40,8 +40,8 @@ class Checks:
         self.submitted: dict[tuple[int, int], Task] = {}
         self.published: set[tuple[int, int]] = set()
         self.started: dict[tuple[int, int], list[str]] = {}
-        self._last_tries: set[tuple[int, int]] = set()
-        """Tasks that were begun with no more tries left."""
+        self._once: set[tuple[int, int]] = set()
+        """Tasks that may begin only once."""
         self._seen: dict[tuple[int, bytes], int] = {}
         """The latest incarnation that a caller had an answer of."""
 
@@ -90,19 +90,18 @@ class Checks:
 
     def on_submitted(self, session: Session, task: Task) -> None:
         self.submitted[session.client, task.number] = task
+        if task.retries == 0:
+            self._once.add((session.client, task.number))
 
     def on_started(self, worker: SimulatedWorker, client: int, task: Message) -> None:
-        """A worker begins a task; `once` tells that it may never begin again."""
-        number, _function, _args, _deps, _returns, once = task
+        """A worker begins a task."""
+        number = task[0]
         key = client, number
         before = self.started.setdefault(key, [])
-        last = key in self._last_tries
         self._cluster.trace("task", f"{client:x}:{number}", f"begins on {worker.loop.name}")
-        if last:
+        if before and key in self._once:
             told = f"begins on {worker.loop.name} after {before}"
             self._cluster.fail(f"task {client:x}:{number} must not be repeated, and {told}")
-        if once:
-            self._last_tries.add(key)
         before.append(worker.loop.name)
 
     def on_published(self, client: int, number: int, ok: bool, payload: Any) -> None:
@@ -135,9 +134,6 @@ class Checks:
             self._cluster.fail(f"{driver.name} wrote {key!r} once, and it was written twice")
         self.written[key] = driver
 
-    def on_worker(self, worker: SimulatedWorker) -> None:
-        pass
-
     def on_hosted(self, worker: SimulatedWorker) -> None:
         """An actor is started: no other process of the node may be hosting it, unless it is being killed."""
         self._cluster.trace("actor", worker.actor, f"{worker.incarnation} is started on {worker.loop.name}")
@@ -147,9 +143,6 @@ class Checks:
                 at = agent.pool.workers.get(other.client) if agent is not None else None
                 if at is not None and at.doom is None:
                     self._cluster.fail(f"{worker.actor!r} is started twice on {worker.node._name}")
-
-    def on_removed(self, node: SimulatedNode) -> None:
-        pass
 
     # -- when all is quiet
 

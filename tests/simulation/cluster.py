@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+import warnings
 from asyncio import events as asyncio_events
 from types import SimpleNamespace
 from typing import Any
@@ -176,7 +177,9 @@ class Cluster:
         told = "".join(traceback.format_exception(error)) if error is not None else str(context)
         self.fail(f"{context.get('message')}: {told}")
 
-    async def _dial(self, address: str, hello: Any, _security: Any, timeout: float) -> Channel:
+    async def _dial(
+        self, address: str, hello: Any, _security: Any, timeout: float, bulk: bool = False
+    ) -> Channel:
         host = asyncio_events.get_running_loop().host  # type: ignore[attr-defined]
         return await self.network.dial(host, address, hello, timeout)
 
@@ -236,6 +239,10 @@ class _LogTold(logging.Handler):
         ]
         for patch in self._patches:
             patch.start()
+        # Processes that are killed never await what they have begun.
+        self._warnings = warnings.catch_warnings()
+        self._warnings.__enter__()
+        warnings.simplefilter("ignore", RuntimeWarning)
         log = logging.getLogger("rustray")
         self._level, self._propagate = log.level, log.propagate
         log.addHandler(self)
@@ -243,6 +250,7 @@ class _LogTold(logging.Handler):
         log.propagate = False
 
     def __exit__(self, *_error: Any) -> None:
+        self._warnings.__exit__(None, None, None)
         for patch in self._patches:
             patch.stop()
         log = logging.getLogger("rustray")

@@ -117,7 +117,6 @@ class SimulatedNode(NodeProcess, Host):
 
     def on_removed(self) -> None:
         self.cluster.trace("node", self._name, "was removed")
-        self.cluster.checks.on_removed(self)
         super().on_removed()
 
     def on_refused(self, reason: str, wrong_token: bool) -> None:

@@ -253,7 +253,10 @@ class Replica:
                     self.leader = self.address
                     self._loop.call_soon(self._begin, entry.term)
                 continue
-            result = self.state.apply(entry.op, marshal.loads(entry.payload))
+            payload = marshal.loads(entry.payload)
+            result = self.state.apply(entry.op, payload)
+            if self._role == "leader":
+                self._network.trace("log", self.address, entry.op, payload, result)
             self._answer(entry.operation, result)
 
     def _begin(self, term: int) -> None:

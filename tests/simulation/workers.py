@@ -85,7 +85,6 @@ class SimulatedWorker:
 
     def _on_welcome(self) -> None:
         self.job = self.session.info["job"]
-        self.cluster.checks.on_worker(self)
 
     def _on_serve(self, lease: int, client: int, *_resources: Any) -> None:
         kernel = self.cluster.kernel
