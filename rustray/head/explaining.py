@@ -144,10 +144,10 @@ def _start(told: dict[str, Any]) -> float | None:
     """Seconds until a task will probably start: those before it in its process or worker run first."""
     run_s: float | None = told.get("estimate", {}).get("run_s")
     if told["state"] == "sent":
-        return None if run_s is None else told["behind"] * run_s
+        return None if run_s is None else int(told["behind"]) * run_s
     if told["state"] != "queued":
         return None
-    before = told["position"] - 1
+    before: int = told["position"] - 1
     if told["leases"]:
         return (
             None if run_s is None else (before + 0.5) * run_s / told["leases"]
