@@ -10,7 +10,7 @@ from rustray.scheduler.leases import LeaseBook
 from rustray.scheduler.orders import Orders
 from rustray.scheduler.queues import Rank
 from rustray.scheduler.reclaim import Plan
-from rustray.scheduler.records import Claim, Job, Lease, Shape
+from rustray.scheduler.records import OWED, Claim, Job, Lease, Shape
 from rustray.scheduler.roster import PATIENCE
 from rustray.scheduler.serving import parked_rank
 from rustray.scheduler.terms import Bid, Scales, Terms
@@ -94,14 +94,19 @@ def _rights(book: LeaseBook, bid: Bid) -> list[Terms]:
     rights = []
     if job.floor and job.owed:
         rights.append(Terms.GUARANTEE)
+    if _worst(book) > cls.tier and _within_reach(claim):
+        rights.append(Terms.TIER)
     if book.tiers:
-        if max(book.tiers) > cls.tier and _within_reach(claim):
-            rights.append(Terms.TIER)
         if _may_be_fair(book, bid):
             rights.append(Terms.FAIR)
     if not rights and (book.surplus or book.unclaimed):
         rights.append(Terms.IDLE)
     return rights
+
+
+def _worst(book: LeaseBook) -> int:
+    """The least urgent tier that has a lease, or is promised one."""
+    return max(max(book.tiers, default=OWED), max(book.promises, default=OWED))
 
 
 def _may_be_fair(book: LeaseBook, bid: Bid) -> bool:
@@ -160,13 +165,22 @@ def _first_for(book: LeaseBook, lease: Lease) -> Bid | None:
 def bid_for_turns(book: LeaseBook, orders: Orders) -> None:
     """For those that have nothing, whoever was served longest ago first, whatever its shape: else requests of one
     shape could take every turn before those of another are asked."""
-    for _ in range(BIDS_A_TICK):
-        if not book.hungry.due(book.now) or (bidder := book.hungry.first()) is None:
-            return
-        bid = Bid(bidder) if isinstance(bidder, Claim) else Bid(bidder.claim, bidder)
-        if not _bid_for_turn(book, orders, bid):
-            rank = book.hungry.rank(bidder) or (0.0, 0)
-            book.hungry.put(bidder, (book.now + PATIENCE / 2, rank[1]))
+    due: list[tuple[float, Claim | Lease]] = []
+    while (
+        len(due) < BIDS_A_TICK and book.hungry.due(book.now) and (bidder := book.hungry.first()) is not None
+    ):
+        turn = (book.hungry.rank(bidder) or (0.0, 0))[1]
+        book.hungry.put(bidder, (book.now + PATIENCE / 2, turn))
+        due.append((_has_nothing_since(bidder), bidder))
+    for _since, bidder in sorted(due, key=lambda bidder: bidder[0]):
+        if bidder in book.hungry:
+            _bid_for_turn(
+                book, orders, Bid(bidder) if isinstance(bidder, Claim) else Bid(bidder.claim, bidder)
+            )
+
+
+def _has_nothing_since(bidder: Claim | Lease) -> float:
+    return bidder.bare_since if isinstance(bidder, Claim) else bidder.parked_at
 
 
 def _bid_for_turn(book: LeaseBook, orders: Orders, bid: Bid) -> bool:
@@ -185,7 +199,7 @@ def _bid_for_turn(book: LeaseBook, orders: Orders, bid: Bid) -> bool:
         plan = reclaim.find(book, bid, terms)
     if plan is None and lease is None and caps.give_way(book, orders, claim):
         return False  # it is served when that has come back
-    if plan is None and book.now - (claim.bare_since if lease is None else lease.parked_at) >= STARVED:
+    if plan is None and book.now - _has_nothing_since(lease or claim) >= STARVED:
         terms = Terms.STARVING
         plan = reclaim.find(book, bid, terms)
     elif plan is not None and not plan.in_turn(book.now):

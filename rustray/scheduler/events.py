@@ -49,10 +49,8 @@ class NodeDraining:
 
 @dataclass(frozen=True, slots=True)
 class NodeMemory:
-    """How much memory the suspended workers of a node may hold in all: what is free on the machine, and what
-    suspended ones hold already. Until it is told there is no bound.
-
-    Parameters: free_bytes: bytes.
+    """How much memory is free on the machine of a node now. So much more may suspended workers hold than they do;
+    where it is less than nothing, some are run anew elsewhere. Until it is told there is no bound.
     """
 
     node: str

@@ -27,6 +27,7 @@ class LeaseBook(Roster):
     def __init__(self, first_lease: int = 1) -> None:
         super().__init__()
         self.promised: dict[Shape, None] = {}  # shapes with promises
+        self.promises: dict[int, dict[Promise, None]] = {}  # by tier
         self.ripe: dict[Node, None] = {}  # nodes with promises that may have become true
         self.unclaimed: dict[Node, None] = {}  # nodes with slots to come that may be nobody's
         self.pressed: dict[Node, None] = {}  # nodes whose promises may want a lease suspended
@@ -301,7 +302,9 @@ class LeaseBook(Roster):
         """
         claim, node, lease = promise.claim, promise.node, promise.lease
         job, shape = claim.cls.job, claim.cls.shape
+        promise.tier = claim.cls.tier
         node.promises[promise] = job.promises[promise] = None
+        self.promises.setdefault(promise.tier, {})[promise] = None
         if lease is None:
             claim.promises[promise] = shape.promises[promise] = self.promised[shape] = None
             if shape.stays:
@@ -335,7 +338,9 @@ class LeaseBook(Roster):
         """What it takes is open again."""
         claim, node = promise.claim, promise.node
         job, shape = claim.cls.job, claim.cls.shape
-        del node.promises[promise], job.promises[promise]
+        del node.promises[promise], job.promises[promise], self.promises[promise.tier][promise]
+        if not self.promises[promise.tier]:
+            del self.promises[promise.tier]
         if promise.lease is None:
             del claim.promises[promise], shape.promises[promise]
             if not shape.promises:

@@ -48,6 +48,8 @@ class Orders:
 
     def promise(self, bid: Bid, plan: Plan, terms: Terms, more: bool = False) -> None:
         """Ask the victims of a plan back, for the bidder. `more`: its claim is refreshed later."""
+        if plan.broken is not None:
+            self._book.break_promise(plan.broken)
         for lease in plan.victims:
             self.revoke(lease, Terms.IDLE.value if lease.claim.surplus > 0 else terms.value)
         starving = terms is Terms.STARVING

@@ -12,7 +12,7 @@ from itertools import islice
 
 from rustray.model.resources import CPU, Resources
 from rustray.scheduler.leases import LeaseBook
-from rustray.scheduler.records import NOTHING, Claim, Job, Lease, Node
+from rustray.scheduler.records import NOTHING, Claim, Job, Lease, Node, Promise
 from rustray.scheduler.terms import EPSILON, TURN, Bid, Scales, Terms
 
 _NODES_SEARCHED = 8
@@ -27,12 +27,14 @@ _LEASES_LOOKED_AT = 4  # of a job, at each tier
 class Plan:
     """Revoke `victims`, and the bid fits on `node`.
 
-    `on_its_way`: only together with slots that are promised to the bidder's job already, so not yet.
+    `broken`: a promise to one that is less urgent, whose slot to come this is. `on_its_way`: only together with
+    slots that are promised to the bidder's job already, so not yet.
     """
 
     node: Node
     victims: list[Lease]
     on_its_way: bool = False
+    broken: Promise | None = None
 
     def in_turn(self, now: float) -> bool:
         """Whether every victim has had its turn."""
@@ -52,6 +54,8 @@ def likely(book: LeaseBook, bid: Bid, scales: Scales) -> Iterator[Plan]:
         if scales.satisfied([]):
             yield Plan(node, [])
     vain = 0
+    if scales.terms is Terms.TIER:
+        yield from _outbid(book, bid)
     tried = min(_LEASES_TRIED, bid.claim.need + _VAIN)
     for lease in list(islice(_probable(book, bid, scales), tried)):
         node = lease.node
@@ -69,6 +73,22 @@ def likely(book: LeaseBook, bid: Bid, scales: Scales) -> Iterator[Plan]:
             vain += 1
             if vain == _VAIN:
                 return
+
+
+def _outbid(book: LeaseBook, bid: Bid) -> Iterator[Plan]:
+    """Slots to come that are promised to the least urgent."""
+    lowest = bid.claim.cls.tier
+    worse = (
+        promise
+        for tier in sorted(book.promises, reverse=True)
+        if tier > lowest
+        for promise in book.promises[tier]
+        if promise.claim.cls.tier > lowest and not promise.urgent
+    )
+    for promise in list(islice(worse, _NODES_SEARCHED)):
+        node = promise.node
+        if promise in node.promises and node.covers(bid.request, promise.takes) and bid.suits(node):
+            yield Plan(node, [], broken=promise)
 
 
 def find(book: LeaseBook, bid: Bid, terms: Terms) -> Plan | None:

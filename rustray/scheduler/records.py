@@ -313,6 +313,7 @@ class Promise:
     ahead: bool = False
     shield: float = 0.0  # seconds that nobody takes the slot when it is had
     takes: Resources = NOTHING  # of its node's `open`
+    tier: int = 0  # of its class when it was made
     cpus: int = 0  # what it is to its job's `pledged`
 
     @property

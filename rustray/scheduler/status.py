@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+from rustray.model.resources import UNIT
 from rustray.scheduler.groups import Groups
 from rustray.scheduler.leases import LeaseBook
+from rustray.scheduler.levels import LOWEST
 from rustray.scheduler.outlook import predicted_start
-from rustray.scheduler.records import Claim, Lease, Shape, visible
+from rustray.scheduler.records import Claim, Lease, visible
 
 AHEAD_SHOWN = 10
 
@@ -50,6 +52,18 @@ class Status:
     def idle_leases(self) -> int:
         """Leases that their clients keep without use."""
         return sum(1 for _lease in self._idle())
+
+    def queues(self) -> list[dict[str, int]]:
+        """By level, the most urgent first: ``level``, ``waiting`` (leases that are wanted and not had), ``running``
+        (in use), and ``suspended``."""
+        rows = [{"level": level, "waiting": 0, "running": 0, "suspended": 0} for level in range(LOWEST + 1)]
+        for cls in self._book.classes.values():
+            row = rows[cls.level]
+            row["running"] += cls.running
+            for claim in cls.claims.values():
+                row["waiting"] += max(0, claim.need)
+                row["suspended"] += len(claim.parked)
+        return rows
 
     def knows(self, key: bytes) -> bool:
         """Whether the class was told and has not ended."""
@@ -98,6 +112,7 @@ class Status:
                 "since": lease.granted,
                 "blocked": lease.blocked,
                 "revoked": lease.revoked,
+                "suspended": lease.parked,
                 "pinned": lease.claim.cls.pinned,
             }
             for lease in self._book.leases.values()
@@ -179,11 +194,12 @@ class Status:
         """Why the client's demand for a class waits, if it does.
 
         Returns: ``state``: "unknown" (no such demand), "served", "promised" (revoked leases will come back
-        to it), "waiting" or "infeasible"; and with it ``wanted``, ``held``, ``promised``; ``missing``:
-        what the closest node lacks now, or if infeasible ever; ``reason``: what else stands in the way, as a
-        label that no node has, or a placement group that has no room yet, "" for nothing; ``level``: how
-        urgent the class is now, 0 most; ``ahead``: how many claims are served before it, and the first few of
-        them as ``first_ahead``; ``predicted_start``: seconds until it will probably have a slot, or None.
+        to it), "waiting" or "infeasible"; and with it ``wanted``, ``held``, ``promised``, ``suspended`` (of those
+        held); ``missing``: what the closest node lacks now, or if infeasible ever; ``reason``: what else stands
+        in the way, as its job's cap, a label that no node has, or a placement group that has no room yet, "" for
+        nothing; ``level``: how urgent the class is now, 0 most; ``ahead``: how many claims are served before it,
+        and the first few of them as ``first_ahead``; ``predicted_start``: seconds until it will probably have a
+        slot, or None.
         """
         cls = self._book.classes.get(key)
         claim = cls.claims.get(client) if cls is not None else None
@@ -195,11 +211,12 @@ class Status:
             "wanted": claim.wanted,
             "held": claim.held,
             "promised": len(claim.promises),
+            "suspended": len(claim.parked),
         }
         if answer["state"] != "served":
             ahead = self._ahead(claim)
             answer["missing"] = self._missing(claim)
-            answer["reason"] = self._reason(claim.cls.shape)
+            answer["reason"] = self._reason(claim)
             answer["level"] = claim.cls.level
             answer["predicted_start"] = predicted_start(self._book, claim, len(ahead))
             answer["ahead"] = len(ahead)
@@ -226,7 +243,10 @@ class Status:
         lacks = [shape.request.missing(node.free) for node in nodes.hosts(shape)] or [shape.request]
         return visible(min(lacks, key=lambda lack: (len(lack), sum(lack.values()))))
 
-    def _reason(self, shape: Shape) -> str:
+    def _reason(self, claim: Claim) -> str:
+        shape, job = claim.cls.shape, claim.cls.job
+        if shape.hosts and job.cap is not None and job.capped(shape.cpus):
+            return f"its job has all the CPUs that it may have, {job.cap / UNIT:g}"
         if not shape.hosts:
             return self._book.nodes.closest(shape)[2]
         waits = self._groups.waits_for(shape.constraint.group) if shape.constraint.group else ""

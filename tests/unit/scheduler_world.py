@@ -66,6 +66,7 @@ class Worker:
     blocked: bool = False
     stopped_at: float = 0.0
     ready: bool = False
+    running_since: float = 0.0
 
 
 class SchedulerWorld:
@@ -83,6 +84,7 @@ class SchedulerWorld:
         self.caps: dict[int, float] = {}
         self.memory: dict[str, int] = {}
         self.busy = 0.0  # CPU seconds of finished tasks
+        self.had: dict[bytes, float] = {}
         self.counts: dict[str, int] = {}
         self.longest_stop = 0.0
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -251,7 +253,7 @@ class SchedulerWorld:
         self._start(worker, worker.task)
 
     def _start(self, worker: Worker, seconds: float) -> None:
-        worker.ends = self.now + seconds
+        worker.ends, worker.running_since = self.now + seconds, self.now
         self.at(worker.ends, lambda: self._finish(worker.lease))
 
     def _finish(self, lease: int) -> None:
@@ -265,8 +267,14 @@ class SchedulerWorld:
         client.done += 1
         client.latencies.append(self.now - worker.began - worker.task)
         self.busy += worker.task * client.request.get(CPU, 0) / UNIT
+        self._note_use(worker)
         worker.task = None
         self._next(lease)
+
+    def _note_use(self, worker: Worker) -> None:
+        if worker.task is not None and not worker.blocked:
+            had = (self.now - worker.running_since) * worker.client.request.get(CPU, 0) / UNIT
+            self.had[worker.client.key] = self.had.get(worker.client.key, 0.0) + had
 
     def _ask_back(self, lease: int) -> None:
         worker = self.workers.get(lease)
@@ -285,6 +293,7 @@ class SchedulerWorld:
             return
         worker.stopped = 0.0 if worker.task is None or worker.blocked else max(0.0, worker.ends - self.now)
         worker.stopped_at = self.now
+        self._note_use(worker)
         self.step(LeaseSuspended(lease))
 
     def _go_on(self, lease: int) -> None:
@@ -327,3 +336,18 @@ class SchedulerWorld:
             c.key.decode(): (len(c.queue), c.running) for c in self.clients.values() if c.queue or c.running
         }
         assert not left, f"not done after {within} s: {left}; {self.scheduler.status.waiting()}"
+
+    def finish_of(self, key: str, within: float) -> None:
+        """Run until all tasks of one class are done."""
+        client = self.clients[key.encode()]
+        self.run(self.now + within, lambda: not client.queue and not client.running)
+        assert not client.queue and not client.running, f"{key} is not done after {within} s"
+
+    def busy_of(self, key: str) -> float:
+        """CPU seconds that a class has had, those of running tasks included, as far as its workers ran."""
+        client = self.clients[key.encode()]
+        return self.had.get(client.key, 0.0) + sum(
+            (self.now - worker.running_since) * client.request.get(CPU, 0) / UNIT
+            for worker in self.workers.values()
+            if worker.client is client and worker.task is not None and worker.stopped is None
+        )

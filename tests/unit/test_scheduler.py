@@ -11,7 +11,7 @@ from collections import Counter
 from typing import Any
 
 from rustray.model.resources import Resources
-from rustray.scheduler.actions import Action, Grant, Infeasible, Revoke
+from rustray.scheduler.actions import Action, Grant, Infeasible, Requeue, Resume, Revoke, Suspend
 from rustray.scheduler.core import Scheduler
 from rustray.scheduler.events import (
     ClassAdded,
@@ -20,7 +20,9 @@ from rustray.scheduler.events import (
     Event,
     JobEnded,
     LeaseBlocked,
+    LeaseResumed,
     LeaseReturned,
+    LeaseSuspended,
     LeaseUnblocked,
     NodeAdded,
     NodeRemoved,
@@ -29,8 +31,8 @@ from rustray.scheduler.events import (
 
 
 class Env:
-    def __init__(self) -> None:
-        self.scheduler = Scheduler()
+    def __init__(self, **options: Any) -> None:
+        self.scheduler = Scheduler(**options)
         self.now = 100.0
         self.holders: dict[int, tuple[str, int, str]] = {}  # lease -> class, client, node
         self.asked_back: list[int] = []
@@ -51,6 +53,12 @@ class Env:
                 assert action.lease not in self.asked_back, "asked twice"
                 self.asked_back.append(action.lease)
                 words.append(f"revoke {action.lease} from {action.client}")
+            elif isinstance(action, Suspend):
+                words.append(f"suspend {action.lease}")
+            elif isinstance(action, Resume):
+                words.append(f"resume {action.lease}")
+            elif isinstance(action, Requeue):
+                words.append(f"requeue {action.lease}")
             elif isinstance(action, Infeasible):
                 words.append(f"infeasible {action.key.decode()} for {action.client}")
         self.said = "; ".join(words)
@@ -60,8 +68,12 @@ class Env:
         return self.step(NodeAdded(name, Resources.of(cpu=cpu, **more)))
 
     def cls(self, key: str, job: int = 1, cpu: float = 1, pinned: bool = False, **more: Any) -> Env:
+        options: dict[str, Any] = {"predicted": 60.0}
+        for name in ("predicted", "predicted_memory", "priority", "preemptible", "retriable"):
+            if name in more:
+                options[name] = more.pop(name)
         request = Resources.of(cpu=cpu, **more)
-        return self.step(ClassAdded(key.encode(), job, key, request, pinned, predicted=60.0))
+        return self.step(ClassAdded(key.encode(), job, key, request, pinned, **options))
 
     def demand(self, key: str, count: int, client: int = 1) -> Env:
         return self.step(Demand(key.encode(), client, count))
@@ -79,6 +91,14 @@ class Env:
 
     def unblocked(self, lease: int) -> Env:
         return self.step(LeaseUnblocked(lease))
+
+    def suspended(self, *leases: int) -> Env:
+        said = [self.step(LeaseSuspended(lease)).said for lease in leases]
+        self.said = "; ".join(filter(None, said))
+        return self
+
+    def resumed(self, lease: int) -> Env:
+        return self.step(LeaseResumed(lease))
 
     def tick(self, seconds: float = 0.2) -> Env:
         self.now += seconds
@@ -177,7 +197,7 @@ def test_a_job_with_many_classes_gets_no_more_than_one_with_few() -> None:
 def test_a_newcomer_gets_its_half_and_no_more() -> None:
     env = Env().node(cpu=4).cls("a", job=1).cls("b", job=2).demand("a", 9, client=1)
     assert env.demand("b", 9, client=2).said == "revoke 1 from 1; revoke 2 from 1"
-    assert env.demand("b", 9, client=2).tick(50).said == ""  # asked once, slots to come are counted
+    assert env.demand("b", 9, client=2).tick(0.2).said == ""  # asked once, slots to come are counted
     assert env.returned(1, 2).said == "grant 5 of b to 2 on n1; grant 6 of b to 2 on n1"
     assert env.tick(50).said == ""  # equal shares rest
     assert env.demand("a", 10, client=1).demand("b", 10, client=2).tick(50).said == ""
