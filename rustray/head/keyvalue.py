@@ -45,4 +45,4 @@ class KeyValue:
             else:
                 answered(True, result[field])
 
-        self._head.submit(command, done)
+        self._head.submit(command, done, waits=False)

@@ -1,8 +1,9 @@
 """The links of nodes to the leading head: joining, beats, acknowledgements, and what silence means.
 
 A node dials, says ``("join", version, info, report)``, and is answered ``("joined", number, epoch, nodes, heads)`` or
-``("refused", code, text)``. After that messages of both sides go as they are; those of a node that must not be lost
-come as ``("keep", n, message)``, and ``("ack", n)`` is the answer when all they ask for is committed.
+``("refused", code, text)``. The text of "not_leader" is the address of who leads, that of "unable" (to commit it now),
+"removed" and "version" is for people. After that messages of both sides go as they are; those of a node that must not
+be lost come as ``("keep", n, message)``, and ``("ack", n)`` is the answer when all they ask for is committed.
 
 Rule 1. Every batch to a node begins with ``("epoch", n)``: it refuses those of a leader that has been replaced.
 Rule 2. A node that has been silent, or cut off, for `NODE_TIMEOUT_S` is dead: it is removed from the facts, and if it
@@ -62,6 +63,7 @@ class Links:
         self._heads = heads
         self._node_timeout = node_timeout
         self._links: dict[str, _Link] = {}
+        self._joining: set[Channel] = set()
         self._last_beat = 0.0
         self._last_tick = loop.time()
         self._wake: asyncio.TimerHandle | None = None
@@ -83,6 +85,7 @@ class Links:
         link = _Link(name, channel, self._loop.time())
 
         def joined(number: int) -> None:
+            self._joining.discard(channel)
             before = self._links.get(name)
             if before is not None:
                 before.channel.close()
@@ -96,9 +99,11 @@ class Links:
             self._send(link, ("joined", number, self._head.epoch, nodes, self._heads))
 
         def refused(result: dict[str, Any]) -> None:
-            code = "removed" if result.get("error") in ("node_removed", "node_exists") else "not_leader"
+            self._joining.discard(channel)
+            code = "removed" if result.get("error") in ("node_removed", "node_exists") else "unable"
             self._refuse(channel, code, result.get("message", ""))
 
+        self._joining.add(channel)
         channel.on_messages = lambda messages: self._on_messages(link, messages)
         channel.on_closed = lambda reason: self._on_closed(link, reason)
         self._head.on_node_up(
@@ -208,6 +213,7 @@ class Links:
         self._timer.cancel()
         if self._wake is not None:
             self._wake.cancel()
-        for link in self._links.values():
-            link.channel.close()
+        for channel in (*self._joining, *(link.channel for link in self._links.values())):
+            channel.close("this head does not lead any more")
+        self._joining.clear()
         self._links.clear()

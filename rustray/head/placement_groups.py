@@ -71,7 +71,7 @@ class PlacementGroups:
             self._add(self._head.state.groups[group])
             answered(True, None)
 
-        self._head.submit(command, created)
+        self._head.submit(command, created, waits=False)
 
     def ask_group_remove(self, answered: Answered, group: bytes) -> None:
         """Remove a group, and kill what runs in it; harmless when it is removed already."""
@@ -130,12 +130,6 @@ class PlacementGroups:
     def placed(self, action: actions.GroupPlaced) -> None:
         """There is room for all of its bundles."""
         self._head.submit(commands.group_placed(action.group, action.nodes))
-
-    def evict(self, action: actions.Evict) -> None:
-        """Something runs in a group that is no more."""
-        link = self._head.nodes.get(action.node)
-        if link is not None:
-            link.send(("evict", action.lease, action.reason))
 
 
 def _refusal(spec: dict[str, Any], result: dict[str, Any]) -> RustRayError:

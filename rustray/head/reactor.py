@@ -4,7 +4,8 @@
 messages on their links. No I/O and no clock here: `now`, `wall` and the log are given.
 
 Rule 1. What follows from a command is done when it is committed: `submit(command, then)`. In an embedded cluster that
-        is at once.
+        is at once. One that the log cannot take now, or does not know the outcome of, is submitted again, in the same
+        order and under the same operation id.
 Rule 2. Messages of one node are handled in order: while a command of one is being committed the next ones wait, but
         for those that touch no fact.
 Rule 3. A leader knows the facts and nothing else when it takes office. Leases, demand and clients it learns from the
@@ -43,6 +44,9 @@ Done = Callable[[], None]
 
 SETTLE_S = 1.0
 """Seconds for which a new leader's first leases wait for the reports of nodes."""
+_NOT_NOW = frozenset(("read_only", "busy"))
+_UNKNOWN = frozenset(("unknown_outcome", "not_leader"))
+"""Errors of the log itself."""
 NODE_TIMEOUT_S = 3.0
 """Seconds of silence after which a node is taken for dead."""
 JOB_KEYS = ("env", "cwd", "sys_path", "runtime_env")
@@ -134,6 +138,9 @@ class Head:
         """Called with the time at which `tick` should be called, when that is sooner than it would be."""
         self.dismiss: Callable[[str, str], None] = self.on_node_lost
         """Called with a linked node that has to go, and why: cuts its link, and calls `on_node_lost`."""
+        self._again: list[Callable[[], None]] = []
+        """Submits what the log could not take."""
+        self._own_commands = 0
         self._reachability = Reachability()
         self._since = now()
         self._settled = False
@@ -164,12 +171,19 @@ class Head:
     # -- commands --------------------------------------------------------------------------------------
 
     def submit(
-        self, command: commands.Command, then: Callable[[dict[str, Any]], None] = lambda _result: None
+        self,
+        command: commands.Command,
+        then: Callable[[dict[str, Any]], None] = lambda _result: None,
+        waits: bool = True,
     ) -> None:
         """Have a command committed; then(result) follows, unless another head leads by then.
 
         Within the handling of a node's message, that node's next ones wait for it, and the message is acknowledged
         after it.
+
+        Parameters
+        ----------
+        waits: while the log takes no commands; else `then` is told the error, "read_only" or "busy".
         """
         payload = dict(command.payload)
         handling = self._handling
@@ -179,7 +193,10 @@ class Head:
             then(result)
 
         if handling is None:
-            self._log.submit(command.op, payload, lambda result: None if self.over else follow(result))
+            if self.may_grow:
+                self._own_commands += 1
+                payload.setdefault("operation", f"epoch{self.epoch}.{self._own_commands}")
+            self._commit(command.op, payload, follow, waits)
             return
         link, operation, open_commands, done = handling
         if operation:
@@ -190,12 +207,8 @@ class Head:
         link.busy += 1
 
         def committed(result: dict[str, Any]) -> None:
-            if self.over:
-                return
             link.busy -= 1
             open_commands[0] -= 1
-            if result.get("error") in ("unknown_outcome", "not_leader"):
-                return  # the node asks again: nothing was acknowledged
             before, self._handling = self._handling, handling
             try:
                 follow(result)
@@ -206,7 +219,27 @@ class Head:
             if not link.busy and self._handling is None:
                 self._go_on(link)
 
-        self._log.submit(command.op, payload, committed)
+        self._commit(command.op, payload, committed, waits)
+
+    def _commit(
+        self, op: str, payload: dict[str, Any], then: Callable[[dict[str, Any]], None], waits: bool
+    ) -> None:
+        def submit() -> None:
+            self._log.submit(op, payload, done)
+
+        def done(result: dict[str, Any]) -> None:
+            if self.over:
+                return
+            error = result.get("error")
+            if error in _UNKNOWN or waits and error in _NOT_NOW:
+                self._again.append(submit)
+            else:
+                then(result)
+
+        if self._again and waits:
+            self._again.append(submit)  # behind those that came before
+        else:
+            submit()
 
     def from_node(
         self, node: str, message: tuple[Any, ...], operation: str = "", done: Done | None = None
@@ -306,7 +339,7 @@ class Head:
             if self._expected.pop(name, None) is not None and not self._expected:
                 self._settle()
 
-        self._outside(lambda: self.submit(command, added))
+        self._outside(lambda: self.submit(command, added, waits=False))
 
     def _outside(self, call: Callable[[], None]) -> None:
         before, self._handling = self._handling, None
@@ -432,6 +465,9 @@ class Head:
     def tick(self) -> None:
         """Time has passed."""
         now = self._now()
+        again, self._again = self._again, []
+        for submit in again:
+            submit()
         if not self._settled and now - self._since >= SETTLE_S:
             self._settle()
         for name, deadline in list(self._expected.items()):
@@ -656,7 +692,6 @@ _CARRY_OUT: dict[type[Any], Callable[[Head, Any], None]] = {
     actions.Infeasible: Head._infeasible,
     actions.Suspend: lambda head, action: head._to_node(action.node, ("suspend", action.lease)),
     actions.Resume: lambda head, action: head._to_node(action.node, ("resume", action.lease)),
-    actions.Evict: lambda head, action: head.groups.evict(action),
     actions.GroupPlaced: lambda head, action: head.groups.placed(action),
     actions.GroupRescheduling: lambda _head, _action: None,  # the facts know it since the node is gone
     actions.Requeue: lambda head, action: head._to_node(action.node, ("requeue", action.lease)),

@@ -9,11 +9,11 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from rustray.errors import RustRayError
 from rustray.node import head_session as decided
 from rustray.wire.channels import (
     Channel,
     ChannelRefused,
-    ChannelUnavailable,
     Security,
     TokenRefused,
     dial,
@@ -155,12 +155,12 @@ class HeadLink:
             # With a connection of its own: an old one to that head, after a cut, may wait for as long again as the cut
             # was before TCP tries it once more, and the head's patience could be at its end by then.
             channel = await dial(address, None, self._security, DIAL_S, bulk=True)
-        except ChannelUnavailable as error:
-            self._act(self.session.on_unavailable(time.monotonic(), str(error)))
-            return
         except ChannelRefused as error:
             wrong_token = isinstance(error, TokenRefused)
             self._act(self.session.on_refused(time.monotonic(), str(error), wrong_token))
+            return
+        except RustRayError as error:
+            self._act(self.session.on_unavailable(time.monotonic(), str(error)))
             return
         self._channel = channel
         channel.on_messages = self._on_messages

@@ -276,6 +276,8 @@ class HeadSession:
                 self._tries = [text, *(address for address in self._tries if address != text)]
                 self.addresses = list(dict.fromkeys((*self.addresses, text)))
             return actions
+        if code == "unable":
+            return self._lose(now, text)
         if code == "removed":
             if not self.number:
                 return self._lose(now, text)  # an earlier try to join is being forgotten

@@ -292,3 +292,58 @@ def test_a_question_that_nobody_answers_is_an_error(bench: Bench) -> None:
     bench.say("query", DRIVER, 3, "weather", ())
     (answer,) = bench.said()
     assert answer[:4] == ("answer", DRIVER, 3, False) and "weather" in str(failures.unpack(answer[4]))
+
+
+class Moody(LocalLog):
+    """A log that takes nothing while it has a `trouble`."""
+
+    trouble = ""
+
+    def submit(self, op: str, payload: dict[str, Any], then: Callable[[dict[str, Any]], None]) -> None:
+        if self.trouble:
+            then({"error": self.trouble, "message": "not now"})
+        else:
+            super().submit(op, payload, then)
+
+
+@pytest.mark.parametrize("trouble", ["read_only", "busy", "unknown_outcome"])
+def test_what_the_log_cannot_take_is_submitted_again_in_its_order(trouble: str) -> None:
+    log, said, acknowledged = Moody(), list[tuple[Any, ...]](), list[int]()
+    head = Head(lambda: 1.0, lambda: 1.0, log, may_grow=True)
+    head.on_node_up("n1", {"CPU": 2.0}, {}, {"number": 0}, said.append)
+    log.trouble = trouble
+    head.from_node("n1", ("job_start", DRIVER, {}), "node1.1", lambda: acknowledged.append(1))
+    head.from_node("n1", ("job_start", OTHER, {}), "node1.2", lambda: acknowledged.append(2))
+    head.from_node("n1", ("job_end", 1), "node1.3", lambda: acknowledged.append(3))
+    head.tick()
+    assert not acknowledged and not said
+    log.trouble = ""
+    head.tick()
+    assert acknowledged == [1, 2, 3]
+    assert [message[:3] for message in said] == [
+        ("job_started", DRIVER, 1),
+        ("job_started", OTHER, 2),
+        ("job_ended", 1),
+    ]
+
+
+def test_a_node_is_removed_when_the_log_takes_it() -> None:
+    log, dead = Moody(), list[str]()
+    head = Head(lambda: 1.0, lambda: 1.0, log, may_grow=True)
+    head.on_node_up("n1", {"CPU": 2.0}, {}, {}, lambda _message: None)
+    log.trouble = "read_only"
+    head.on_node_lost("n1", "it was silent")
+    head.on_node_up("n1", {"CPU": 2.0}, {}, {}, lambda _m: None, refused=lambda r: dead.append(r["error"]))
+    assert dead == ["read_only"] and head.state.nodes["n1"].removed is None
+    log.trouble = ""
+    head.tick()
+    assert head.state.nodes["n1"].removed is not None
+    head.scheduler.sanity_check()
+
+
+def test_who_writes_is_told_that_the_log_takes_nothing() -> None:
+    log, answers = Moody(), list[bool]()
+    head = Head(lambda: 1.0, lambda: 1.0, log, may_grow=True)
+    log.trouble = "read_only"
+    head.ask("kv_put", ("ns", b"key", b"value", True), lambda ok, _value: answers.append(ok))
+    assert answers == [False]

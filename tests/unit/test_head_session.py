@@ -210,3 +210,13 @@ def test_another_version_is_final() -> None:
     session.on_open(0.0)
     assert session.on_messages(0.0, [("refused", "version", "install 2")]) == [Close(), Refused("install 2")]
     assert session.state == OVER
+
+
+def test_a_head_that_cannot_take_it_now_is_tried_again() -> None:
+    session = make(["a:1"])
+    session.tick(0.0)
+    session.on_open(0.0)
+    assert session.on_messages(0.0, [("refused", "unable", "the disk of head a:1 is full")]) == [Close()]
+    assert session.trouble == "the disk of head a:1 is full"
+    assert session.tick(MAX_PAUSE_S) == [Dial("a:1")]
+    assert session.addresses == ["a:1"]
