@@ -63,7 +63,7 @@ _SERVER_OPTIONS = [
     *_COMMON,
     # Otherwise another process of this machine could listen at the same port and take calls with tokens.
     ("grpc.so_reuseport", 0),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
 ]
 _CLIENT_OPTIONS = [
     *_COMMON,
