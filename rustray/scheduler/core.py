@@ -81,7 +81,7 @@ class Scheduler:
         orders.said = said
         _HANDLERS[type(event)](self, event)
         if not self._recovering:
-            if book.ripe:
+            if book.ripe or book.freed or book.called:
                 serve(book, orders)
             if book.pressed:
                 preemption.preempt(book, orders)
