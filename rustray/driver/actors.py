@@ -16,7 +16,7 @@ from rustray.driver.scheduling_class import BATCH, MAX_FRAME_BYTES
 from rustray.driver.task import Task
 from rustray.driver.tasks import KeepsOrder, cancelled
 from rustray.errors import ActorDiedError, ActorUnavailableError
-from rustray.wire.frames import Connection, Message
+from rustray.wire.frames import Connection, ConnectionClosed, Message
 
 if TYPE_CHECKING:
     from rustray.driver.session import Session
@@ -179,15 +179,18 @@ class ActorChannel(KeepsOrder):
     def on_channel(self, worker: int, connection: Connection, page: mmap.mmap) -> None:
         """The actor is up."""
         with self._lock:
-            if self._connection is not None and self.worker == worker:
-                # We have one: the node had asked twice.
-                connection.close()
-                page.close()
-                return
+            if self._connection is not None:
+                if self.worker == worker:
+                    # We have one: the node had asked twice.
+                    connection.close()
+                    page.close()
+                    return
+                # The actor is up again before we have read how the connection to its old process ends.
+                self._end(self._connection)
             self._asked = self._killed = False
             self._fail_interrupted("")
             self._connection, self._page, self.worker = connection, page, worker
-            self._actors.reactor.add(connection, self._on_messages, self._on_closed)
+            self._actors.reactor.add(connection, self._on_messages, lambda: self._on_closed(connection))
             self.pump()
 
     def on_restarting(self, text: str) -> None:
@@ -243,38 +246,52 @@ class ActorChannel(KeepsOrder):
             if self.queue or not in_flight:
                 self.pump()
 
-    def _on_closed(self) -> None:
+    def _end(self, connection: Connection) -> None:
+        """Read what has come from a process that is gone, and take back what it has not answered."""
+        try:
+            while messages := connection.receive():
+                self._on_messages(messages)
+        except ConnectionClosed:
+            pass  # that was all
+        self._actors.reactor.remove(connection)
+        self._take_back()
+
+    def _on_closed(self, connection: Connection) -> None:
         with self._lock:
-            if self._connection is None:
+            if self._connection is not connection:
                 return
-            self._connection = None
-            assert self._page is not None
-            (started,) = _STARTED.unpack_from(self._page, 0)
-            # Of an actor whose whole node is gone nobody knows how far it came: it may have begun all of them.
-            any_begun = self.concurrent or bool(self._page[_CUT_AT])
-            self._page.close()
-            again: list[Task] = []
-            # A sequential actor begins its calls in the order of `in_flight`, the last of them is `started`.
-            begun = any_begun or started in self.in_flight
-            for number, task in self.in_flight.items():
-                charged = begun
-                begun = begun and (any_begun or number != started)
-                task.where = None
-                if task.cancelled:
-                    self._actors.tasks.fail(task, cancelled(task))
-                elif not charged or task.retries != 0:
-                    if charged and task.retries > 0:
-                        task.retries -= 1
-                    again.append(task)
-                else:
-                    self._interrupted.append(task)
-            self.in_flight.clear()
-            self.queue.extendleft(reversed(again))
+            self._take_back()
             if self.dead is not None:
                 self.on_dead(self.dead)
             elif self._interrupted or self.queue:
                 self._connect()
             self.pump()
+
+    def _take_back(self) -> None:
+        """The connection has ended: its calls wait for the next process, or for word of what becomes of the actor."""
+        self._connection = None
+        assert self._page is not None
+        (started,) = _STARTED.unpack_from(self._page, 0)
+        # Of an actor whose whole node is gone nobody knows how far it came: it may have begun all of them.
+        any_begun = self.concurrent or bool(self._page[_CUT_AT])
+        self._page.close()
+        again: list[Task] = []
+        # A sequential actor begins its calls in the order of `in_flight`, the last of them is `started`.
+        begun = any_begun or started in self.in_flight
+        for number, task in self.in_flight.items():
+            charged = begun
+            begun = begun and (any_begun or number != started)
+            task.where = None
+            if task.cancelled:
+                self._actors.tasks.fail(task, cancelled(task))
+            elif not charged or task.retries != 0:
+                if charged and task.retries > 0:
+                    task.retries -= 1
+                again.append(task)
+            else:
+                self._interrupted.append(task)
+        self.in_flight.clear()
+        self.queue.extendleft(reversed(again))
 
     def leave(self) -> None:
         """No handle is left in this process. Caller has the lock."""
