@@ -119,9 +119,9 @@ class Server(Daemon):
 
     def _tick(self) -> None:
         if not self.stopping:
+            self.loop.call_later(TICK_S, self._tick)  # first: an error must not be the last tick
             self.head.tick()
             self.node.tick()
-            self.loop.call_later(TICK_S, self._tick)
 
     def _stop_if_lonely(self) -> None:
         # The sessions of gRPC clients end with an embedded cluster, and do not keep it.

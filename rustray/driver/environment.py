@@ -9,13 +9,18 @@ from typing import Any
 
 from rustray import runtime_env as runtime_envs
 from rustray.driver.session import Session
+from rustray.wire.security import TOKEN_VARIABLE
 
 
 def driver_place() -> dict[str, Any]:
-    """The environment, working directory and module path of this process, for its workers."""
+    """The environment, working directory and module path of this process, for its workers.
+
+    Without the cluster's token: the heads keep it on disk, and what tasks start could see it.
+    """
     folder = os.getcwd()
     path = [folder if entry == "" else entry for entry in sys.path]
-    return {"env": dict(os.environ), "cwd": folder, "sys_path": path}
+    env = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
+    return {"env": env, "cwd": folder, "sys_path": path}
 
 
 def class_environment(session: Session, env: Mapping[str, Any] | None) -> tuple[dict[str, Any] | None, bytes]:

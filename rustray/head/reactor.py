@@ -428,6 +428,8 @@ class Head:
             if here is not None and here.number == node.number:
                 self.dismiss(name, cause)  # it came back before this was committed, and too late
             self._tell_all(("node_down", node.number, cause))
+            for old in self.node_info.keys() - self.state.nodes.keys():
+                del self.node_info[old]
             self.actors.forget_node(name)
             self.step(events.NodeRemoved(name))
             gone = here or link

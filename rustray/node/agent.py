@@ -120,6 +120,7 @@ class NodeAgent:
         self.on_last_driver_gone: Callable[[int], None] = lambda _client: None
         self.finished = self.failed = 0
         self.draining = False
+        """Set when nothing new is to run here, for what runs is let finish."""
         self._ticks = 0
         self._channel_numbers = -1
         self._leased_from: dict[int, tuple[int, int]] = {}
@@ -584,16 +585,6 @@ class NodeAgent:
                 if worker.doom is None
             ],
         }
-
-    def drain(self) -> None:
-        """Take nothing new from now on; what runs is let finish."""
-        self.draining = True
-        self.head(("draining",))
-
-    @property
-    def busy(self) -> bool:
-        """Whether something runs here that would be lost with the node."""
-        return bool(self.leases)
 
     def ask_again(self) -> None:
         """Ask for the actors that clients wait for: a new leader, or the actor's node, may not know of them."""

@@ -53,14 +53,14 @@ class Monitor:
         def sample() -> None:
             if self._stopped:
                 return
-            self._sample()
             loop.call_later(SAMPLE_S, sample)
+            self._sample()
 
         def watch() -> None:
             if self._stopped:
                 return
-            self._watch_memory()
             loop.call_later(MEMORY_CHECK_S, watch)
+            self._watch_memory()
 
         sample()
         watch()

@@ -149,7 +149,6 @@ class Neighbours:
         self.epoch = 0
         self.handlers: dict[str, Callable[..., None]] = {}
         self.on_down: list[Callable[[int], None]] = []
-        self.on_drained: list[Callable[[int], None]] = []
         self._known: dict[int, _Neighbour] = {}
         self._down: dict[int, None] = {}
         self._closed = False
@@ -210,11 +209,6 @@ class Neighbours:
             self._loop.call_soon(self._flush, known)
         known.pending += messages
 
-    def backlog(self, node: int) -> int:
-        """Bytes that wait to be sent to the node."""
-        known = self._known.get(node)
-        return known.channel.backlog if known is not None and known.channel is not None else 0
-
     def unreachable(self) -> list[int]:
         """Nodes that have not answered for `UNREACHABLE_S`, though the head takes them for alive."""
         late = self._loop.time() - UNREACHABLE_S
@@ -261,7 +255,6 @@ class Neighbours:
         known.channel = channel
         channel.on_messages = lambda messages: self._on_answers(known, channel, messages)
         channel.on_closed = lambda reason: self._on_closed(known, channel, reason)
-        channel.on_drained = lambda: self._tell_drained(known.number)
 
     def _on_answers(self, known: _Neighbour, channel: Channel, messages: list[Message]) -> None:
         known.heard = self._loop.time()
@@ -288,10 +281,6 @@ class Neighbours:
         known.connected = False
         if not self._closed and known.number not in self._down:
             self._dial(known)
-
-    def _tell_drained(self, number: int) -> None:
-        for call in self.on_drained:
-            call(number)
 
     # -- the incoming channel --------------------------------------------------------------------------
 

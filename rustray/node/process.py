@@ -157,6 +157,7 @@ class NodeProcess(Daemon):
         agent = self._host.make_agent(self._name, number, neighbours)
         agent.store.join(number, neighbours, nodes, open_bulk_channel)
         agent.head = link.send
+        agent.draining = self._gateway or self._draining
         if self._gateway:
             agent.on_last_driver_gone = lambda _client: self._stop_if_lonely()
         self._monitor = Monitor(agent)
@@ -206,9 +207,9 @@ class NodeProcess(Daemon):
     def _tick(self) -> None:
         if self.stopping:
             return
+        self.loop.call_later(TICK_S, self._tick)  # first: an error must not be the last tick
         if self._host.agent is not None:
             self._host.agent.tick()
-        self.loop.call_later(TICK_S, self._tick)
 
     def _stop_if_lonely(self) -> None:
         agent = self._host.agent
@@ -224,6 +225,8 @@ class NodeProcess(Daemon):
     def _drain(self) -> None:
         if not self._draining and self._link is not None:
             self._draining = True
+            if self._host.agent is not None:
+                self._host.agent.draining = True
             self._link.send(("draining",))
             self._drained = self.loop.create_task(self._stop_when_drained())
 
