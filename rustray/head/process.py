@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+OFFICE_AGAIN_S = 0.5
+"""Seconds after which a head that was elected, and could not commit that, tries again: its disk may have room then."""
+
 
 def main() -> None:
     """Run a head. Standard input: see `driver.launch.HeadSettings`."""
@@ -51,6 +54,7 @@ class HeadProcess(Daemon):
         self._channels: ChannelServer | None = None
         self._replica: Replica | None = None
         self._links: Links | None = None
+        self._elections = 0
         self._predictions: PredictionFile | None = None
 
     async def begin(self) -> None:
@@ -89,17 +93,26 @@ class HeadProcess(Daemon):
     # -- leading ---------------------------------------------------------------------------------------
 
     def _on_leader(self) -> None:
-        assert self._replica is not None
-        command = commands.take_office(self._address, time.time())
-        self._replica.submit(command.op, command.payload, self._on_office)
+        self._elections += 1
+        self._take_office(self._elections)
 
-    def _on_office(self, result: dict[str, Any]) -> None:
+    def _take_office(self, election: int) -> None:
+        if self._replica is not None and self._replica.is_leader and election == self._elections:
+            command = commands.take_office(self._address, time.time())
+            self._replica.submit(
+                command.op, command.payload, lambda result: self._on_office(election, result)
+            )
+
+    def _on_office(self, election: int, result: dict[str, Any]) -> None:
         from rustray.head.links import Links
         from rustray.head.prediction_file import PredictionFile
         from rustray.head.reactor import Head
 
-        if self._replica is None or not self._replica.is_leader or "epoch" not in result:
-            log.warning("did not take office: %s", result)
+        if self._replica is None or not self._replica.is_leader or election != self._elections:
+            return
+        if "epoch" not in result:
+            log.warning("could not take office: %s", result)
+            self.loop.call_later(OFFICE_AGAIN_S, self._take_office, election)
             return
         log.info("leads, epoch %d", result["epoch"])
         head = Head(time.monotonic, time.time, self._replica, result["epoch"], may_grow=True)  # type: ignore[arg-type]

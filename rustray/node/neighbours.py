@@ -290,7 +290,7 @@ class Neighbours:
         trouble = ""
         if wanted != self.number:
             trouble = f"this is node {self.number}, not {wanted}"
-        elif number == self.number or number in self._down:
+        elif number == self.number or self.is_down(number):
             trouble = f"node {number} does not belong to the cluster any more"
         if trouble:
             channel.send(("refused", trouble))
