@@ -8,7 +8,7 @@ from typing import Any
 from rustray.driver import launch
 from rustray.driver.registry import clusters
 from rustray.errors import ClusterStartError, OptionError
-from rustray.wire.security import TOKEN_VARIABLE, read_token, split_address
+from rustray.wire.security import TOKEN_VARIABLE, host_towards, is_loopback, read_token, split_address
 
 TOKEN_FILE_VARIABLE = "RUSTRAY_TOKEN_FILE"
 TLS_VARIABLE = "RUSTRAY_TLS_DIR"
@@ -68,24 +68,37 @@ def start_gateway(address: str) -> launch.StartedProcess:
     else:
         heads = [head.strip() for head in address.split(",") if head.strip()]
     here = [cluster for cluster in running if set(heads) & set(cluster["heads"])]
-    token = read_token(os.environ.get(TOKEN_FILE_VARIABLE)) or (here[-1]["token"] if here else None)
+    token = read_token(_path_in(TOKEN_FILE_VARIABLE)) or (here[-1]["token"] if here else None)
     if token is None:
         known = ", ".join(address for cluster in running for address in cluster["heads"]) or "none"
         raise ClusterStartError(
             f"No cluster of yours runs at {address!r} on this machine (running: {known}), and joining one elsewhere "
             f"needs its token: set {TOKEN_VARIABLE}, or {TOKEN_FILE_VARIABLE} to a file with it."
         )
-    tls_folder = os.environ.get(TLS_VARIABLE) or (here[-1]["tls_folder"] if here else "")
+    tls_folder = _path_in(TLS_VARIABLE) or (here[-1]["tls_folder"] if here else "")
+    insecure = os.environ.get(INSECURE_VARIABLE) == "1"
+    if not tls_folder and not insecure and not is_loopback(host_towards(heads[0])):
+        raise ClusterStartError(
+            f"The cluster at {address} is on another machine, so its TLS folder is needed: set {TLS_VARIABLE} to a "
+            f"copy of the folder that it was started with ('rustray certs' has made it). If it was started without "
+            f"one, with --insecure, set {INSECURE_VARIABLE}=1: then whoever reads or forges this traffic can run programs as you."
+        )
     settings = launch.NodeSettings(
         heads,
         token,
         resources={},
         tls_folder=tls_folder,
-        insecure=os.environ.get(INSECURE_VARIABLE) == "1",
+        insecure=insecure,
         gateway=True,
         join_timeout=GATEWAY_TIMEOUT_S,
     )
     return launch.start(settings)
+
+
+def _path_in(variable: str) -> str | None:
+    """Absolute, for the process that reads it is in another folder; None where the variable is not set."""
+    path = os.environ.get(variable)
+    return os.path.abspath(path) if path else None
 
 
 def _gateway(cluster: dict[str, Any]) -> bool:

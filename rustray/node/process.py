@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 PROTOCOL = 1
 TICK_S = 0.1
 DIAL_S = 3.0
+TELL_TICKS = 20
+"""Ticks after which clients are told anew why no head answers."""
 LONELY_S = 30.0
 """A gateway that no driver connects to ends after this long."""
 DRAIN_S = 60.0
@@ -61,6 +63,7 @@ class NodeProcess(Daemon):
         self._gateway: bool = settings["gateway"]
         self._address = ""
         self._draining = False
+        self._ticks = 0
         self._host = NodeHost(self.loop, settings, zygote_pid, zygote_socket, self._on_zygote_lost)
         self._monitor: Monitor | None = None
         self._security: Security
@@ -72,11 +75,12 @@ class NodeProcess(Daemon):
         """Serve, join, and let drivers in."""
         from rustray.head.grpc_server import GrpcServer
         from rustray.node.head_link import HeadLink
-        from rustray.wire.security import Security, check_bind, host_towards, reachable_address
+        from rustray.wire.security import Security, check_bind, host_towards, outer_host, reachable_address
 
         settings = self.settings
         self._security = Security.load(settings["token"], settings["tls_folder"])
-        host = settings["host"] or host_towards(settings["heads"][0])
+        may_listen = self._security.tls or settings["insecure"]
+        host = settings["host"] or (outer_host if may_listen else host_towards)(settings["heads"][0])
         check_bind(host, self._security, settings["insecure"])
         self._grpc = GrpcServer(settings["socket"], self._security, self._on_channel)
         bound = await self._grpc.start(host, settings["port"])
@@ -135,6 +139,7 @@ class NodeProcess(Daemon):
             neighbours.add(other, address)
         if self._gateway or self._draining:
             self._link.send(("draining",))  # nothing of others is to run here
+        agent.on_head_found()
         agent.ask_again()
         update_connection_file(
             self.folder, address=self._address, name=self._name, number=number, heads=list(heads)
@@ -170,7 +175,10 @@ class NodeProcess(Daemon):
             self._host.agent.from_head(message)
 
     def on_head_lost(self, reason: str) -> None:
-        """What runs goes on; what needs the head waits."""
+        """What runs goes on; what needs the head waits, and is told."""
+        assert self._link is not None
+        if self._host.agent is not None:
+            self._host.agent.on_head_lost(reason, self._link.session.addresses)
 
     def on_removed(self) -> None:
         """Others have been told that this node is dead: nothing that it did may be believed."""
@@ -208,8 +216,13 @@ class NodeProcess(Daemon):
         if self.stopping:
             return
         self.loop.call_later(TICK_S, self._tick)  # first: an error must not be the last tick
-        if self._host.agent is not None:
-            self._host.agent.tick()
+        agent = self._host.agent
+        if agent is not None:
+            agent.tick()
+            self._ticks += 1
+            if self._ticks % TELL_TICKS == 0 and self._link is not None and self._link.session.trouble:
+                # The reason changes from try to try: at the loss it was only that the link had ended.
+                self.on_head_lost(self._link.session.trouble)
 
     def _stop_if_lonely(self) -> None:
         agent = self._host.agent

@@ -20,6 +20,10 @@ TLS_NAME = "member.rustray.internal"
 cluster's own authority is what proves a member, wherever it runs."""
 TOKEN_VARIABLE = "RUSTRAY_TOKEN"
 MIN_TOKEN = 16
+EVERYWHERE = ("0.0.0.0", "::")
+"""Who listens there does so at all addresses of the machine."""
+_ELSEWHERE = "192.0.2.1:9"
+"""An address that no machine has (RFC 5737): the way to it is that to other machines. Nothing is sent there."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,20 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def leads_to_loopback(host: str) -> bool:
+    """Whether a server that listens at `host`, a name or an address, is for this machine only.
+
+    The name of a machine may: Debian gives it 127.0.1.1 in the file of hosts.
+    """
+    if is_loopback(host):
+        return True
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+    except OSError:
+        return False  # listening will tell that there is no such host
+    return all(is_loopback(str(address[0])) for _family, _kind, _protocol, _name, address in found)
+
+
 def is_own_host(host: str) -> bool:
     """Whether `host` is a name or address of this machine."""
     if is_loopback(host):
@@ -149,9 +167,22 @@ def reachable_address(bound: str, towards: str = "") -> str:
     Then it is the address of this machine from which it reaches `towards`, "host:port", or else its name.
     """
     host, port = split_address(bound)
-    if host not in ("0.0.0.0", "::"):
+    if host not in EVERYWHERE:
         return bound
-    return join_address(host_towards(towards) if towards else socket.gethostname(), port)
+    return join_address(outer_host(towards) if towards else socket.gethostname(), port)
+
+
+def outer_host(towards: str) -> str:
+    """The address of this machine from which it and the others of the cluster reach each other.
+
+    Where `towards`, "host:port", is this machine by a name or address that is not loopback's, others may reach it by
+    that, and so must not be told a loopback address.
+    """
+    host = host_towards(towards)
+    if not is_loopback(host) or is_loopback(split_address(towards)[0]):
+        return host
+    outer = host_towards(_ELSEWHERE)
+    return socket.gethostname() if is_loopback(outer) else outer
 
 
 def host_towards(address: str) -> str:
@@ -171,7 +202,7 @@ def host_towards(address: str) -> str:
 
 def check_bind(host: str, security: Security, insecure: bool) -> None:
     """ClusterStartError if listening at `host` would let in whom the user does not mean to."""
-    if is_loopback(host) or insecure:
+    if insecure or leads_to_loopback(host):
         return
     missing = [what for what, there in (("a token", security.token), ("TLS", security.tls)) if not there]
     if missing:

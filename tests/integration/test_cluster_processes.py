@@ -510,15 +510,17 @@ class TestCommandLine:
             monkeypatch.setenv(TOKEN_VARIABLE, head["token"])
             with monkeypatch.context() as there:
                 there.setenv("RUSTRAY_RUNTIME_DIR", str(elsewhere))
-                with pytest.raises(ClusterStartError, match="Refused to listen.*RUSTRAY_TLS_DIR"):
+                with pytest.raises(ClusterStartError, match="is on another machine, so its TLS folder is needed: set RUSTRAY_TLS_DIR"):
                     rustray.init(head["address"])
-                there.setenv("RUSTRAY_TLS_DIR", folder)
+                there.chdir(tmp_path)
+                there.setenv("RUSTRAY_TLS_DIR", "tls")
                 program = """
                     import sys, rustray
                     rustray.init(sys.argv[1])
                     print(rustray.get(rustray.remote(len).remote("x" * 100_000)))
                 """
                 assert run_program(program, head["address"], folder=tmp_path) == "100000\n"
+                there.setenv("RUSTRAY_TLS_DIR", folder)
                 self.rustray("start", "--address", head["address"], "--num-cpus", "1")
                 assert self.rustray("stop") == "Stopped 1 node.\n"
         finally:
