@@ -8,7 +8,8 @@ Keys are bytes, or text, which stands for its UTF-8 bytes. Each namespace has ke
 the job (`rustray.init(namespace=...)`). What a job without a namespace has put goes when the job ends.
 
 All functions raise OptionError for a key, value or namespace that is not allowed, SessionError without a cluster, and
-NotCommittedError when the heads could not agree on a change in time.
+NotCommittedError when the heads could not agree on a change in time. While no head answers they wait, and say so; after
+a minute they raise: NotCommittedError if it is a change, which may still be carried out, else SessionError.
 """
 
 from __future__ import annotations

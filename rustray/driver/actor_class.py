@@ -191,7 +191,9 @@ def create_actor(
         spec["args"], spec["deps"] = task.message()[2:4]
     spec["complete"] = not missing and failed is None
     if spec["registered"]:
-        ok, value = session.request("create_actor", actor, spec).fields
+        ok, value = session.ask_head(
+            f"The actor {spec['registered']!r}", "create_actor", actor, spec, changes=True
+        ).fields
         if not ok or value[0] != actor:
             session.objects.unpin(task.pins)
             if not ok:

@@ -115,6 +115,12 @@ def kernel_shell() -> Any:
     return shell_class.instance() if shell_class.initialized() else None
 
 
+def running_cell() -> Any:
+    """Names the cell that runs now, None outside of notebooks."""
+    shell = kernel_shell()
+    return None if shell is None else shell.get_parent().get("header", {}).get("msg_id")
+
+
 def is_redirected(stream: str) -> bool:
     """Whether the user has put something else in place of the kernel's stream, as `%%capture` does."""
     return not hasattr(getattr(sys, stream), "pub_thread")

@@ -54,6 +54,8 @@ class Patience:
         with session.objects.lock:
             stuck = self._stuck()
         self._since = {key: self._since.get(key, now) for key in stuck}
+        if stuck:
+            session.head.tell(now, self._waiting_since)
         if now - self._waiting_since < PATIENCE_S:
             return
         for key, since in self._since.items():
@@ -82,7 +84,7 @@ class Patience:
     def _on_answer(self, fields: tuple[Any, ...]) -> None:
         if not fields or not fields[0]:
             return  # the session has ended, or the head has no word for it: nobody asked in earnest
-        cell = _cell()
+        cell = cells.running_cell()
         line = warning(fields[1])
         if line and (cell is None or cell != self._told_in):
             self._told_in = cell
@@ -122,9 +124,3 @@ def attach(session: Session) -> None:
 
     patience = Patience(session, write)
     session.on_tick.append(lambda: patience.tick(time.monotonic()))
-
-
-def _cell() -> Any:
-    """Names the cell that runs now, None outside of notebooks."""
-    shell = cells.kernel_shell()
-    return None if shell is None else shell.get_parent().get("header", {}).get("msg_id")

@@ -21,6 +21,7 @@ from rustray.driver.actors import Actors
 from rustray.driver.blocks import Blocks
 from rustray.driver.explaining import Explaining
 from rustray.driver.futures import Futures
+from rustray.driver.head_contact import LOOK_S, HeadContact
 from rustray.driver.objects import ObjectTable
 from rustray.driver.reactor import Awaited, Reactor
 from rustray.driver.reading import Reader
@@ -32,6 +33,24 @@ from rustray.wire.frames import Connection, Message
 
 LEND_AFTER_S = 0.002
 """A worker that waits for longer lends its slot."""
+
+QUERIES = {
+    "kv_put": ("kv.put()", True),
+    "kv_delete": ("kv.delete()", True),
+    "kv_get": ("kv.get()", False),
+    "kv_exists": ("kv.exists()", False),
+    "kv_keys": ("kv.keys()", False),
+    "group_create": ("placement_group()", True),
+    "group_remove": ("remove_placement_group()", True),
+    "group_named": ("get_placement_group()", False),
+    "group_table": ("placement_group_table()", False),
+    "actor_named": ("get_actor()", False),
+    "nodes": ("nodes()", False),
+    "resources": ("The question for the cluster's resources", False),
+    "explained": ("explain()", False),
+    "explain_task": ("explain()", False),
+}
+"""By query, how users call it, and whether it changes the cluster's facts."""
 
 LogSink = Callable[[str, str, str, int, Task | None], None]
 """Called with stream ("stdout" or "stderr"), text, name of the function, pid, and the task if it is known."""
@@ -100,6 +119,7 @@ class Session:
         self._welcome = Reply()
         self.reactor = Reactor(self._tick)
         self.reactor.on_defect = self._on_defect
+        self.head = HeadContact(self.reactor.wait)
         self._node = Connection(sock, takes_fds=True)
         self.tell = self._tell
         self.objects = ObjectTable(self)
@@ -115,6 +135,8 @@ class Session:
             "welcome": self._on_welcome,
             "answer": self._on_answer,
             "ended": self._on_ended,
+            "head_lost": self.head.on_lost,
+            "head_found": self.head.on_found,
             "lease": self._on_lease,
             "revoke": self.leases.on_revoke,
             "infeasible": self.leases.on_infeasible,
@@ -141,10 +163,20 @@ class Session:
 
     def start(self, timeout: float) -> None:
         """Wait for the node's welcome and start the background thread; SessionError after `timeout` seconds."""
-        if not self.reactor.wait(self._welcome, timeout):
+        asked = time.monotonic()
+        while not self.reactor.wait(self._welcome, min(LOOK_S, asked + timeout - time.monotonic())):
+            now = time.monotonic()
+            self.head.tell(now, asked)
+            if now - asked < timeout:
+                continue
             self.close()
+            if without := self.head.text(now):
+                raise SessionError(
+                    f"This process cannot join its cluster: the node here is well, but {without}. Start the heads "
+                    "again, or look whether they can be reached, then try again."
+                )
             raise SessionError(
-                f"The node did not answer within {timeout} s. It may be overloaded or may have just ended; see its "
+                f"The node did not answer within {timeout:g} s. It may be overloaded or may have just ended; see its "
                 "log under the session directory, or start a new cluster with init()."
             )
         if not self.client:
@@ -160,15 +192,22 @@ class Session:
     def _tell(self, *messages: Message) -> None:
         self._node.send(messages)
 
-    def request(self, op: str, *fields: Any, timeout: float | None = None) -> Reply:
-        """Send ``(op, number, *fields)`` and wait for the answer that carries the number."""
+    def request(self, op: str, *fields: Any) -> Reply:
+        """Send ``(op, number, *fields)`` to the node and wait for the answer that carries the number."""
+        return self._request(op, fields, lambda reply: self.reactor.wait(reply))
+
+    def ask_head(self, what: str, op: str, *fields: Any, changes: bool) -> Reply:
+        """As `request`, when the head has to answer: see `HeadContact.wait_for_answer`."""
+        return self._request(op, fields, lambda reply: self.head.wait_for_answer(reply, what, changes))
+
+    def _request(self, op: str, fields: tuple[Any, ...], wait: Callable[[Reply], object]) -> Reply:
         self.check_open()
         number, reply = self.new_request()
         self._node.send([(op, number, *fields)])
-        if not self.reactor.wait(reply, timeout):
+        try:
+            wait(reply)
+        finally:
             self._requests.pop(number, None)
-            self.check_open()
-            raise SessionError(f"The node has not answered {op!r} within {timeout} s.")
         if not reply.fields:
             self.check_open()
         return reply
@@ -183,8 +222,12 @@ class Session:
         return number, reply
 
     def query(self, what: str, *args: Any) -> Any:
-        """Ask the node or its head for a plain value; raises what they answered in place of one."""
-        ok, value = self.request("query", what, args).fields
+        """Ask the node or its head for a plain value; raises what they answered in place of one.
+
+        NotCommittedError or SessionError when no head answers for long: see `HeadContact.wait_for_answer`.
+        """
+        call, changes = QUERIES.get(what, (f"The question {what!r}", False))
+        ok, value = self.ask_head(call, "query", what, args, changes=changes).fields
         if not ok:
             raise failures.unpack(value)
         return value

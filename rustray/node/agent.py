@@ -118,6 +118,8 @@ class NodeAgent:
         self.pool = WorkerPool(fork, self._adopt, os.path.join(folder, "logs"))
         self.head: Callable[[Message], None] = lambda _message: None
         self.on_last_driver_gone: Callable[[int], None] = lambda _client: None
+        self._without_head: tuple[float, str, Sequence[str]] | None = None
+        """Since when there is no head, why, and which were tried."""
         self.finished = self.failed = 0
         self.draining = False
         """Set when nothing new is to run here, for what runs is let finish."""
@@ -239,6 +241,7 @@ class NodeAgent:
         self.clients[number] = client
         self._serve(client, peer)
         self.store.connect(number)
+        self._tell_of_head(client)
         self.head(("job_start", number, info))
 
     def _serve(self, client: Client, peer: Peer) -> None:
@@ -286,6 +289,7 @@ class NodeAgent:
         self._serve(client, client.peer)
         self.clients[worker.client] = client
         self.store.connect(worker.client)
+        self._tell_of_head(client)
         client.peer.send(("welcome", worker.client, self._welcome(worker.setting.job)))
 
     def _welcome(self, job: int) -> dict[str, Any]:
@@ -780,6 +784,29 @@ class NodeAgent:
         except InvalidRequest:
             return False
         return True
+
+    def on_head_lost(self, reason: str, heads: Sequence[str]) -> None:
+        """No head answers, for this reason: the clients are told, those that come meanwhile too."""
+        if self._without_head is None:
+            self._without_head = (self._loop.time(), reason, heads)
+        elif reason == self._without_head[1]:
+            return
+        else:
+            self._without_head = (self._without_head[0], reason, heads)
+        for client in self.clients.values():
+            self._tell_of_head(client)
+
+    def on_head_found(self) -> None:
+        """A head answers, for the first time or again."""
+        if self._without_head is not None:
+            self._without_head = None
+            for client in self.clients:
+                self.send(client, ("head_found",))
+
+    def _tell_of_head(self, client: Client) -> None:
+        if self._without_head is not None:
+            since, reason, heads = self._without_head
+            self.send(client.client, ("head_lost", self._loop.time() - since, reason, list(heads)))
 
     def from_head(self, message: Message) -> None:
         """A message of the head."""
