@@ -35,7 +35,9 @@ def main() -> int:
                 break
         count += 1
     seconds = time.perf_counter() - started
-    print(f"{count} seeds, {steps} steps, {seconds:.1f} s, {count / seconds:.1f} seeds/s; failed: {failed or 'none'}")
+    print(
+        f"{count} seeds, {steps} steps, {seconds:.1f} s, {count / seconds:.1f} seeds/s; failed: {failed or 'none'}"
+    )
     return 1 if failed else 0
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
     from tests.simulation.drivers import SimulatedDriver
     from tests.simulation.heads import SimulatedHead
-    from tests.simulation.nodes import SimulatedNode
     from tests.simulation.workers import SimulatedWorker
 
 SANITY_SHARE = 0.05
@@ -122,7 +121,14 @@ class Checks:
 
     def _blame(self, told: str) -> None:
         """Where nothing was made to fail, only what the users did fails."""
-        innocent = ("never be scheduled", "is dead", "an error of the task", "died while it ran", "exit code 1", "it")
+        innocent = (
+            "never be scheduled",
+            "is dead",
+            "an error of the task",
+            "died while it ran",
+            "exit code 1",
+            "it",
+        )
         if not any(word in told for word in innocent):
             self._cluster.fail(f"without any fault a task fails: {told}")
 
@@ -197,7 +203,8 @@ class Checks:
                         number: (getattr(task.target, "name", "?"), task.where is not None)
                         for number, (task, _done) in session.tasks.waiting.items()
                     }
-                    yield f"{driver.name} ({session.client:x}) waits for tasks {waiting}, answers {list(session._requests)}"
+                    asked = list(session._requests)
+                    yield f"{driver.name} ({session.client:x}) waits for tasks {waiting}, answers {asked}"
 
     def _leases(self, head: Head) -> Iterator[str]:
         for node in self._cluster.nodes:
@@ -263,7 +270,9 @@ class Checks:
             yield f"actors not seen: {head.actors._unseen}"
 
     def _clients(self) -> set[int]:
-        return {client for node in self._cluster.nodes if node.agent is not None for client in node.agent.clients}
+        return {
+            client for node in self._cluster.nodes if node.agent is not None for client in node.agent.clients
+        }
 
     def _workers(self, head: Head) -> Iterator[str]:
         for node in self._cluster.nodes:

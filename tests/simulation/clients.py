@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 TICK_S = 0.1
 Done = Callable[[bool, Any], None]
+_FOR_PEOPLE = ("head_lost", "head_found", "actor_log")
+"""Messages that change nothing but what the user is shown."""
 
 
 class _Reactor:
@@ -132,12 +134,16 @@ class Session:
             "welcome": self._on_welcome,
             "answer": self._on_answer,
             "ended": self._on_ended,
-            "lease": lambda key, lease, worker: self.leases.on_lease(key, lease, worker, self.fd(), self.fd()),
+            "lease": lambda key, lease, worker: self.leases.on_lease(
+                key, lease, worker, self.fd(), self.fd()
+            ),
             "revoke": self.leases.on_revoke,
             "infeasible": self.leases.on_infeasible,
             "lease_lost": self.leases.on_lease_lost,
             "suspended": self.leases.on_suspended,
-            "actor_channel": lambda actor, worker: self.actors.on_channel(actor, worker, self.fd(), self.fd()),
+            "actor_channel": lambda actor, worker: self.actors.on_channel(
+                actor, worker, self.fd(), self.fd()
+            ),
             "actor_restarting": self.actors.on_restarting,
             "actor_dead": self.actors.on_dead,
         }
@@ -167,7 +173,8 @@ class Session:
             if self.ended:
                 return
             self.cluster.trace("client", self.loop.name, message)
-            self.handlers[message[0]](*message[1:])
+            if message[0] not in _FOR_PEOPLE:
+                self.handlers[message[0]](*message[1:])
 
     def _on_welcome(self, client: int, info: dict[str, Any]) -> None:
         self.client, self.info = client, info

@@ -17,7 +17,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.heads import SimulatedHead
 from tests.simulation.machine import Kernel, installed
 from tests.simulation.network import Channel, Network
-from tests.simulation.nodes import SimulatedNode
+from tests.simulation.nodes import SimulatedNode, VirtualHost
 from tests.simulation.raft import Disk, Replica
 
 LOOK_S = 0.25
@@ -45,7 +45,8 @@ class Cluster:
         random = clock.random
         self.head_addresses = [f"10.0.0.{n}:7000" for n in range(1, random.choice((1, 3, 3, 3, 5)) + 1)]
         self.machines = {
-            f"10.0.1.{n}": {"CPU": float(random.choice((1, 2, 2, 4)))} for n in range(random.choice((1, 2, 2, 3, 4)))
+            f"10.0.1.{n}": {"CPU": float(random.choice((1, 2, 2, 4)))}
+            for n in range(random.choice((1, 2, 2, 3, 4)))
         }
         next(iter(self.machines.values())).update(CPU=2.0, gold=1.0)
         self.disks = {address: Disk() for address in self.head_addresses}
@@ -116,7 +117,9 @@ class Cluster:
             except Failed:
                 raise
             except Exception:
-                raise Failed(f"seed {self.seed}, at {self.clock.now - START:.3f}: {traceback.format_exc()}") from None
+                raise Failed(
+                    f"seed {self.seed}, at {self.clock.now - START:.3f}: {traceback.format_exc()}"
+                ) from None
 
     def _run(self) -> None:
         random = self.clock.random
@@ -193,7 +196,9 @@ class _Monitor:
 
     def start(self, loop: Any) -> None:
         if not self._stopped:
-            sample = dict.fromkeys(("tasks_per_s", "failed_per_s", "workers", "busy", "store", "store_capacity"), 0)
+            sample = dict.fromkeys(
+                ("tasks_per_s", "failed_per_s", "workers", "busy", "store", "store_capacity"), 0
+            )
             sample |= {"time": loop.time(), "cpu": 0.0, "cpus": 1, "memory": 0, "memory_total": 1 << 34}
             self._node.head(("sample", sample))
             loop.call_later(1.0, self.start, loop)
@@ -212,13 +217,15 @@ class _LogTold(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.exc_info:
-            self._cluster.fail(f"{record.getMessage()}\n{''.join(traceback.format_exception(*record.exc_info))}")
+            self._cluster.fail(
+                f"{record.getMessage()}\n{''.join(traceback.format_exception(*record.exc_info))}"
+            )
 
     def __enter__(self) -> None:
         from rustray.driver.scheduling_class import SchedulingClass
         from rustray.head import prediction_file
         from rustray.head import process as head_process
-        from rustray.node import agent, monitor
+        from rustray.node import agent, host, monitor
         from rustray.node import process as node_process
         from rustray.wire import channels
 
@@ -227,10 +234,11 @@ class _LogTold(logging.Handler):
         nothing = mock.Mock()
         self._patches = [
             mock.patch.object(head_process, "time", time),
-            mock.patch.object(node_process, "os", SimpleNamespace(getpid=lambda: 1)),
+            mock.patch.object(node_process, "os", SimpleNamespace(getpid=lambda: 1, urandom=bytes)),
             mock.patch.object(head_process, "update_connection_file", nothing),
             mock.patch.object(node_process, "update_connection_file", nothing),
             mock.patch.object(monitor, "Monitor", _Monitor),
+            mock.patch.object(host, "NodeHost", VirtualHost),
             mock.patch.object(prediction_file, "PredictionFile", nothing),
             mock.patch.object(channels, "dial", self._cluster._dial),
             mock.patch.object(agent, "peer_is_me", lambda _sock: True),

@@ -35,7 +35,9 @@ class SimulatedDriver:
     until: virtual time at which it leaves; 0 to stay.
     """
 
-    def __init__(self, cluster: Cluster, node: SimulatedNode, name: str, busy_until: float, until: float) -> None:
+    def __init__(
+        self, cluster: Cluster, node: SimulatedNode, name: str, busy_until: float, until: float
+    ) -> None:
         self.cluster = cluster
         self.node = node
         self.name = name
@@ -72,7 +74,9 @@ class SimulatedDriver:
         session.on_end = lambda: self.die("its node has closed the connection")
         info = {"env": {}, "cwd": "/", "sys_path": [], "prestart": self.random.random() < 0.3}
         options = {"weight": self.random.choice((1.0, 1.0, 2.0))}
-        session.tell(("hello", "driver", {**info, "namespace": NAMESPACE, "name": self.name, "options": options}))
+        session.tell(
+            ("hello", "driver", {**info, "namespace": NAMESPACE, "name": self.name, "options": options})
+        )
 
     def leave(self) -> None:
         """It ends in order or is killed: the node sees the same."""
@@ -101,7 +105,9 @@ class SimulatedDriver:
             if random.random() < 0.05:
                 resources["gold"] = 1.0
             retries = random.choice((0, 0, 1, 3, -1))
-            self._classes.append((self._key(b"class", number), self._spec(f"f{number}", resources, retries), retries))
+            self._classes.append(
+                (self._key(b"class", number), self._spec(f"f{number}", resources, retries), retries)
+            )
         self._act()
 
     def _key(self, *parts: Any) -> bytes:
@@ -151,7 +157,11 @@ class SimulatedDriver:
             return "crash", seconds, None
         if chance < 0.18:
             spec = self._spec("nested", {"CPU": 1.0}, retries)
-            return "nest", seconds, (self._key("nested", spec["retriable"]), spec, ("run", 0.05, None), retries)
+            return (
+                "nest",
+                seconds,
+                (self._key("nested", spec["retriable"]), spec, ("run", 0.05, None), retries),
+            )
         return "run", seconds, None
 
     def _submit_calling(self) -> None:
@@ -190,7 +200,9 @@ class SimulatedDriver:
         }
         self.cluster.checks.on_actor_made(self, actor, spec)
         if name:
-            self.session.request("create_actor", actor, spec, done=lambda ok, made: self._made(actor, spec, ok, made))
+            self.session.request(
+                "create_actor", actor, spec, done=lambda ok, made: self._made(actor, spec, ok, made)
+            )
         else:
             self.session.tell(("create_actor", 0, actor, spec))
             self._own(actor, spec)

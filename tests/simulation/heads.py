@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rustray.daemon import Daemon
 from rustray.head.process import HeadProcess, raft_address
 from rustray.wire.frames import Message
 from tests.simulation.clock import VirtualLoop
@@ -15,20 +16,25 @@ if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
 
 
-class SimulatedHead(HeadProcess, Host):
+class VirtualDaemon(Daemon):
+    """What is left of a process when its folder, log and signals are left out; its loop is in the settings."""
+
+    def __init__(self, settings: dict[str, Any], _role: str) -> None:
+        self.settings = settings
+        self.loop = settings["loop"]
+        self.folder = ""
+        self.stopping = self.failed = False
+
+
+class SimulatedHead(HeadProcess, VirtualDaemon, Host):
     """One life of a head; its disk is older."""
 
     def __init__(self, cluster: Cluster, address: str, disk: Disk, peers: dict[str, Replica]) -> None:
-        self.loop: Any = VirtualLoop(cluster.clock, address)
+        super().__init__({"loop": VirtualLoop(cluster.clock, address)})
         self.name = address.partition(":")[0]
         self.cluster = cluster
-        self.folder = ""
-        self.failed = False
         self._address = address
         self._heads = cluster.head_addresses
-        self._channels = None
-        self._links = None
-        self._predictions = None
         cluster.network.hosts[address] = self
         self.replica = Replica(
             cluster.clock,
@@ -51,10 +57,10 @@ class SimulatedHead(HeadProcess, Host):
     def on_channel(self, channel: Channel, hello: Message) -> None:
         self._on_channel(channel, hello)  # type: ignore[arg-type]
 
-    def _on_office(self, result: dict[str, Any]) -> None:
-        super()._on_office(result)
+    def _on_office(self, *told: Any) -> None:
+        super()._on_office(*told)
         if self._links is not None:
-            self.cluster.trace("head", self.name, f"leads: {result}")
+            self.cluster.trace("head", self.name, f"leads: {told}")
             self.cluster.checks.on_new_leader(self)
 
     def _on_follower(self) -> None:

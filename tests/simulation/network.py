@@ -105,7 +105,9 @@ class Network:
         for channel in self._channels:
             self._pump(channel)
 
-    def datagram(self, source: str, target: str, loop: VirtualLoop, call: Callable[..., None], *fields: Any) -> None:
+    def datagram(
+        self, source: str, target: str, loop: VirtualLoop, call: Callable[..., None], *fields: Any
+    ) -> None:
         """What may be lost on a cut way (the messages of raft, which are sent again)."""
         if (source, target) not in self.cuts:
             loop.call_later(self.latency(source, target), call, *fields)

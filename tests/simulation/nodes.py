@@ -11,6 +11,7 @@ from rustray.node.neighbours import Neighbours
 from rustray.node.process import TICK_S, NodeProcess
 from rustray.wire.frames import Message
 from tests.simulation.clock import VirtualLoop
+from tests.simulation.heads import VirtualDaemon
 from tests.simulation.network import Channel, Host
 from tests.simulation.workers import SimulatedWorker
 
@@ -33,11 +34,11 @@ class _Link(HeadLink):
         super()._on_messages(messages)
 
 
-class _Host:
+class VirtualHost:
     """As `node.host.NodeHost`: makes agents, and forks workers for them."""
 
-    def __init__(self, node: SimulatedNode) -> None:
-        self._node = node
+    def __init__(self, _loop: Any, settings: dict[str, Any], *_zygote: Any) -> None:
+        self._node: SimulatedNode = settings["node"]
         self.agent: NodeAgent | None = None
 
     def make_agent(self, name: str, number: int, neighbours: Neighbours) -> NodeAgent:
@@ -53,30 +54,30 @@ class _Host:
             agent.close()
 
 
-class SimulatedNode(NodeProcess, Host):
+class SimulatedNode(NodeProcess, VirtualDaemon, Host):
     """One life of a node's process, and all that lives and dies with it."""
 
     def __init__(self, cluster: Cluster, machine: str, name: str, resources: dict[str, float]) -> None:
+        settings = {
+            "loop": VirtualLoop(cluster.clock, name),
+            "node": self,
+            "resources": resources,
+            "labels": {"machine": machine},
+            "gateway": False,
+        }
+        super().__init__(settings, 0, None)  # type: ignore[arg-type]
         self.cluster = cluster
-        self.loop: Any = VirtualLoop(cluster.clock, name)
         self.loop.host = self
         self.loop.on_error = cluster.on_loop_error
         self.name = machine
-        self.folder = ""
-        self.stopping = self.failed = False
-        self.settings = {"resources": resources, "labels": {"machine": machine}, "socket": ""}
         self.workers: dict[int, SimulatedWorker] = {}
         self.drivers: list[SimulatedDriver] = []
         self.highest_epoch = 0
         self.gone = False
         self._name = name
-        self._gateway = self._draining = False
         self._address = f"{machine}:1"
-        self._host: Any = _Host(self)
-        self._monitor = None
         self._security: Any = None
-        self._link = _Link(self.loop, self, cluster.head_addresses, self._security)
-        self._first_join = self.loop.create_future()
+        self._link: Any = _Link(self.loop, self, cluster.head_addresses, self._security)
         cluster.network.hosts[self._address] = self
         self._link.start()
         self.loop.call_later(TICK_S, self._tick)

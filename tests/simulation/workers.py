@@ -48,7 +48,9 @@ class SimulatedWorker:
         self.loop.on_error = cluster.on_loop_error
         self.pid = cluster.kernel.new_pid(self)
         kernel = cluster.kernel
-        self.session = Session(cluster, self.loop, Connection(kernel.socket(kernel.open(end)), takes_fds=True))
+        self.session = Session(
+            cluster, self.loop, Connection(kernel.socket(kernel.open(end)), takes_fds=True)
+        )
         self.session.client = client
         self.session.on_end = lambda: self.die(1)
         self.session.handlers.update(
