@@ -81,7 +81,8 @@ def start_gateway(address: str) -> launch.StartedProcess:
         raise ClusterStartError(
             f"The cluster at {address} is on another machine, so its TLS folder is needed: set {TLS_VARIABLE} to a "
             f"copy of the folder that it was started with ('rustray certs' has made it). If it was started without "
-            f"one, with --insecure, set {INSECURE_VARIABLE}=1: then whoever reads or forges this traffic can run programs as you."
+            f"one, with --insecure, set {INSECURE_VARIABLE}=1: then whoever reads or forges this traffic can run "
+            "programs as you."
         )
     settings = launch.NodeSettings(
         heads,

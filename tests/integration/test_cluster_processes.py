@@ -363,9 +363,9 @@ class TestCommandLine:
         assert [str(path.relative_to(root)) for path in root.rglob("*")] == ["heads"]
 
     def test_a_head_that_was_killed_starts_again_for_its_nodes(self, tmp_path: Path) -> None:
-        from rustray.testing import _free_ports
+        from rustray.testing.ports import free_ports
 
-        (port,) = _free_ports(1)
+        (port,) = free_ports(1)
         command = ["start", "--head", "--port", str(port), "--num-cpus", "1"]
         self.rustray(*command)
         head = next(process for process in registry.clusters() if process["role"] == "head")
@@ -413,9 +413,9 @@ class TestCommandLine:
         token = tmp_path / "token"
         token.write_text("0123456789abcdef" * 2)
         token.chmod(0o600)
-        from rustray.testing import _free_ports
+        from rustray.testing.ports import free_ports
 
-        ports = _free_ports(3)
+        ports = free_ports(3)
         heads = ",".join(f"127.0.0.1:{port}" for port in ports)
         assert "need one token" in self.rustray("start", "--head", "--heads", heads, status=1)
         commands = [
@@ -510,7 +510,10 @@ class TestCommandLine:
             monkeypatch.setenv(TOKEN_VARIABLE, head["token"])
             with monkeypatch.context() as there:
                 there.setenv("RUSTRAY_RUNTIME_DIR", str(elsewhere))
-                with pytest.raises(ClusterStartError, match="is on another machine, so its TLS folder is needed: set RUSTRAY_TLS_DIR"):
+                with pytest.raises(
+                    ClusterStartError,
+                    match="is on another machine, so its TLS folder is needed: set RUSTRAY_TLS_DIR",
+                ):
                     rustray.init(head["address"])
                 there.chdir(tmp_path)
                 there.setenv("RUSTRAY_TLS_DIR", "tls")

@@ -1,147 +1,27 @@
-"""Clusters for tests: real processes, gone when the test is over, even if it failed or was killed."""
+"""A cluster of its own for a test."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import socket
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from contextlib import ExitStack
 
 from rustray.driver import launch
-from rustray.driver.registry import is_alive, read_connection_file
 from rustray.errors import ClusterStartError, OptionError
+from rustray.testing.ports import free_ports
+from rustray.testing.processes import (
+    GONE_TIMEOUT_S,
+    HERE,
+    Head,
+    Host,
+    Node,
+    family,
+    until,
+    wait_until_gone,
+)
 
-T = TypeVar("T")
-
-GONE_TIMEOUT_S = 10.0
 DRAIN_TIMEOUT_S = 90.0
-_LAST_PORT = 32_000
-"""Below those that systems give to connections, so that nobody gets one of ours between looking and listening."""
-
-
-@dataclass(frozen=True)
-class Host:
-    """Where processes of a `Cluster` run.
-
-    Parameters
-    ----------
-    address: what they listen at. Elsewhere than on loopback they do so without TLS too, if the cluster has none.
-    within: the words of a command that starts them there, as ``ip netns exec NAME``, in the same process.
-    """
-
-    address: str = "127.0.0.1"
-    within: tuple[str, ...] = ()
-
-
-HERE = Host()
-
-
-class ClusterProcess:
-    """One process of a `Cluster`: a head or a node."""
-
-    def __init__(self, started: launch.StartedProcess) -> None:
-        self._started = started
-        self._last_facts = read_connection_file(self.folder)
-
-    @property
-    def pid(self) -> int:
-        return self._started.process.pid
-
-    @property
-    def folder(self) -> str:
-        """The session folder, with the logs."""
-        return self._started.settings.folder
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What the process says of itself in its ``cluster.json``; what it said last, when it has ended."""
-        with contextlib.suppress(FileNotFoundError):
-            self._last_facts = read_connection_file(self.folder)
-        return self._last_facts
-
-    @property
-    def address(self) -> str:
-        """Where other processes reach it, "host:port"."""
-        return str(self.facts["address"])
-
-    @property
-    def alive(self) -> bool:
-        return is_alive(self.pid)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._name()}, process {self.pid}>"
-
-    def _name(self) -> str:
-        return self.folder
-
-    def processes(self) -> set[int]:
-        """The pids of the process and of all its descendants that are alive now."""
-        return _family((self.pid,))
-
-    def send_signal(self, number: int) -> None:
-        """Signal this process alone."""
-        os.kill(self.pid, number)
-
-    def kill(self) -> None:
-        """Kill it as a crash would, and wait until it and its descendants are gone."""
-        pids = self.processes()
-        if self._started.process.poll() is None:
-            self._started.process.kill()
-        self._started.process.wait()
-        _wait_until_gone(pids)
-
-    def stop(self, timeout: float = launch.STOP_TIMEOUT_S) -> None:
-        """End it in order. Harmless when it has ended."""
-        self.resume()
-        self._started.stop(timeout)
-
-    def pause(self) -> None:
-        """Stop it and its descendants where they are, as a machine that hangs."""
-        for pid in self.processes():
-            _signal(pid, signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let all of them go on."""
-        for pid in self.processes():
-            _signal(pid, signal.SIGCONT)
-
-    def wait(self, timeout: float) -> None:
-        """Until it has ended; TimeoutError."""
-        _until(lambda: not self.alive, timeout, f"{self!r} goes on")
-
-
-class Head(ClusterProcess):
-    """A head of a `Cluster`."""
-
-    def _name(self) -> str:
-        return self.address
-
-    @property
-    def leads(self) -> bool:
-        """Whether it leads, as far as it knows."""
-        return self.alive and bool(self.facts["leads"])
-
-
-class Node(ClusterProcess):
-    """A node of a `Cluster`."""
-
-    @property
-    def name(self) -> str:
-        """As in `rustray.nodes()`."""
-        return str(self.facts["name"])
-
-    @property
-    def number(self) -> int:
-        """Its present number in the cluster: another one after it was taken for dead."""
-        return int(self.facts["number"])
-
-    def _name(self) -> str:
-        return self.name
 
 
 class Cluster:
@@ -211,7 +91,7 @@ class Cluster:
 
         storage = self._exit.enter_context(tempfile.TemporaryDirectory(prefix="rustray-heads-"))
         self.token = secrets.token_hex(32)
-        ports = _free_ports(len(hosts))
+        ports = free_ports(len(hosts))
         addresses = [f"{host.address}:{port}" for host, port in zip(hosts, ports, strict=True)]
         for host, port, address in zip(hosts, ports, addresses, strict=True):
             settings = launch.HeadSettings(
@@ -248,7 +128,7 @@ class Cluster:
             leading = [head for head in self.heads if head.leads]
             return max(leading, key=lambda head: int(head.facts["epoch"]), default=None)
 
-        return _until(look, GONE_TIMEOUT_S, "no head leads")
+        return until(look, GONE_TIMEOUT_S, "no head leads")
 
     @property
     def folder(self) -> str:
@@ -262,7 +142,7 @@ class Cluster:
 
     def processes(self) -> set[int]:
         """The pids of all heads and nodes and of their descendants that are alive now."""
-        return _family(process.pid for process in (*self.heads, *self.nodes))
+        return family(process.pid for process in (*self.heads, *self.nodes))
 
     # -- nodes -----------------------------------------------------------------------------------------
 
@@ -320,7 +200,7 @@ class Cluster:
         def look() -> bool:
             return sum(1 for row in nodes() if row["Alive"] and row["Resources"]) == count
 
-        _until(look, timeout, f"there are not {count} nodes")
+        until(look, timeout, f"there are not {count} nodes")
 
     # -- heads -----------------------------------------------------------------------------------------
 
@@ -342,7 +222,7 @@ class Cluster:
         pids = self.processes()
         for process in (*self.heads, *self.nodes):
             process.kill()
-        _wait_until_gone(pids)
+        wait_until_gone(pids)
 
     def stop(self) -> None:
         """End the cluster. Harmless when it has ended."""
@@ -359,77 +239,3 @@ class Cluster:
 
     def __exit__(self, *_exc: object) -> None:
         self.stop()
-
-
-def _family(pids: Iterable[int]) -> set[int]:
-    children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat") as file:
-                    parent = int(file.read().rpartition(")")[2].split()[1])
-            except OSError:
-                continue  # it has just ended
-            children.setdefault(parent, []).append(int(name))
-    found, new = set(), list(pids)
-    while new:
-        pid = new.pop()
-        if is_alive(pid):
-            found.add(pid)
-        new += children.get(pid, ())
-    return found
-
-
-def _signal(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        pass  # it has just ended
-
-
-def _wait_until_gone(pids: Iterable[int]) -> None:
-    _until(
-        lambda: not [pid for pid in pids if is_alive(pid)],
-        GONE_TIMEOUT_S,
-        f"some of the processes {sorted(pids)} outlived their killed parent",
-    )
-
-
-def _until(look: Callable[[], T | None], timeout: float, complaint: str) -> T:
-    deadline = time.monotonic() + timeout
-    while not (found := look()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{complaint}, after {timeout:g} s")
-        time.sleep(0.01)
-    return found
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that are free, as are those next to them."""
-    with _listeners() as listen:
-        found: list[int] = []
-        start = 20_000 + os.getpid() * 7 % 10_000
-        for port in range(start, _LAST_PORT, 2):
-            if len(found) == count:
-                break
-            if listen(port) and listen(port + 1):
-                found.append(port)
-        if len(found) < count:
-            raise ClusterStartError(f"There are no {count} free pairs of ports from {start} to {_LAST_PORT}.")
-        return found
-
-
-@contextmanager
-def _listeners() -> Iterator[Callable[[int], bool]]:
-    with ExitStack() as sockets:
-
-        def listen(port: int) -> bool:
-            sock = sockets.enter_context(socket.socket())
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                sock.bind(("127.0.0.1", port))
-            except OSError:
-                return False
-            return True
-
-        yield listen
