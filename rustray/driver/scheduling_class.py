@@ -231,7 +231,10 @@ class SchedulingClass:
         if force and lease.started() == task.number:
             self._submitter.tell(("kill_worker", lease.worker, "cancelled with force=True"))
         elif lease.suspended:
-            # A stopped worker does not listen. What it runs is to end anyway; what is behind it goes elsewhere.
-            self._submitter.tell(("kill_worker", lease.worker, "cancelled while it was suspended"))
+            self.kill_suspended(lease)
         else:
             lease.connection.send([("cancel", task.number, recursive)])
+
+    def kill_suspended(self, lease: Lease) -> None:
+        """End a stopped worker, which does not listen. What it runs is to end anyway; what is behind it goes elsewhere."""
+        self._submitter.tell(("kill_worker", lease.worker, "cancelled while it was suspended"))

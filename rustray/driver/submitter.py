@@ -144,6 +144,9 @@ class Submitter:
             lease = self._leases.get(lease_id)
             if lease is not None:
                 lease.suspended = suspended
+                if suspended and any(task.cancelled for task in lease.in_flight.values()):
+                    # It was asked to end the task, and may have been stopped before it had heard that.
+                    lease.target.kill_suspended(lease)
 
     def on_estimate(self, key: bytes, run_s: float, spread_s: float) -> None:
         """How long the tasks of a class took when they ran before: the first push need not feel its way."""

@@ -482,3 +482,14 @@ def test_a_suspended_worker_is_killed_to_cancel_its_task(bench: Bench) -> None:
     assert [message[:2] for message in bench.told.receive()] == [("kill_worker", 1000 + worker.lease)]
     bench.session.leases.on_suspended(worker.lease, False)
     bench.session.leases.on_suspended(99, True)  # it has come back meanwhile
+
+
+def test_a_worker_that_was_suspended_before_it_heard_of_a_cancellation_is_killed(bench: Bench) -> None:
+    (entry,) = bench.submit(retries=0)
+    worker = bench.worker()
+    worker.received()
+    worker.start(entry.task.number)
+    bench.session.tasks.cancel(entry.task, False, True)
+    bench.told.receive()
+    bench.session.leases.on_suspended(worker.lease, True)
+    assert [message[:2] for message in bench.told.receive()] == [("kill_worker", 1000 + worker.lease)]
