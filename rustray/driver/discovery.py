@@ -8,7 +8,7 @@ from typing import Any
 from rustray.driver import launch
 from rustray.driver.registry import clusters
 from rustray.errors import ClusterStartError, OptionError
-from rustray.wire.security import TOKEN_VARIABLE, host_towards, is_loopback, read_token, split_address
+from rustray.wire.security import TOKEN_VARIABLE, host_towards, is_loopback, plain_address, read_token
 
 TOKEN_FILE_VARIABLE = "RUSTRAY_TOKEN_FILE"
 TLS_VARIABLE = "RUSTRAY_TLS_DIR"
@@ -39,9 +39,12 @@ def find_node(address: str) -> str | None:
         nodes = [cluster for cluster in lasting if cluster["role"] == "node"]
         return str(nodes[-1]["socket"]) if nodes else None
     for cluster in running:
-        if "socket" in cluster and address in (cluster.get("address"), cluster["socket"], cluster["folder"]):
+        if "socket" in cluster and address in (cluster["socket"], cluster["folder"]):
             return str(cluster["socket"])
     wanted = _heads_of(address)
+    for cluster in running:
+        if "socket" in cluster and cluster.get("address") in wanted:
+            return str(cluster["socket"])
     if not wanted:
         known = ", ".join(cluster.get("address") or cluster["folder"] for cluster in running) or "none"
         raise ClusterStartError(f"No cluster of yours runs at {address!r} on this machine. Running: {known}.")
@@ -66,7 +69,7 @@ def start_gateway(address: str) -> launch.StartedProcess:
     if address == "auto":
         heads = running[-1]["heads"]
     else:
-        heads = [head.strip() for head in address.split(",") if head.strip()]
+        heads = [plain_address(head.strip()) for head in address.split(",") if head.strip()]
     here = [cluster for cluster in running if set(heads) & set(cluster["heads"])]
     token = read_token(_path_in(TOKEN_FILE_VARIABLE)) or (here[-1]["token"] if here else None)
     if token is None:
@@ -108,10 +111,7 @@ def _gateway(cluster: dict[str, Any]) -> bool:
 
 def _heads_of(address: str) -> set[str]:
     """The heads in "host:port,...", none if it is something else."""
-    heads = {head.strip() for head in address.split(",") if head.strip()}
     try:
-        for head in heads:
-            split_address(head)
+        return {plain_address(head.strip()) for head in address.split(",") if head.strip()}
     except OptionError:
         return set()
-    return heads

@@ -1,25 +1,34 @@
 """One line in the cell that waits, when what it waits for may never come.
 
 A `get` that has waited for ten seconds for tasks or calls without a slot is told what holds the slots, if waiting for
-the session's own tasks to end will not do: actors keep theirs as long as they live.
+the session's own tasks to end will not do: actors keep theirs as long as they live. It is told after two seconds what
+no node of the cluster has, and that no head answers as `head_contact` says.
 
 Rule 1. Submitting and waiting cost nothing for it: the clock looks who waits.
-Rule 2. One line in one cell, and one for each class or actor.
+Rule 2. One line in one cell, and in that one for each class or actor.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rustray.driver import cells
+from rustray.model.lacking import lacking_text
 
 if TYPE_CHECKING:
+    from rustray.driver.entry import Entry
     from rustray.driver.session import Session
     from rustray.driver.task import Task
 
 PATIENCE_S = 10.0
+LACKING_S = 2.0
+"""Seconds after which it is asked whether any node has what is waited for."""
+HEAD_ANSWERS_S = 0.25
+"""Seconds for which an error is held up to ask for its reason,"""
+ASK_FROM_S = 0.5
+"""if whoever gets it has waited for so long."""
 
 Write = Callable[[str], None]
 
@@ -37,7 +46,8 @@ class Patience:
         self._write = write
         self._since: dict[bytes, float] = {}
         self._waiting_since: float | None = None
-        self._told: set[bytes] = set()
+        self._asked: set[tuple[bytes, Any, float]] = set()
+        """What was asked: class or actor, cell, and after how long."""
         self._told_in: Any = None
 
     def tick(self, now: float) -> None:
@@ -54,15 +64,18 @@ class Patience:
         with session.objects.lock:
             stuck = self._stuck()
         self._since = {key: self._since.get(key, now) for key in stuck}
-        if stuck:
+        if stuck and session.head.is_lost:
             session.head.tell(now, self._waiting_since)
-        if now - self._waiting_since < PATIENCE_S:
             return
-        for key, since in self._since.items():
-            if now - since >= PATIENCE_S and key not in self._told:
-                self._told.add(key)
-                self._ask(stuck[key])
+        for patience in (LACKING_S, PATIENCE_S):
+            if now - self._waiting_since < patience:
                 return
+            for key, since in self._since.items():
+                asked = (key, cells.running_cell(), patience)
+                if now - since >= patience and asked not in self._asked:
+                    self._asked.add(asked)
+                    self._ask(stuck[key], patience)
+                    return
 
     def _stuck(self) -> dict[bytes, Task]:
         """By class or actor, the first task of each that has no slot."""
@@ -73,22 +86,67 @@ class Patience:
                 stuck[channel.id] = channel.queue[0]
         return stuck
 
-    def _ask(self, task: Task) -> None:
+    def _ask(self, task: Task, patience: float) -> None:
         session = self._session
         with session.objects.lock:
             about = session.explaining.of_task(task)
         number, reply = session.new_request()
-        reply.add_waiter(lambda: self._on_answer(reply.fields))
+        reply.add_waiter(lambda: self._on_answer(reply.fields, patience))
         session.tell(("query", number, "explained", (about,)))
 
-    def _on_answer(self, fields: tuple[Any, ...]) -> None:
+    def _on_answer(self, fields: tuple[Any, ...], patience: float) -> None:
         if not fields or not fields[0]:
             return  # the session has ended, or the head has no word for it: nobody asked in earnest
         cell = cells.running_cell()
-        line = warning(fields[1])
+        line = _lacking(fields[1])
+        if line:
+            line = f"rustray: {line}. rustray.explain(ref) tells more.\n"
+        elif patience == PATIENCE_S:
+            line = warning(fields[1])
         if line and (cell is None or cell != self._told_in):
             self._told_in = cell
             self._write(line)
+
+
+def why_not_started(session: Session, entries: Iterable[Entry], waited_s: float) -> str:
+    """Why the first task or call without a slot of those that make `entries` may wait for ever; "" if it need not.
+
+    Parameters
+    ----------
+    waited_s: for how long they were waited for; the head is asked only if that is worth it.
+    """
+    with session.objects.lock:
+        without_slot = (entry.task for entry in entries if _has_no_slot(session, entry.task))
+        task = next(without_slot, None)
+        about = None if task is None else session.explaining.of_task(task)
+    if about is None:
+        return ""
+    if session.head.is_lost:
+        return f"{about['function']}() has no slot yet, and {session.head.text(time.monotonic())}"
+    if waited_s < ASK_FROM_S:
+        return ""
+    number, reply = session.new_request()
+    session.tell(("query", number, "explained", (about,)))
+    if not session.reactor.wait(reply, HEAD_ANSWERS_S) or not reply.fields or not reply.fields[0]:
+        return ""  # that it was not ready in time must do
+    return _lacking(reply.fields[1])
+
+
+def _has_no_slot(session: Session, task: Any) -> bool:
+    target = getattr(task, "target", None)
+    if target is None or task.where is not None:
+        return False  # another's, or it was sent
+    return target in session.leases.waiting or getattr(target, "connected", True) is False
+
+
+def _lacking(about: Mapping[str, Any]) -> str:
+    """That no node has what a task or its actor asks for, as `head.explaining` tells of it; "" if one has."""
+    lease: Mapping[str, Any] = about.get("lease", {})
+    if lease.get("state") != "infeasible":
+        return ""
+    whose = "The actor of " if "actor" in about else ""
+    why = lacking_text(lease.get("missing", {}), lease.get("reason", ""))
+    return f"{whose}{about['function']}() cannot start: {why}"
 
 
 def warning(about: Mapping[str, Any]) -> str:

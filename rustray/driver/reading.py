@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rustray import serialization
-from rustray.driver import failures
+from rustray.driver import failures, patience
 from rustray.driver.entry import BLOCK, ERROR, PENDING, VALUE, Entry, wake_all
 from rustray.driver.reactor import Awaited
 from rustray.driver.refs import ObjectRef
@@ -79,9 +79,11 @@ class Reader:
             if not session.wait(one, left):
                 session.check_open()
                 missing = [entry for entry in entries if entry.state == PENDING]
+                why = patience.why_not_started(session, missing, timeout or 0.0)
                 raise GetTimeoutError(
                     f"get() waited {timeout} s and {len(missing)} of {len(entries)} objects are not ready"
                     + (f", the first is {missing[0].id.hex()}" if missing else "")
+                    + (f". {why}" if why else "")
                     + ". Wait longer with timeout=, or use wait() to take what is ready."
                 )
 

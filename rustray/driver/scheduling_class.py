@@ -236,5 +236,5 @@ class SchedulingClass:
             lease.connection.send([("cancel", task.number, recursive)])
 
     def kill_suspended(self, lease: Lease) -> None:
-        """End a stopped worker, which does not listen. What it runs is to end anyway; what is behind it goes elsewhere."""
+        """End a stopped worker, for it does not listen. What it runs is to end; what is behind that goes elsewhere."""
         self._submitter.tell(("kill_worker", lease.worker, "cancelled while it was suspended"))

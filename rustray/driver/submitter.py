@@ -263,6 +263,7 @@ class Submitter:
     def _on_returned(self, lease: Lease, numbers: list[int]) -> None:
         back = [lease.in_flight.pop(number) for number in numbers if number in lease.in_flight]
         if back and not lease.in_flight:
+            lease.stuck = False
             lease.target.idle += 1
             lease.idle_since = time.monotonic()
         self._requeue(lease.target, back)

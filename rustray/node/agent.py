@@ -497,7 +497,12 @@ class NodeAgent:
             worker = at[0]
             self._end_lease(lease)
             if not worker.leases and not worker.exited and worker.doom is None:
-                self.pool.put_idle(worker)
+                job = worker.setting.job
+                if self.jobs[job].ended and job not in self._detached.values():
+                    # It was left alone for the sake of a client of another node.
+                    self.pool.kill(worker, "job", "was stopped because its job has ended")
+                else:
+                    self.pool.put_idle(worker)
         elif (lent := self._leased_from.pop(lease, None)) is not None:
             self.neighbours.send(lent[0], ("return_lease", client, lease))
 
@@ -574,7 +579,7 @@ class NodeAgent:
         return {
             "draining": self.draining,
             "jobs": list(self.jobs),
-            "clients": [(at.client, at.job) for at in self.clients.values() if at.job],
+            "clients": [(at.client, at.job) for at in self.clients.values()],
             "classes": [(key, job, self.classes[key]) for key, job in self._job_of.items()],
             "demands": [
                 (key, at.client, count) for at in self.clients.values() for key, count in at.demands.items()

@@ -24,11 +24,6 @@ def simulate(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="not mended yet: a lease whose tasks were all handed back stays stuck (submitter.py); a worker that a guest "
-    "has returned outlives its job, and a driver without a job is not in the report (agent.py)",
-)
 @pytest.mark.parametrize("seeds", ["1-100", "101-200"])
 def test_clusters_come_to_rest(seeds: str) -> None:
     run = simulate(seeds)
