@@ -20,6 +20,7 @@ import rustray
 from rustray.driver import launch, registry
 from rustray.errors import AuthenticationError, ClusterStartError
 from rustray.testing import Cluster
+from rustray.testing.ports import free_ports
 from rustray.wire import certificates
 from rustray.wire.security import TOKEN_VARIABLE
 from tests.support import ROOT, eventually, lives, run_program, start_program
@@ -168,6 +169,7 @@ class TestLeaving:
             """
             import time
             from rustray.testing import Cluster
+from rustray.testing.ports import free_ports
             cluster = Cluster(nodes=1)
             print(*cluster.processes(), flush=True)
             time.sleep(60)
@@ -363,15 +365,22 @@ class TestCommandLine:
         assert [str(path.relative_to(root)) for path in root.rglob("*")] == ["heads"]
 
     def test_a_head_that_was_killed_starts_again_for_its_nodes(self, tmp_path: Path) -> None:
-        from rustray.testing.ports import free_ports
-
         (port,) = free_ports(1)
         command = ["start", "--head", "--port", str(port), "--num-cpus", "1"]
         self.rustray(*command)
         head = next(process for process in registry.clusters() if process["role"] == "head")
         os.kill(head["pid"], signal.SIGKILL)
         eventually(lambda: not lives(head["pid"]))
-        assert "runs here already" in self.rustray(*command)
+        told = self.rustray(*command)
+        assert "runs here already, and has joined again" in told and "The token:" in told
+        (again,) = [process for process in registry.clusters() if process["role"] == "head"]
+        twice = self.rustray(*command, status=1)
+        assert f"The head at 127.0.0.1:{port} runs here already: process {again['pid']}" in twice
+        assert "Nothing of yours at 127.0.0.1:1 runs" in self.rustray(
+            "stop", "--address", "127.0.0.1:1", status=1
+        )
+        status = self.rustray("status", "--address", f"localhost:{port}")
+        assert again["address"] in status
         program = "import rustray; rustray.init('auto'); print(rustray.get(rustray.remote(len).remote('ab')))"
         assert run_program(program, folder=tmp_path) == "2\n"
         assert self.rustray("stop") == "Stopped 1 head and 1 node.\n"
@@ -398,7 +407,7 @@ class TestCommandLine:
             assert "it has 1 of up to 4 slots; the node that comes closest lacks 1 CPU" in self.explained(
                 "busy"
             )
-            assert json.loads(self.rustray("explain", ref, "--json"))[0]["state"] == "waiting"
+            assert json.loads(self.rustray("explain", ref, "--json"))["state"] == "running"
             assert "Nothing waits under 'other'" in self.rustray("explain", "other", status=1)
         finally:
             program.kill()
@@ -413,8 +422,6 @@ class TestCommandLine:
         token = tmp_path / "token"
         token.write_text("0123456789abcdef" * 2)
         token.chmod(0o600)
-        from rustray.testing.ports import free_ports
-
         ports = free_ports(3)
         heads = ",".join(f"127.0.0.1:{port}" for port in ports)
         assert "need one token" in self.rustray("start", "--head", "--heads", heads, status=1)
@@ -433,17 +440,19 @@ class TestCommandLine:
             ]
             for port in ports
         ]
-        starting = [
-            subprocess.Popen(
-                [sys.executable, "-m", "rustray", *c], cwd=ROOT, stdout=subprocess.PIPE, text=True
-            )
-            for c in commands
-        ]
-        for process in starting:
-            told, _nothing = process.communicate(timeout=50)
-            assert process.returncode == 0 and f'rustray.init("{heads}")' in told, told
-        assert len(json.loads(self.rustray("status", "--json", "--address", heads))["nodes"]) == 3
-        assert self.rustray("stop", "--address", heads) == "Stopped 3 heads and 3 nodes.\n"
+        for _time in range(2):  # the second time with what the first has left
+            starting = [
+                subprocess.Popen(
+                    [sys.executable, "-m", "rustray", *c], cwd=ROOT, stdout=subprocess.PIPE, text=True
+                )
+                for c in commands
+            ]
+            for process in starting:
+                told, _nothing = process.communicate(timeout=50)
+                assert process.returncode == 0 and f'rustray.init("{heads}")' in told, told
+                assert "It waits for the others" in told and "2 of 3 heads must run" in told
+            assert len(json.loads(self.rustray("status", "--json", "--address", heads))["nodes"]) == 3
+            assert self.rustray("stop", "--address", heads) == "Stopped 3 heads and 3 nodes.\n"
 
     def test_block_ends_all_with_the_command(self) -> None:
         command = [
@@ -471,6 +480,9 @@ class TestCommandLine:
         ("arguments", "told"),
         [
             (["start", "--head", "--heads", "a:1,b:1"], "a cluster has 1, 3 or 5"),
+            (["start", "--head", "--heads", "a:1,a:2,b:1"], "a:1 and a:2 are too close"),
+            (["start", "--head", "--resources", "disk=2"], "is not JSON"),
+            (["start", "--head", "--labels", "zone"], "'zone' is no label"),
             (["start", "--address", "nowhere"], "give HOST:PORT"),
             (["start", "--address", "127.0.0.1:1"], "--token-file FILE"),
             (["start", "--address", "127.0.0.1:1", "--heads", "a:1"], "--heads is for --head"),
@@ -483,6 +495,34 @@ class TestCommandLine:
         printed = self.rustray(*arguments, status=1)
         assert printed.startswith("rustray: ") and told in printed and "Traceback" not in printed
         assert registry.clusters() == []
+
+    def test_no_head_stays_behind(self, tmp_path: Path) -> None:
+        command = ["start", "--head", "--port", "0", "--storage", str(tmp_path / "head")]
+        assert "num_cpus=-1" in self.rustray(*command, "--num-cpus", "-1", status=1)
+        assert registry.clusters() == []
+
+    def test_a_head_that_waits_for_others_ends_with_its_command(self, tmp_path: Path) -> None:
+        ports = free_ports(3)
+        heads = ",".join(f"127.0.0.1:{port}" for port in ports)
+        command = ["start", "--head", "--heads", heads, "--port", str(ports[0])]
+        environment = {**os.environ, TOKEN_VARIABLE: "0123456789abcdef" * 2}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rustray", *command],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        assert process.stdout is not None
+        while "It waits for the others" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+        assert process.returncode == 130 and registry.clusters() == []
+
+    def test_wrong_option_is_told_in_one_line(self) -> None:
+        told = self.rustray("start", "--head", "--num-cpus", "two", status=2)
+        assert told.count("\n") == 1 and "--num-cpus" in told and "rustray start --help" in told
 
     def test_on_the_network_with_tls(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         address = next(
