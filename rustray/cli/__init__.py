@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from rustray.cli import asking, certs, starting, stopping
 from rustray.errors import RustRayError
@@ -28,9 +29,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
+class Parser(argparse.ArgumentParser):
+    """One that tells what is wrong without ten lines of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print it, and exit."""
+        self.exit(2, f"rustray: {message}. See: {self.prog} --help\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
-    whole = argparse.ArgumentParser("rustray", description="RustRay clusters of this user on this machine.")
+    whole = Parser("rustray", description="RustRay clusters of this user on this machine.")
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
     for module in (starting, stopping, asking, certs):
         module.add_commands(commands)

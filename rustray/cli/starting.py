@@ -12,8 +12,15 @@ from typing import Any
 from rustray.driver import launch
 from rustray.driver.discovery import TLS_VARIABLE, TOKEN_FILE_VARIABLE
 from rustray.driver.registry import clusters, head_storage
-from rustray.errors import ClusterStartError, OptionError, RustRayError
-from rustray.wire.security import is_loopback, join_address, read_token, split_address
+from rustray.errors import ClusterStartError, OptionError
+from rustray.wire.security import (
+    join_address,
+    leads_to_loopback,
+    plain_address,
+    reachable_address,
+    read_token,
+    split_address,
+)
 
 DEFAULT_PORT = 6380
 TOKEN_FILE = "token"
@@ -51,8 +58,8 @@ def add_commands(commands: Any) -> None:
     )
     start.add_argument("--num-cpus", type=float, help="slots that the node offers (as counted)")
     start.add_argument("--num-gpus", type=float, help="GPUs that the node offers (as counted)")
-    start.add_argument("--resources", type=_resources, metavar="JSON", help='custom, as {"disk": 2}')
-    start.add_argument("--labels", type=_labels, default={}, metavar="KEY=VALUE,...", help="of the node")
+    start.add_argument("--resources", metavar="JSON", help='custom, as {"disk": 2}')
+    start.add_argument("--labels", default="", metavar="KEY=VALUE,...", help="of the node")
     start.add_argument(
         "--object-store-memory", type=int, metavar="BYTES", help="(30 %% of the machine's memory)"
     )
@@ -78,20 +85,22 @@ def run(options: argparse.Namespace) -> int:
     """Start what the options say."""
     if options.tls_dir:
         options.tls_dir = os.path.abspath(options.tls_dir)
+    options.resources = _resources(options.resources) if options.resources else {}
+    options.labels = _labels(options.labels) if options.labels else {}
     start = _start_head if options.head else _start_node
     started: list[launch.StartedProcess] = []
-    if not options.block:
-        start(options, started)
-        return 0
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         start(options, started)
+        if not options.block:
+            started.clear()  # they go on
+            return 0
         while all(process.process.poll() is None for process in started):
             time.sleep(0.5)
         return 1  # one has ended by itself
     except KeyboardInterrupt:
-        return 0
-    finally:
+        return 0 if options.block else 130
+    finally:  # a head does not stay behind whose node could not be started
         for process in reversed(started):
             process.stop()
 
@@ -101,7 +110,9 @@ def _start_head(options: argparse.Namespace, started: list[launch.StartedProcess
     port = DEFAULT_PORT if options.port is None else options.port
     if heads and len(heads) not in (1, 3, 5):
         raise OptionError(f"--heads names {len(heads)} heads: a cluster has 1, 3 or 5.")
+    _check_gaps(heads)
     host = options.host or "127.0.0.1"
+    _refuse_second(host, port)
     storage = os.path.abspath(options.storage) if options.storage else ""
     kept = _kept_token(storage or head_storage(join_address(host, port)))
     token = read_token(options.token_file) or kept
@@ -125,35 +136,30 @@ def _start_head(options: argparse.Namespace, started: list[launch.StartedProcess
     token_file = _keep_token(facts["storage"], head.settings.token)
     address = facts["address"]
     print(f"Head at {address}" + (f", TLS from {options.tls_dir}" if options.tls_dir else ""), flush=True)
-    others = [other for other in heads if other != address]
+    others = [other for other in facts["heads"] if other != address]
+    timeout = launch.JOIN_TIMEOUT_S
     if others:
-        print(f"Waiting for a majority of the heads: {', '.join(others)} ...", flush=True)
-    if kept and _node_here(heads or [address]):
-        print("A node of this cluster runs here already, and joins again.")
-        return
-    try:
+        timeout = OTHER_HEADS_TIMEOUT_S
+        print(
+            f"It waits for the others, {', '.join(others)}: {len(facts['heads']) // 2 + 1} of {len(facts['heads'])} "
+            f"heads must run. Start them within {timeout:g} s.",
+            flush=True,
+        )
+    if (name := _left_node(facts, timeout)) is not None:
+        print(f"Node {name} of this cluster runs here already, and has joined again.")
+    else:
         node_options = argparse.Namespace(**{**vars(options), "port": 0})
-        timeout = OTHER_HEADS_TIMEOUT_S if others else launch.JOIN_TIMEOUT_S
-        node = _node(node_options, heads or [address], head.settings.token, timeout)
+        node = _node(node_options, facts["heads"], head.settings.token, timeout)
         started.append(node)
-    except (RustRayError, KeyboardInterrupt):
-        if others:
-            print(
-                "The head goes on; its node was not started. When the other heads run: "
-                f"rustray start --address {','.join(heads)}"
-            )
-        else:
-            head.stop()
-        raise
-    _tell_node(node)
-    joined = ",".join(heads or [address])
+        _tell_node(node)
+    joined = ",".join(facts["heads"])
     secure = f" --tls-dir {options.tls_dir}" if options.tls_dir else ""
     print(f"""
 Use it:       rustray.init("{joined}")      here also: rustray.init("auto")
 Add a node:   rustray start --address {joined} --token-file FILE{secure}
 The token:    {token_file} (whoever reads it can run programs as you; copy it to the other machines, mode 0600)
 Look, stop:   rustray status, rustray stop""")
-    if is_loopback(split_address(address)[0]):
+    if leads_to_loopback(host):
         print(
             "Only this machine reaches it. For others: 'rustray certs DIR', then --host NAME and --tls-dir DIR here."
         )
@@ -218,15 +224,56 @@ def _keep_token(storage: str, token: str) -> str:
     return path
 
 
-def _node_here(heads: list[str]) -> bool:
-    nodes = [facts for facts in clusters() if facts["role"] == "node" and not facts["gateway"]]
-    return any(set(heads) & set(facts["heads"]) for facts in nodes)
+def _check_gaps(heads: list[str]) -> None:
+    """OptionError where a head would want the port at which another talks to the heads."""
+    for host, port in map(split_address, heads):
+        if (taken := join_address(host, port + 1)) in heads:
+            raise OptionError(
+                f"{join_address(host, port)} and {taken} are too close: each of several heads also uses the next port, "
+                f"for the other heads. Leave a gap: {join_address(host, port)}, {join_address(host, port + 10)}, ..."
+            )
+
+
+def _refuse_second(host: str, port: int) -> None:
+    """ClusterStartError where this very head runs here already."""
+    wanted = join_address(host, port)
+    for facts in clusters():
+        address = facts.get("address")
+        if facts["role"] == "head" and address in (wanted, reachable_address(wanted)):
+            raise ClusterStartError(
+                f"The head at {address} runs here already: process {facts['pid']}. To end it: rustray stop --address "
+                f"{address}"
+            )
+
+
+def _left_node(head: dict[str, Any], timeout: float) -> str | None:
+    """The name of a node of that cluster that outlived an earlier life of the head, when it has joined again.
+
+    Each head here has been started with a node, so it is not one of the others' only where there are as many as heads.
+    None: there is none, or it ended, or does not join within `timeout` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        same = [
+            facts
+            for facts in clusters()
+            if set(facts.get("heads", ())) == set(head["heads"]) and facts["token"] == head["token"]
+        ]
+        nodes = [facts for facts in same if facts["role"] == "node" and not facts["gateway"]]
+        if len(nodes) < sum(facts["role"] == "head" for facts in same):
+            return None
+        for facts in nodes:
+            if facts.get("joined"):
+                return str(facts["name"])
+        time.sleep(0.1)
+    return None
 
 
 def _token_of(heads: list[str]) -> str | None:
     """Of a head of that cluster on this machine."""
+    wanted = set(map(plain_address, heads))
     for facts in clusters():
-        if facts["role"] == "head" and set(heads) & set(facts["heads"]):
+        if facts["role"] == "head" and wanted & set(facts["heads"]):
             return str(facts["token"])
     return None
 
@@ -244,9 +291,11 @@ def _resources(text: str) -> dict[str, float]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"not JSON: {error}") from error
+        raise OptionError(
+            f"--resources {text} is not JSON: {error}. Give an object, as '{{\"disk\": 2}}'."
+        ) from error
     if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError('give an object, as {"disk": 2}')
+        raise OptionError(f"--resources {text}: give an object, as '{{\"disk\": 2}}'.")
     return value
 
 
@@ -255,6 +304,6 @@ def _labels(text: str) -> dict[str, str]:
     for pair in text.split(","):
         key, equals, value = pair.partition("=")
         if not key.strip() or not equals:
-            raise argparse.ArgumentTypeError(f"{pair!r}: give KEY=VALUE,KEY=VALUE")
+            raise OptionError(f"--labels {text}: {pair!r} is no label. Give KEY=VALUE,KEY=VALUE.")
         labels[key.strip()] = value.strip()
     return labels

@@ -10,6 +10,7 @@ from typing import Any
 
 from rustray.driver.registry import clusters, is_alive
 from rustray.errors import OptionError
+from rustray.wire.security import plain_address
 
 STOP_TIMEOUT_S = 15.0
 DRAIN_TIMEOUT_S = 75.0
@@ -59,8 +60,14 @@ def _choose(options: argparse.Namespace) -> list[dict[str, Any]]:
         return running
     lasting = [process for process in running if process["role"] != "embedded" and not process.get("gateway")]
     if options.address:
-        wanted = set(options.address.split(","))
-        return [process for process in lasting if wanted & {process.get("address"), *process["heads"]}]
+        wanted = {plain_address(address.strip()) for address in options.address.split(",")}
+        chosen = [process for process in lasting if wanted & {process.get("address"), *process["heads"]}]
+        if not chosen:
+            known = sorted({str(process.get("address") or process["folder"]) for process in lasting})
+            raise OptionError(
+                f"Nothing of yours at {options.address} runs on this machine. Running: {', '.join(known) or 'none'}."
+            )
+        return chosen
     several = sorted({",".join(sorted(process["heads"])) for process in lasting})
     if len(several) > 1:
         raise OptionError(

@@ -63,6 +63,7 @@ class NodeProcess(Daemon):
         self._gateway: bool = settings["gateway"]
         self._address = ""
         self._draining = False
+        self._told_lost = False
         self._ticks = 0
         self._host = NodeHost(self.loop, settings, zygote_pid, zygote_socket, self._on_zygote_lost)
         self._monitor: Monitor | None = None
@@ -142,8 +143,9 @@ class NodeProcess(Daemon):
         agent.on_head_found()
         agent.ask_again()
         update_connection_file(
-            self.folder, address=self._address, name=self._name, number=number, heads=list(heads)
+            self.folder, address=self._address, name=self._name, number=number, heads=list(heads), joined=True
         )
+        self._told_lost = False
         if not self._first_join.done():
             self._first_join.set_result(None)
 
@@ -177,6 +179,9 @@ class NodeProcess(Daemon):
     def on_head_lost(self, reason: str) -> None:
         """What runs goes on; what needs the head waits, and is told."""
         assert self._link is not None
+        if not self._told_lost:
+            self._told_lost = True
+            update_connection_file(self.folder, joined=False)
         if self._host.agent is not None:
             self._host.agent.on_head_lost(reason, self._link.session.addresses)
 

@@ -124,6 +124,12 @@ def join_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def plain_address(address: str) -> str:
+    """The address as processes name it: with 127.0.0.1 for localhost."""
+    host, port = split_address(address)
+    return join_address("127.0.0.1" if host == "localhost" else host, port)
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach `host`."""
     import ipaddress  # not at the top: it takes milliseconds, and drivers import this module
