@@ -3,8 +3,8 @@
     python benchmarks/remote.py
     python benchmarks/remote.py --rounds 3 --tasks 5000
 
-Heads and nodes are separate processes on this machine that talk gRPC over the loopback interface, so both nodes share its
-processors: what a second machine adds is not in these numbers, what the way to it costs is.
+Heads and nodes are separate processes on this machine that talk gRPC over the loopback interface, so both nodes share
+its processors: what a second machine adds is not in these numbers, what the way to it costs is.
 """
 
 from __future__ import annotations

@@ -330,7 +330,10 @@ class Head:
                     other.send(("node_up", number, name, address))
             for key, job, spec in said.get("classes", ()):
                 self._add_class(link, key, job, spec)
-            leases = tuple(events.LeaseAdopted(*row[:3], name, *row[3:]) for row in said.get("leases", ()))
+            leases = tuple(
+                events.LeaseAdopted(lease, key, client, name, blocked, suspended)
+                for lease, key, client, blocked, suspended in said.get("leases", ())
+            )
             if again:
                 self._take_leases(name, leases)
             else:
