@@ -23,6 +23,7 @@ import grpc.aio
 
 from rustray.wire import batches
 from rustray.wire.frames import ConnectionClosed, FrameReader, Message, encode_parts
+from rustray.wire.grpc_text import meaning
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +168,8 @@ async def _reason(task: asyncio.Task[str]) -> str:
     except ConnectionClosed as error:
         return str(error)
     except grpc.aio.AioRpcError as error:
-        return error.details() or f"the connection was lost ({error.code().name})"
+        details = error.details() or f"the connection was lost ({error.code().name})"
+        return meaning(details) if error.code() == grpc.StatusCode.UNAVAILABLE else details
     except Exception as error:
         # grpc has several types for calls that are over; all of them are told as the reason.
         return f"the connection was lost ({type(error).__name__}: {error})"

@@ -9,7 +9,9 @@ Imports grpc, which starts threads: only heads and nodes import this, after they
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -19,6 +21,7 @@ import grpc.aio
 from rustray.errors import ClusterStartError, RustRayError
 from rustray.wire.channel import CLOSE_S, HIGH_WATER, LOW_WATER, Channel
 from rustray.wire.frames import ConnectionClosed, Message
+from rustray.wire.grpc_text import meaning
 from rustray.wire.security import TLS_NAME, Security, is_loopback, join_address, split_address
 
 __all__ = [
@@ -175,7 +178,7 @@ def _refusal(address: str, code: grpc.StatusCode, details: str, security: Securi
     if code == grpc.StatusCode.UNAUTHENTICATED:
         return TokenRefused(
             f"{address} refused the token. Give the token of that cluster: --token-file FILE, or RUSTRAY_TOKEN in the "
-            "environment; it is in the file cluster.json of the session folder on the head's machine."
+            "environment. 'rustray status' on the head's machine tells in which file it is."
         )
     if code == grpc.StatusCode.FAILED_PRECONDITION:
         return ChannelRefused(f"{address} refused the connection: {details}")
@@ -184,15 +187,15 @@ def _refusal(address: str, code: grpc.StatusCode, details: str, security: Securi
     lowered = details.lower()
     if security.tls and any(word in lowered for word in ("ssl", "tls", "handshake", "certificate")):
         return ChannelRefused(
-            f"No TLS connection to {address}: {details}. Either it does not use TLS, or its certificate is not of "
-            "the authority in your TLS folder. Give --tls-dir with the folder that the cluster was started with."
+            f"No TLS connection to {address}: {meaning(details)}. Give --tls-dir (programs: RUSTRAY_TLS_DIR) with the "
+            "folder that the cluster was started with, or none if it was started without."
         )
     if not security.tls and "socket closed" in lowered:
         return ChannelRefused(
-            f"{address} closed the connection at once: it probably uses TLS. Give --tls-dir with the folder that the "
-            "cluster was started with."
+            f"{address} closed the connection at once: it probably uses TLS. Give --tls-dir (programs: "
+            "RUSTRAY_TLS_DIR) with the folder that the cluster was started with."
         )
-    return ChannelUnavailable(f"Nobody answers at {address}: {details or code.name}.")
+    return ChannelUnavailable(f"Nobody answers at {address}: {meaning(details) or code.name}.")
 
 
 class TokenCheck(grpc.aio.ServerInterceptor):  # type: ignore[misc]
@@ -214,7 +217,7 @@ class TokenCheck(grpc.aio.ServerInterceptor):  # type: ignore[misc]
 async def _refuse(_requests: Any, context: grpc.aio.ServicerContext) -> None:
     await context.abort(
         grpc.StatusCode.UNAUTHENTICATED,
-        "Give the cluster's token as metadata 'authorization: Bearer TOKEN'. It is in the cluster's cluster.json.",
+        "Give the cluster's token as metadata 'authorization: Bearer TOKEN'. 'rustray status' tells where it is.",
     )
 
 
@@ -254,8 +257,7 @@ class ChannelServer:
                 bound = self.server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
         except RuntimeError as error:
             raise ClusterStartError(
-                f"The gRPC service cannot listen at {address}: {error}. Another program may have the port: "
-                "choose another, or 0 for any free one."
+                f"The gRPC service cannot listen at {address}: {_why_not(host, port)}."
             ) from error
         await self.server.start()
         return join_address(host, bound)
@@ -297,6 +299,25 @@ class ChannelServer:
         finally:
             late.cancel()
             self._channels.discard(channel)
+
+
+def _why_not(host: str, port: int) -> str:
+    """Why nobody can listen there now: gRPC does not say."""
+    try:
+        family, kind, protocol, _name, found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(found)
+            probe.listen()
+    except socket.gaierror:
+        return f"the name {host} is not known on this machine"
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return "another program has the port; choose another, or 0 for any free one"
+        if error.errno == errno.EADDRNOTAVAIL:
+            return "this machine does not have that address"
+        return error.strerror or str(error)
+    return "another program had the port a moment ago"
 
 
 def _peer_of(text: str) -> str:
