@@ -142,7 +142,7 @@ class Actors:
                 del self._orphans[actor]
                 orphan = self.state.actors.get(actor)
                 if orphan is not None and not orphan.complete:
-                    cause = "the process that created it has ended, and what its constructor is to be given is not known"
+                    cause = "the process that created it has ended before the constructor's arguments were known"
                     self.fail(actor, cause, restart=False)
         for actor, (since, clients) in list(self._unknown.items()):
             if now - since > UNKNOWN_FOR_S:
