@@ -12,7 +12,9 @@ from rustray.driver.entry import PENDING
 from rustray.driver.generator import ObjectRefGenerator
 from rustray.driver.refs import ObjectRef
 from rustray.errors import OptionError, SessionError
+from rustray.model.lacking import lacking_text
 from rustray.model.quantities import amounts, byte_size, counted, duration
+from rustray.util.placement_group import PlacementGroup
 
 SHOWN = 5
 
@@ -25,7 +27,8 @@ class Explanation:
     state: "done", "failed", "cancelled", "ended" (its results are referred to no more), "running", "suspended"
         (stopped for a while, to let more urgent work pass), "sent" (to a worker that runs others first), "waiting for
         arguments", "waiting for a lease", "queued" (it has leases, all busy), "infeasible", "waiting for its actor",
-        "pending" (an actor that is not up yet), "alive" or "dead" (an actor), "unknown".
+        "pending" (an actor that is not up yet), "alive" or "dead" (an actor), "unknown"; of a placement group
+        "pending", "created", "rescheduling" or "removed".
     text: the same in a sentence.
     task: its id, as `ref.task_id()` gives it; "" of an actor.
     function: its name.
@@ -106,13 +109,13 @@ class Explanation:
         return f"<div><b>{escape(self.state)}</b> · {escape(self.text)}</div>{table}"
 
 
-def explain(task: ObjectRef | ObjectRefGenerator | ActorHandle | str) -> Explanation:
+def explain(task: ObjectRef | ObjectRefGenerator | ActorHandle | PlacementGroup | str) -> Explanation:
     """Why a task has not ended: where it is, what it waits for, and when it will probably start.
 
     Parameters
     ----------
-    task: a ref (or the generator of a stream) that the task makes, an actor's handle, or an id in hexadecimal, as
-        `ref.hex()` or `ref.task_id()` gives it, also of a task that another process has submitted.
+    task: a ref (or the generator of a stream) that the task makes, an actor's handle, a placement group, or an id
+        in hexadecimal, as `ref.hex()` or `ref.task_id()` gives it, also of a task that another process has submitted.
 
     Raises
     ------
@@ -124,6 +127,8 @@ def explain(task: ObjectRef | ObjectRefGenerator | ActorHandle | str) -> Explana
         return Explanation(session.query("explain_task", task))
     if isinstance(task, ActorHandle):
         about: dict[str, Any] = {"state": "actor", "actor": task._channel.id}
+    elif isinstance(task, PlacementGroup):
+        return Explanation(_of_group(session, task))
     elif isinstance(task, ObjectRefGenerator):
         with session.objects.lock:
             about = session.explaining.of_task(task.task)
@@ -136,16 +141,31 @@ def explain(task: ObjectRef | ObjectRefGenerator | ActorHandle | str) -> Explana
         about = session.explaining.of_entry(entry)
     else:
         raise OptionError(
-            f"explain() takes an ObjectRef, a task's id or an actor, not a {type(task).__name__}."
+            f"explain() takes an ObjectRef, a task's id, an actor or a placement group, not a {type(task).__name__}."
         )
     return Explanation(session.query("explained", about))
 
 
+def _of_group(session: session_module.Session, group: PlacementGroup) -> dict[str, Any]:
+    rows = session.query("group_table", group.id)
+    told = {"state": "group", "group": group.id.hex(), "group_state": "unknown", "reason": ""}
+    return told | ({"group_state": rows[0]["state"], "reason": rows[0]["reason"]} if rows else {})
+
+
 # -- in words
+
+_GROUP_IS = {
+    "pending": "waiting for room",
+    "created": "ready",
+    "rescheduling": "waiting for room once more, as a node of it is lost",
+    "removed": "removed",
+}
 
 
 def _state(facts: Mapping[str, Any], lease: Mapping[str, Any]) -> str:
     state = str(facts["state"])
+    if state == "group":
+        return str(facts["group_state"]).lower()
     if state == "failed" and facts["error_type"].rpartition(".")[2] == "TaskCancelledError":
         return "cancelled"
     if facts.get("suspended"):
@@ -167,6 +187,9 @@ def _state(facts: Mapping[str, Any], lease: Mapping[str, Any]) -> str:
 
 def _text(state: str, facts: Mapping[str, Any], lease: Mapping[str, Any]) -> str:
     what = _what(facts)
+    if "group" in facts:
+        reason = f": {facts['reason'].rstrip('.')}" if facts["reason"] else ""
+        return f"The placement group {facts['group']} is {_GROUP_IS.get(state, 'not known here')}{reason}."
     where = (
         f"on node {facts['node']}, in worker process {facts['pid'] or 'yet to start'}"
         if "worker" in facts
@@ -208,9 +231,7 @@ def _text(state: str, facts: Mapping[str, Any], lease: Mapping[str, Any]) -> str
         workers = counted(facts["leases"], "worker")
         return f"{what} is at place {facts['position']} of {facts['queued']} here, for {workers} that run others now."
     if state == "infeasible":
-        missing, reason = amounts(lease.get("missing", {})), lease.get("reason", "")
-        why = f"it asks for more than any node has, by {missing}" if missing else "no node may run it"
-        return f"{what} can never run: {why}{': ' if reason and not missing else '; ' if reason else ''}{reason}."
+        return f"{what} cannot start: {lacking_text(lease.get('missing', {}), lease.get('reason', ''))}."
     if state == "waiting for a lease":
         place = f"at place {facts['position']} of {facts['queued']} here, "
         return f"{what} waits, {place}for a slot{_slot(lease)}."
@@ -220,8 +241,10 @@ def _text(state: str, facts: Mapping[str, Any], lease: Mapping[str, Any]) -> str
 
 
 def _of_actor(what: str, state: str, facts: Mapping[str, Any], lease: Mapping[str, Any]) -> str:
-    actor = f"actor {facts.get('actor_name', '')}".rstrip()
-    is_now = {"ALIVE": "is up", "DEAD": f"is dead: {facts.get('cause', '')}"}.get(facts["actor_state"], "")
+    actor = _actor(facts)
+    is_now = {"ALIVE": "is up", "DEAD": f"is dead: {facts.get('cause', '').rstrip('.')}"}.get(
+        facts["actor_state"], ""
+    )
     if not is_now:
         started = "is being restarted" if facts["actor_state"] == "RESTARTING" else "is not up yet"
         if facts.get("complete") is False:
@@ -233,7 +256,7 @@ def _of_actor(what: str, state: str, facts: Mapping[str, Any], lease: Mapping[st
         else:
             is_now = f"{started}: its constructor runs"
     if not facts.get("task"):
-        return f"{actor[0].upper()}{actor[1:]} {is_now}."
+        return f"The {actor} {is_now}."
     if facts["state"] == "interrupted":
         return f"{what} ran when its actor died, and it is not known yet whether that restarts."
     return f"{what} is at place {facts['position']} of {facts['queued']} calls here; its {actor} {is_now}."
@@ -252,7 +275,13 @@ def _slot(lease: Mapping[str, Any]) -> str:
     return told
 
 
+def _actor(facts: Mapping[str, Any]) -> str:
+    return f"actor {facts.get('actor_name', '')}".rstrip()
+
+
 def _what(facts: Mapping[str, Any]) -> str:
+    if "actor" in facts and not facts.get("task"):
+        return f"The {_actor(facts)}"
     name = f"{facts['function']}()" if facts.get("function") else "The object"
     return f"Task {name}" if facts.get("function") and "actor" not in facts else name
 

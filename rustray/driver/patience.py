@@ -48,6 +48,8 @@ class Patience:
         self._waiting_since: float | None = None
         self._asked: set[tuple[bytes, Any, float]] = set()
         """What was asked: class or actor, cell, and after how long."""
+        self._lacking: set[tuple[bytes, Any]] = set()
+        """What no node was found to have, and the cell that was told."""
         self._told_in: Any = None
 
     def tick(self, now: float) -> None:
@@ -74,7 +76,7 @@ class Patience:
                 asked = (key, cells.running_cell(), patience)
                 if now - since >= patience and asked not in self._asked:
                     self._asked.add(asked)
-                    self._ask(stuck[key], patience)
+                    self._ask(key, stuck[key], patience)
                     return
 
     def _stuck(self) -> dict[bytes, Task]:
@@ -86,20 +88,23 @@ class Patience:
                 stuck[channel.id] = channel.queue[0]
         return stuck
 
-    def _ask(self, task: Task, patience: float) -> None:
+    def _ask(self, key: bytes, task: Task, patience: float) -> None:
         session = self._session
         with session.objects.lock:
             about = session.explaining.of_task(task)
         number, reply = session.new_request()
-        reply.add_waiter(lambda: self._on_answer(reply.fields, patience))
+        reply.add_waiter(lambda: self._on_answer(key, reply.fields, patience))
         session.tell(("query", number, "explained", (about,)))
 
-    def _on_answer(self, fields: tuple[Any, ...], patience: float) -> None:
+    def _on_answer(self, key: bytes, fields: tuple[Any, ...], patience: float) -> None:
         if not fields or not fields[0]:
             return  # the session has ended, or the head has no word for it: nobody asked in earnest
         cell = cells.running_cell()
         line = _lacking(fields[1])
+        if (key, cell) in self._lacking:
+            return
         if line:
+            self._lacking.add((key, cell))
             line = f"rustray: {line}. rustray.explain(ref) tells more.\n"
         elif patience == PATIENCE_S:
             line = warning(fields[1])
@@ -129,7 +134,9 @@ def why_not_started(session: Session, entries: Iterable[Entry], waited_s: float)
     session.tell(("query", number, "explained", (about,)))
     if not session.reactor.wait(reply, HEAD_ANSWERS_S) or not reply.fields or not reply.fields[0]:
         return ""  # that it was not ready in time must do
-    return _lacking(reply.fields[1])
+    about = reply.fields[1]
+    reason = about.get("lease", {}).get("reason", "")
+    return _lacking(about) or (f"{about['function']}() has no slot: {reason}" if reason else "")
 
 
 def _has_no_slot(session: Session, task: Any) -> bool:
@@ -171,6 +178,8 @@ def warning(about: Mapping[str, Any]) -> str:
         line += f", held by {kept}"
     if holders and all(row["pinned"] for row in holders):
         line += ". Actors keep what they have until they end"
+    if lease.get("reason"):
+        line += f"; {lease['reason']}"
     return f"{line}. rustray.explain(ref) tells more.\n"
 
 

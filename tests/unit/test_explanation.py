@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
-from rustray.driver import failures
-from rustray.driver.patience import PATIENCE_S, Patience, warning
+from rustray.driver import cells, failures
+from rustray.driver.patience import LACKING_S, PATIENCE_S, Patience, warning, why_not_started
 from rustray.errors import OptionError, SessionError
 from rustray.explanation import Explanation
 from rustray.head.explaining import OWNER_ANSWERS_S
@@ -92,7 +93,7 @@ WAITING_CALL = {
         (
             {**QUEUED, "lease": {**LEASE, "state": "infeasible"}},
             "infeasible",
-            "more than any node has, by 2 CPU",
+            "Task f() cannot start: no node of the cluster has it now (missing: 2 CPU); it waits for one to join.",
         ),
         (
             {
@@ -100,7 +101,7 @@ WAITING_CALL = {
                 "lease": {**LEASE, "state": "infeasible", "missing": {}, "reason": "no node has label a=b"},
             },
             "infeasible",
-            "can never run: no node may run it: no node has label a=b.",
+            "no node of the cluster has it now (no node has label a=b); it waits for one to join.",
         ),
         (
             {**QUEUED, "lease": {**LEASE, "reason": "its group has no room"}},
@@ -147,14 +148,31 @@ WAITING_CALL = {
                 "cause": "it was killed",
             },
             "dead",
-            "Actor Counter is dead: it was killed.",
+            "The actor Counter is dead: it was killed.",
         ),
         (
             {"task": "", "state": "actor", "actor_name": "Counter", "actor_state": "ALIVE"},
             "alive",
-            "Actor Counter is up.",
+            "The actor Counter is up.",
         ),
         ({"task": "", "state": "actor", "actor_state": "unknown"}, "unknown", "is not known to the cluster"),
+        (
+            {
+                "task": "",
+                "state": "actor",
+                "actor": b"a" * 16,
+                "actor_name": "Counter",
+                "actor_state": "PENDING",
+                "lease": {**LEASE, "state": "infeasible"},
+            },
+            "infeasible",
+            "The actor Counter cannot start: no node of the cluster has it now (missing: 2 CPU)",
+        ),
+        (
+            {"state": "group", "group": "ab", "group_state": "PENDING", "reason": "no node has 7 CPU"},
+            "pending",
+            "The placement group ab is waiting for room: no node has 7 CPU.",
+        ),
     ],
 )
 def test_it_says_in_a_sentence_how_a_task_is(facts: dict[str, Any], state: str, words: str) -> None:
@@ -374,6 +392,56 @@ class TestPatience:
             "rustray: get() has waited 10 s: f() waits for 2 CPU, held by 2 actors Counter."
         )
         assert "rustray.explain(ref)" in line and line.endswith("\n")
+
+    def test_what_no_node_has_is_told_soon_and_once(self, waiting: DriverBench) -> None:
+        lines: list[str] = []
+        patience = Patience(waiting.session, lines.append)
+        for now in (0.0, LACKING_S - 0.1, LACKING_S, LACKING_S + 1, PATIENCE_S, PATIENCE_S + 1):
+            assert bool(lines) is (now > LACKING_S)
+            patience.tick(now)
+            self.answer(waiting, state="infeasible", missing={"GPU": 1.0})
+        assert lines == [
+            "rustray: f() cannot start: no node of the cluster has it now (missing: 1 GPU); it waits for one to "
+            "join. rustray.explain(ref) tells more.\n"
+        ]
+
+    def test_a_cell_that_is_run_again_is_told_again(
+        self, waiting: DriverBench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lines: list[str] = []
+        patience = Patience(waiting.session, lines.append)
+        for cell in (1, 2):
+            monkeypatch.setattr(cells, "running_cell", lambda cell=cell: cell)
+            for now in (0.0, LACKING_S, PATIENCE_S):
+                patience.tick(100 * cell + now)
+                self.answer(waiting, state="infeasible")
+            assert len(lines) == cell
+
+    def test_nothing_is_asked_while_no_head_answers(
+        self, waiting: DriverBench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lines: list[str] = []
+        monkeypatch.setattr(cells, "writer", lambda: lambda _stream, text: lines.append(text))
+        waiting.session.head.on_lost(100.0, "it was cut", ["10.0.0.1:6380"])
+        start = time.monotonic()
+        patience = Patience(waiting.session, lines.append)
+        for later in (0.0, 1.0, 5.0, 20.0):
+            patience.tick(start + later)
+        assert len(lines) == 1 and "no head of the cluster has answered" in lines[0]
+        assert waiting.told.receive() == []
+
+    def test_a_timeout_names_what_hinders(self, waiting: DriverBench) -> None:
+        session, entries = waiting.session, [ref._entry for ref in waiting.refs]
+        assert why_not_started(session, entries, 0.1) == "" and waiting.told.receive() == []
+        for lease, said in (
+            ({"state": "infeasible"}, "f() cannot start: no node of the cluster has it now (missing: 2 CPU)"),
+            ({"reason": "its job has all"}, "f() has no slot: its job has all"),
+        ):
+            number = session._request_number + 1
+            waiting.told.send([("answer", number, True, {"function": "f", "lease": {**LEASE, **lease}})])
+            assert why_not_started(session, entries, 1.0).startswith(said)
+        session.head.on_lost(9.0, "it was cut", ["10.0.0.1:6380"])
+        assert "f() has no slot yet, and no head of the cluster" in why_not_started(session, entries, 0.1)
 
     def test_nothing_is_said_while_nobody_waits(
         self, waiting: DriverBench, monkeypatch: pytest.MonkeyPatch
