@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from rustray.cli import asking, certs, starting, stopping
+from rustray.cli import certs, explain, starting, status, stopping
 from rustray.errors import RustRayError
 
 
@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status."""
     options = parser().parse_args(arguments)
     try:
-        status: int = options.run(options)
+        code: int = options.run(options)
     except RustRayError as error:
         print(f"rustray: {error}", file=sys.stderr)
         return 1
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 0  # who reads has enough
-    return status
+    return code
 
 
 class Parser(argparse.ArgumentParser):
@@ -41,6 +41,6 @@ def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
     whole = Parser("rustray", description="RustRay clusters of this user on this machine.")
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
-    for module in (starting, stopping, asking, certs):
+    for module in (starting, stopping, status, explain, certs):
         module.add_commands(commands)
     return whole

@@ -11,7 +11,7 @@ from typing import Any
 
 from rustray.driver import launch
 from rustray.driver.discovery import TLS_VARIABLE, TOKEN_FILE_VARIABLE
-from rustray.driver.registry import clusters, head_storage
+from rustray.driver.registry import TOKEN_FILE, clusters, head_storage
 from rustray.errors import ClusterStartError, OptionError
 from rustray.wire.security import (
     join_address,
@@ -23,8 +23,6 @@ from rustray.wire.security import (
 )
 
 DEFAULT_PORT = 6380
-TOKEN_FILE = "token"
-"""Beside the head's memory, which it is as secret as."""
 OTHER_HEADS_TIMEOUT_S = 300.0
 """Seconds for which the first of several heads waits for the others, before it gives up its own node."""
 

@@ -19,6 +19,8 @@ from rustray.errors import ClusterStartError
 
 MAX_SOCKET_PATH = 100
 CONNECTION_FILE = "cluster.json"
+TOKEN_FILE = "token"
+"""Beside the head's memory, which it is as secret as."""
 _FACTS = {"pid", "role", "started", "token"}
 
 

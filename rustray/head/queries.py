@@ -36,6 +36,28 @@ class Queries:
             for node, row in rows.items()
         ]
 
+    def gone_nodes(self) -> list[dict[str, Any]]:
+        """One row a node that left or was lost of late, the last one last; "removed" in seconds since the Unix epoch.
+
+        Gateways are left out: they end with their programs.
+        """
+        gone = [node for node in self._head.state.nodes.values() if node.removed is not None and node.total]
+        return [
+            {
+                "name": node.name,
+                "number": node.number,
+                "hostname": self._head.node_info.get(node.name, {}).get("hostname", ""),
+                "labels": dict(node.labels),
+                "removed": node.removed,
+                "cause": node.cause,
+            }
+            for node in sorted(gone, key=lambda node: node.removed or 0.0)
+        ]
+
+    def office(self) -> dict[str, Any]:
+        """The address of the head that leads, and its epoch."""
+        return {"leader": self._head.state.leader, "epoch": self._head.state.epoch}
+
     def actors(self) -> list[dict[str, Any]]:
         """One row an actor, the dead of late included."""
         rows = []

@@ -348,12 +348,15 @@ class TestCommandLine:
         assert "1 CPU, 2 disk" in joined
 
         status = json.loads(self.rustray("status", "--json"))
-        assert status["heads"] == [address]
+        assert status["heads"] == [{"address": address, "state": "leads"}] and status["epoch"] == 1
+        assert status["token_file"] == str(path)
         assert [node["resources"]["CPU"] for node in status["nodes"]] == [2, 1]
         assert [node["number"] for node in status["nodes"]] == [1, 2]
         assert status["nodes"][0]["labels"] == {"zone": "a", "disk": "ssd"}
         table = self.rustray("status")
         assert all(node["name"] in table for node in status["nodes"]) and "0 of 2" in table
+        assert f"heads, epoch 1: {address} leads" in table and f"token: in {path}" in table
+        assert "zone=a" in table
 
         program = "import rustray, sys; rustray.init('auto'); print(rustray.cluster_resources()['CPU'])"
         assert run_program(program, folder=tmp_path) == "3.0\n"
@@ -453,6 +456,31 @@ class TestCommandLine:
                 assert "It waits for the others" in told and "2 of 3 heads must run" in told
             assert len(json.loads(self.rustray("status", "--json", "--address", heads))["nodes"]) == 3
             assert self.rustray("stop", "--address", heads) == "Stopped 3 heads and 3 nodes.\n"
+
+    def test_status_tells_what_is_away(self, tmp_path: Path) -> None:
+        with Cluster(heads=3, nodes=2, num_cpus=1) as cluster:
+            lost = cluster.nodes[1].name
+            cluster.kill_node(cluster.nodes[1])
+            followers = [head for head in cluster.heads if head is not cluster.leader]
+            cluster.kill_head(followers[0])
+            told = eventually(
+                lambda: (
+                    found
+                    if "gone " in (found := self.rustray("status", "--address", cluster.address))
+                    else ""
+                )
+            )
+            assert lost in told
+            assert f"{cluster.leader.address} leads" in told and f"{followers[1].address} answers" in told
+            assert f"{followers[0].address} does not answer" in told
+            cluster.kill_head(followers[1])
+            told = eventually(lambda: self.away(cluster.address))
+            assert "that takes 2 of 3 that run" in told and f"{followers[1].address} does not answer" in told
+
+    def away(self, address: str) -> str:
+        command = [sys.executable, "-m", "rustray", "status", "--address", address]
+        told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50).stderr
+        return told if "No head leads this cluster now" in told else ""
 
     def test_block_ends_all_with_the_command(self) -> None:
         command = [

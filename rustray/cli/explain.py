@@ -1,0 +1,70 @@
+"""``rustray explain``: why tasks or an actor wait."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from rustray.cli.asking import add_address, connected
+from rustray.explanation import Explanation
+from rustray.model import ids
+
+ID_DIGITS = (2 * ids.OBJECT_ID_BYTES - 4, 2 * ids.OBJECT_ID_BYTES)
+"""Of a task's id, and of that of an object or actor."""
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``explain``."""
+    explain: argparse.ArgumentParser = commands.add_parser(
+        "explain", help="why a task waits", description="Say why tasks or an actor wait."
+    )
+    explain.add_argument(
+        "task",
+        metavar="TASK",
+        help="the id of a task, object or actor (ref.task_id(), ref.hex()), or a function's name",
+    )
+    explain.add_argument("--json", action="store_true", help="for programs")
+    explain.set_defaults(run=run)
+    add_address(explain)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print where the task with this id is, or what waits under this name, and why; status 1 when nothing does."""
+    with connected(options.address) as (query, _facts):
+        if _is_id(options.task):
+            told = Explanation(query("explain_task", options.task))
+            print(json.dumps(told.plain(), indent=2) if options.json else told)
+            return 0
+        found = [
+            {**row, **query("explain", row["key"], row["client"])}
+            for row in query("waiting")
+            if row["class"] == options.task
+        ]
+    for row in found:
+        del row["key"]
+    if options.json:
+        print(json.dumps(found, indent=2))
+    else:
+        print(
+            "\n".join(map(_sentence, found)) or f"Nothing waits under {options.task!r}: it runs, or is over."
+        )
+    return 0 if found else 1
+
+
+def _is_id(name: str) -> bool:
+    """Whether it is meant as an id: no function has so long a name of such letters only."""
+    return len(name) in ID_DIGITS and all(digit in "0123456789abcdefABCDEF" for digit in name)
+
+
+def _sentence(row: dict[str, Any]) -> str:
+    what = f"{row['class']} of job {row['job']} is {row['state']}: it has {row['held']} of up to {row['wanted']} slots"
+    if row["promised"]:
+        what += f", and {row['promised']} are being freed for it"
+    if row.get("missing"):
+        missing = ", ".join(f"{amount:g} {name}" for name, amount in row["missing"].items())
+        what += f"; the node that comes closest lacks {missing}"
+    if row.get("ahead"):
+        first = ", ".join(sorted({str(other["class"]) for other in row["first_ahead"]}))
+        what += f"; {row['ahead']} are served before it ({first})"
+    return what + "."

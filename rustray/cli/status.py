@@ -1,0 +1,154 @@
+"""``rustray status``: the nodes of a cluster, its heads, and what is in use."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from rustray.cli.asking import add_address, connected, reached
+from rustray.driver.registry import CONNECTION_FILE, TOKEN_FILE, clusters
+from rustray.model.quantities import byte_size
+from rustray.status import ClusterStatus, cluster_status
+
+LATE_S = 900.0
+"""Seconds for which nodes that are gone are shown."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a cluster has said of itself.
+
+    Attributes
+    ----------
+    nodes, gone, waiting: rows of the nodes that belong to it, of those that did, and of the classes that wait.
+    heads: {"address": ..., "state": "leads", "answers" or "does not answer"} of each.
+    """
+
+    nodes: list[Row]
+    gone: list[Row]
+    heads: list[dict[str, str]]
+    epoch: int
+    waiting: list[Row]
+    whole: ClusterStatus
+    token_file: str
+
+
+def add_commands(commands: Any) -> None:
+    """Add ``status``."""
+    status: argparse.ArgumentParser = commands.add_parser("status", help="nodes, heads, and what is in use")
+    status.add_argument("--json", action="store_true", help="for programs")
+    status.set_defaults(run=run)
+    add_address(status)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the nodes and heads."""
+    with connected(options.address) as (query, facts):
+        rows = query("nodes")
+        office = query("office")
+        since = time.time() - LATE_S
+        answers = Answers(
+            rows,
+            [row for row in query("gone_nodes") if row["removed"] > since],
+            _heads(facts.get("heads", []), office["leader"]),
+            office["epoch"],
+            query("waiting"),
+            cluster_status(rows, query("workers"), query("store"), query("metrics")),
+            _token_file(facts),
+        )
+    if options.json:
+        print(json.dumps(_plain(answers), indent=2))
+    else:
+        _print(answers)
+    return 0
+
+
+def _heads(addresses: list[str], leader: str) -> list[dict[str, str]]:
+    return [
+        {
+            "address": address,
+            "state": "leads" if address == leader else "answers" if answers else "does not answer",
+        }
+        for address, answers in reached(addresses).items()
+    ]
+
+
+def _token_file(facts: Row) -> str:
+    """Beside the memory of a head of that cluster, if one runs here; else what the node here has of it."""
+    for other in clusters():
+        if other["role"] == "head" and set(other["heads"]) & set(facts.get("heads", ())):
+            path = os.path.join(other.get("storage", ""), TOKEN_FILE)
+            if os.path.exists(path):
+                return path
+    return os.path.join(facts["folder"], CONNECTION_FILE)
+
+
+def _plain(told: Answers) -> dict[str, Any]:
+    nodes = []
+    for row in told.nodes:
+        plain = {key: row.get(key) for key in ("name", "number", "hostname", "pid", "address", "labels")}
+        plain["alive"] = row.get("alive", True)
+        nodes.append({**plain, "resources": row["resources"], "available": row["available"]})
+    return {
+        "heads": told.heads,
+        "epoch": told.epoch,
+        "nodes": nodes,
+        "gone_nodes": told.gone,
+        "waiting": [
+            {key: row[key] for key in ("job", "class", "wanted", "held", "infeasible")}
+            for row in told.waiting
+        ],
+        "tasks_per_s": told.whole.tasks_per_s,
+        "memory": {"used_bytes": told.whole.memory, "total_bytes": told.whole.memory_total},
+        "token_file": told.token_file,
+    }
+
+
+def _print(told: Answers) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("node", "no.", "host", "state")
+    names = list(
+        dict.fromkeys(name for node in told.whole.nodes for name in node.resources if name != "memory")
+    )
+    for name in names:
+        table.add_column(name, justify="right")
+    labelled = any(row["labels"] for row in (*told.nodes, *told.gone))
+    if labelled:
+        table.add_column("labels")
+    for node, row in zip(told.whole.nodes, told.nodes, strict=True):
+        state = "gateway" if row.get("gateway") else "alive" if node.alive else "lost"
+        used = [
+            f"{node.resources[name][0]:g} of {node.resources[name][1]:g}" if name in node.resources else ""
+            for name in names
+        ]
+        table.add_row(node.name, str(row["number"]), node.hostname, state, *used, *_labels(row, labelled))
+    for row in told.gone:
+        state = f"gone {time.time() - row['removed']:.0f} s ago: {row['cause']}"
+        empty = [""] * len(names)
+        table.add_row(
+            row["name"], str(row["number"]), row["hostname"], state, *empty, *_labels(row, labelled)
+        )
+    console = Console()
+    console.print(table)
+    if told.heads:  # else head and node are one process
+        heads = ", ".join(f"{head['address']} {head['state']}" for head in told.heads)
+        print(f"heads, epoch {told.epoch}: {heads}")
+    if told.whole.memory_total:
+        memory = f"{byte_size(told.whole.memory)} of {byte_size(told.whole.memory_total)}"
+        print(f"memory of this machine: {memory} in use")
+    print(f"token: in {told.token_file}")
+    for row in told.waiting:
+        why = "no node can ever have it" if row["infeasible"] else f"has {row['held']} of {row['wanted']}"
+        print(f"waiting: {row['class']} of job {row['job']}, {why}")
+
+
+def _labels(row: Row, labelled: bool) -> list[str]:
+    return [", ".join(f"{key}={value}" for key, value in row["labels"].items())] if labelled else []
