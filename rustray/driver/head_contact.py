@@ -63,7 +63,7 @@ class HeadContact:
         if self._lost_since is None:
             return ""
         return (
-            f"no head of the cluster has answered for {now - self._lost_since:.0f} s (tried: "
+            f"no leading head of the cluster has answered for {now - self._lost_since:.0f} s (tried: "
             f"{', '.join(self._heads)}; the last reason: {self._reason.rstrip('.')})"
         )
 

@@ -420,11 +420,14 @@ def current_or_none() -> Session | None:
 
 def set_current(session: Session | None) -> None:
     """Make `session` the one of this process."""
-    global _current, _forked
+    global _current, _forked, _no_auto_init
     _current = session
     _forked = False
+    if session is not None:
+        _no_auto_init = ""
 
 
+_no_auto_init = ""
 _auto_init: Callable[[], Session] | None = None
 
 
@@ -434,8 +437,21 @@ def auto_init() -> Session:
     if session is None:
         if _auto_init is None or _forked:
             return current()
+        if _no_auto_init:
+            raise SessionError(_no_auto_init)
         return _auto_init()
     return session
+
+
+def forbid_auto_init(reason: str) -> None:
+    """The user has named a cluster that could not be had: none of its own is to take its place unasked.
+
+    Parameters
+    ----------
+    reason: what `auto_init` raises until there is a session.
+    """
+    global _no_auto_init
+    _no_auto_init = reason
 
 
 def set_auto_init(open_session: Callable[[], Session]) -> None:

@@ -13,7 +13,7 @@ Options = Mapping[str, tuple[str, Callable[[str], Any]]]
 """Flag, as "--num-cpus" -> name of the argument it gives, and what makes its value of a string."""
 
 
-def parse(what: str, line: str, known: Options) -> dict[str, Any]:
+def parse(what: str, line: str, known: Options, bare: str = "") -> dict[str, Any]:
     """The options on `line` as arguments by name; those that are not there are left out.
 
     What follows a ``#`` is a comment. Names of variables add up over several options of one flag.
@@ -21,6 +21,7 @@ def parse(what: str, line: str, known: Options) -> dict[str, Any]:
     Parameters
     ----------
     what: the magic, for messages.
+    bare: the argument that a first word gives which is no flag; "" if none may stand there.
 
     Raises
     ------
@@ -36,6 +37,9 @@ def parse(what: str, line: str, known: Options) -> dict[str, Any]:
     for word in at:
         flag, equals, value = word.partition("=")
         if flag not in known:
+            if bare and not last and bare not in given and not word.startswith("-"):
+                given[bare] = word
+                continue
             if last and known[last][1] is names and not flag.startswith("-"):
                 raise OptionError(
                     f"{what}: several names are joined by commas, as {last} a,b; {word!r} stands alone."

@@ -25,6 +25,8 @@ MIN_PAUSE_S, MAX_PAUSE_S = 0.05, 0.5
 JOIN_S = 5.0
 """Seconds within which a head must answer a join: a new leader first commits that it leads."""
 
+NO_LEADER = " and knows of no head that does; more than half of the heads must be up"
+
 REPORTED = frozenset(
     (
         "class",
@@ -268,7 +270,7 @@ class HeadSession:
 
     def _on_refusal(self, now: float, code: str, text: str) -> list[Action]:
         if code == "not_leader":
-            actions = self._lose(now, f"{self.head} does not lead")
+            actions = self._lose(now, f"{self.head} does not lead{'' if text else NO_LEADER}")
             if text and text not in self._failed:
                 # Now if it has not been tried in this round, else after the pause.
                 if text in self._tries or text not in self.addresses:

@@ -427,7 +427,7 @@ class TestPatience:
         patience = Patience(waiting.session, lines.append)
         for later in (0.0, 1.0, 5.0, 20.0):
             patience.tick(start + later)
-        assert len(lines) == 1 and "no head of the cluster has answered" in lines[0]
+        assert len(lines) == 1 and "no leading head of the cluster has answered" in lines[0]
         assert waiting.told.receive() == []
 
     def test_a_timeout_names_what_hinders(self, waiting: DriverBench) -> None:
@@ -441,7 +441,7 @@ class TestPatience:
             waiting.told.send([("answer", number, True, {"function": "f", "lease": {**LEASE, **lease}})])
             assert why_not_started(session, entries, 1.0).startswith(said)
         session.head.on_lost(9.0, "it was cut", ["10.0.0.1:6380"])
-        assert "f() has no slot yet, and no head of the cluster" in why_not_started(session, entries, 0.1)
+        assert "f() has no slot yet, and no leading head" in why_not_started(session, entries, 0.1)
 
     def test_nothing_is_said_while_nobody_waits(
         self, waiting: DriverBench, monkeypatch: pytest.MonkeyPatch

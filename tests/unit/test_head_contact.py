@@ -60,7 +60,7 @@ def test_one_line_says_which_heads_were_tried_and_why(at: Contact) -> None:
     at.ask()
     (line,) = at.lines
     assert (
-        "no head of the cluster has answered for 3 s (tried: 10.0.0.1:6380, 10.0.0.2:6380; the last" in line
+        "no leading head of the cluster has answered for 3 s (tried: 10.0.0.1:6380, 10.0.0.2:6380; the last" in line
     )
     assert "reason: cannot connect to 10.0.0.2:6380)" in line and "what needs a head waits" in line
     at.ready_at = at.now + 20
@@ -106,7 +106,7 @@ def test_a_head_may_take_its_time(at: Contact) -> None:
 
 def test_init_says_that_the_node_is_well(bench: Bench) -> None:
     bench.told.send([("head_lost", 70.0, "nobody listens there", HEADS)])
-    with pytest.raises(SessionError, match=r"node here is well, but no head .* for 7\d s .*nobody listens"):
+    with pytest.raises(SessionError, match=r"node here is well, but no leading head .* for 7\d s .*nobody listens"):
         bench.session.start(0.2)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,12 +10,14 @@ import pytest
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
+from rustray import magics
+from rustray.driver import discovery, session
 from rustray.driver.cells import KEEP_CELLS, CellTable
-from rustray.errors import OptionError
+from rustray.errors import ClusterStartError, OptionError, SessionError
 from rustray.jupyter import options, remote_cell
 from rustray.jupyter.reading import read_cell
 from rustray.jupyter.remote_magic import OPTIONS, captured, left_behind
-from rustray.magics import RustRayMagics
+from rustray.magics import INIT_OPTIONS, RustRayMagics
 
 
 @pytest.mark.parametrize(
@@ -101,6 +104,57 @@ def test_help_lists_what_there_is(line: str, capsys: pytest.CaptureFixture[str])
 def test_what_cannot_be_done_is_said_in_a_line(line: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         RustRayMagics(InteractiveShell()).rustray(line)
+
+
+@pytest.mark.parametrize(
+    ("line", "given"),
+    [
+        ("auto", {"address": "auto"}),
+        ("h:1,g:2 --num-cpus 3", {"address": "h:1,g:2", "num_cpus": 3}),
+        ("--num-cpus 3", {"num_cpus": 3}),
+        ("--address h:1", {"address": "h:1"}),
+    ],
+)
+def test_an_address_may_stand_alone(line: str, given: dict[str, Any]) -> None:
+    assert options.parse("%rustray init", line, INIT_OPTIONS, "address") == given
+
+
+@pytest.mark.parametrize("line", ["auto auto", "--num-cpu 3", "--num-cpus 3 auto"])
+def test_what_is_no_address_is_still_refused(line: str) -> None:
+    with pytest.raises(OptionError, match="is not an option of %rustray init"):
+        options.parse("%rustray init", line, INIT_OPTIONS, "address")
+
+
+def test_no_cluster_takes_the_place_of_one_that_was_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RUSTRAY_RUNTIME_DIR", str(tmp_path))
+    opened: list[str] = []
+    monkeypatch.setattr(session, "_auto_init", lambda: opened.append("own"))
+    monkeypatch.setattr(session, "_no_auto_init", "")
+    shell = RustRayMagics(InteractiveShell())
+    with pytest.raises(ClusterStartError, match="No running cluster was found"):
+        shell.rustray("init auto")
+    with pytest.raises(
+        SessionError, match="%rustray init auto has failed, and no cluster .* No running cluster"
+    ):
+        shell.remote("", "1 + 1")
+    assert opened == []
+    session.set_current(SimpleNamespace())  # type: ignore[arg-type]
+    session.set_current(None)
+    session.auto_init()
+    assert opened == ["own"]
+
+
+def test_who_is_connected_already_is_told_to_what(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = {"socket": "/run/n", "heads": ["h:1", "h:2"], "role": "node", "folder": "/run"}
+    monkeypatch.setattr(session, "_current", SimpleNamespace(info={"socket": "/run/n"}, ended=None))
+    for module in (magics, discovery):
+        monkeypatch.setattr(module, "clusters", lambda: [here])
+    assert magics._already_connected() == "RustRay is already connected, to the cluster of h:1,h:2."
+    assert magics._already_connected("h:2") == "RustRay is already connected, to the cluster of h:1,h:2."
+    assert "its options stay" in magics._already_connected("auto", num_cpus=2).lower()
+    assert "not to g:1. %rustray shutdown leaves it." in magics._already_connected("g:1")
 
 
 def test_the_first_magic_of_a_cell_is_found() -> None:
