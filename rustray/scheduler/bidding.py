@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from math import inf
 
 from rustray.scheduler import caps, reclaim
@@ -12,7 +13,7 @@ from rustray.scheduler.queues import Rank
 from rustray.scheduler.reclaim import Plan
 from rustray.scheduler.records import OWED, Claim, Job, Lease, Shape
 from rustray.scheduler.roster import PATIENCE
-from rustray.scheduler.serving import parked_rank
+from rustray.scheduler.serving import PARKED_COMPARED, parked_rank
 from rustray.scheduler.terms import Bid, Scales, Terms
 
 STARVED = 5.0
@@ -25,6 +26,11 @@ follow in the next."""
 OFFERS = 4
 """So many idle leases of one claim are offered in vain in one step: what fits nobody here fits nobody elsewhere, as
 a rule, and who waits asks for them at the next tick."""
+
+LINES_A_TICK = 256
+SEARCHES_A_TICK = 64
+"""Bounds of what one step costs in a large cluster: so many lines of claims bid, so many of them search on where the
+likeliest leases are not enough. Who comes first in rank is always among them, of the others each its turn."""
 
 _EPSILON = 1e-9
 
@@ -51,7 +57,10 @@ def _take(book: LeaseBook, orders: Orders, bid: Bid, terms: Terms) -> bool:
         scales.renew()
     if taken and alone:
         book.refresh(claim)
-    return taken or _search(book, orders, bid, terms)
+    if taken or not book.searches_left:
+        return taken
+    book.searches_left -= 1
+    return _search(book, orders, bid, terms)
 
 
 def _goes_on(claim: Claim, terms: Terms, alone: bool) -> bool:
@@ -75,9 +84,17 @@ def first_waiting(shape: Shape, job: Job) -> Claim | None:
 
 def bid_for_all(book: LeaseBook, orders: Orders) -> None:
     """For every line of claims that some node could serve, those that come first in rank before others."""
+    book.searches_left = SEARCHES_A_TICK
     lines = [(shape.jobs.rank(job) or (inf,), shape, job) for shape in book.waiting for job in shape.jobs]
-    for _rank, shape, job in sorted(lines, key=lambda line: line[0]):
+    lines.sort(key=lambda line: line[0])
+    if len(lines) > LINES_A_TICK:
+        half = LINES_A_TICK // 2
+        book.lines_bid = (book.lines_bid + half) % (len(lines) - half)
+        start = half + book.lines_bid
+        lines = lines[:half] + lines[start : start + half]
+    for _rank, shape, job in lines:
         bid_for_first(book, orders, shape, job)
+    book.searches_left = 0
 
 
 def _search(book: LeaseBook, orders: Orders, bid: Bid, terms: Terms) -> bool:
@@ -142,19 +159,22 @@ def _first_for(book: LeaseBook, lease: Lease) -> Bid | None:
     node, hold = lease.node, lease.hold
     best: tuple[Rank, Bid] | None = None
     for shape in book.waiting:
+        if not node.covers(shape.request, hold):
+            continue
         job = shape.jobs.first()
         rank = shape.jobs.rank(job) if job is not None else None
         claim = first_waiting(shape, job) if job is not None else None
-        if claim is None or rank is None or not node.covers(shape.request, hold):
+        if claim is None or rank is None:
             continue
         rank = (*rank, *claim.rank)
         if (best is None or rank < best[0]) and (bid := Bid(claim)).suits(node):
             best = rank, bid
-    for parked in node.parked.values():
-        if parked.promise is None and not parked.stopping:
-            bid = Bid(parked.claim, parked)
+    waiting = (p for p in node.parked.values() if p.promise is None and not p.stopping)
+    for parked in islice(waiting, PARKED_COMPARED):
+        bid = Bid(parked.claim, parked)
+        if node.covers(bid.request, hold):
             rank = parked_rank(parked)
-            if (best is None or rank < best[0]) and node.covers(bid.request, hold):
+            if best is None or rank < best[0]:
                 best = rank, bid
     return best[1] if best is not None else None
 

@@ -219,6 +219,7 @@ class Scheduler:
         if self._recovering:
             return
         if claim.need > 0:
+            book.searches_left = 1
             bidding.bid_for_first(book, self._orders, cls.shape, cls.job)
         if cls.job.cap is not None:
             caps.give_up_idle(book, self._orders, cls.job)

@@ -91,7 +91,7 @@ def _check_claim(book: LeaseBook, claim: Claim) -> None:
     cls = claim.cls
     assert cls.claims.get(claim.client) is claim and claim in book.claims_of[claim.client]
     assert claim.wanted or claim.held, "an empty claim is kept"
-    awake = [x for x in [*claim.leases.values(), *claim.leaving.values()] if not x.blocked]
+    awake = [x for x in [*claim.leases.values(), *claim.leaving.values()] if not x.blocked and x.counted]
     assert len(awake) == claim.awake
     assert cls.pinned or claim.in_use == max(0, claim.awake - max(0, claim.surplus)), "wrong count of use"
     hungry = claim.need > 0 and not claim.standing

@@ -32,6 +32,8 @@ class LeaseBook(Roster):
         self.unclaimed: dict[Node, None] = {}  # nodes with slots to come that may be nobody's
         self.pressed: dict[Node, None] = {}  # nodes whose promises may want a lease suspended
         self.watched: RankedQueue[Node] = RankedQueue()  # by when one of their leases may be suspended
+        self.searches_left = 0  # see bidding
+        self.lines_bid = 0  # how far the lines have been gone through that bid in turn
         self._next_lease = first_lease
 
     # -- nodes
@@ -155,7 +157,7 @@ class LeaseBook(Roster):
             self._fix(node, cls.shape.lent, -1)
         self._give(node, lease.hold)
         if not (lease.blocked or lease.parked):
-            claim.awake -= 1
+            claim.awake -= lease.counted
             self._uses_less(cls.job, cls.shape.cpus)
         self.refresh(claim)
 
@@ -163,6 +165,9 @@ class LeaseBook(Roster):
         claim, node, number = lease.claim, lease.node, lease.number
         self._delist(lease)
         lease.revoked = True
+        if claim.surplus > 0:
+            lease.counted = False
+            claim.awake -= 1
         del claim.leases[number], node.leases[number]
         claim.leaving[number] = node.leaving[number] = lease
         self._comes(node, lease.hold, 1)
@@ -181,7 +186,7 @@ class LeaseBook(Roster):
             return
         shape, job = lease.claim.cls.shape, lease.claim.cls.job
         self._give(lease.node, shape.lent)
-        lease.claim.awake -= 1
+        lease.claim.awake -= lease.counted
         if lease.revoked:
             self._comes(lease.node, shape.lent, -1)
         else:
@@ -202,6 +207,7 @@ class LeaseBook(Roster):
         shape, job = lease.claim.cls.shape, lease.claim.cls.job
         self._take(lease.node, shape.lent)
         lease.claim.awake += 1
+        lease.counted = True
         job.cpus += shape.cpus
         job.stale = True  # it may have reached its cap
         if lease.revocable:
@@ -237,7 +243,7 @@ class LeaseBook(Roster):
         shape = claim.cls.shape
         if awake:
             self._give(node, shape.lent)
-            claim.awake -= 1
+            claim.awake -= lease.counted
             self._uses_less(claim.cls.job, shape.cpus)
         else:
             self._released(node)

@@ -8,7 +8,7 @@ Rule 2. Who has a guarantee, or starves, or gets a slot because it is more urgen
 Rule 3. Actors, GPU holders and classes that are not preemptible are never suspended. They may have the slot of a
         suspended worker if room is left for that to go on one day.
 Rule 4. A suspended worker keeps its memory. Where the node has no more to spare, or too many are suspended already,
-        the task is run anew elsewhere if it may be; otherwise the worker is left alone.
+        the task is run anew elsewhere, if it may be and somebody more urgent waits; otherwise the worker is left alone.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from rustray.model.resources import UNIT, Resources
+from rustray.model.resources import CPU, UNIT, Resources
 from rustray.scheduler import levels
 from rustray.scheduler.leases import LeaseBook
-from rustray.scheduler.records import LENT, SPARE, Lease, Node, Promise
+from rustray.scheduler.records import LENT, Lease, Node, Promise
 
 if TYPE_CHECKING:
     from rustray.scheduler.orders import Orders
@@ -27,8 +27,13 @@ if TYPE_CHECKING:
 GRACE = 0.01
 """Seconds between asking a lease back and suspending its worker."""
 
-PARKED_PER_CPU = 4
-"""Suspended workers of a node for each of its CPUs: each is a process with all its memory."""
+PARKED = 6
+"""So many workers of a node may be suspended, and one more for each CPU: each is a process with all its memory. For
+shares and turns it is half of that, and half of the memory, so that something is left for what is urgent; for classes
+of level 0, which take one lease at a time, twice that."""
+
+KILLS_EACH = 5.0
+"""Seconds between two workers of a node that end for want of memory, for their work is lost."""
 
 
 def preempt(book: LeaseBook, orders: Orders) -> None:
@@ -47,8 +52,13 @@ def preempt(book: LeaseBook, orders: Orders) -> None:
 
 
 def hurry(book: LeaseBook, promise: Promise) -> None:
-    """Something was promised: look at the node when one of its leases may be suspended for it."""
+    """Something was promised: look at the node when one of its leases may be suspended for it, or earlier."""
     node, due = promise.node, inf
+    if not (promise.ahead or promise.urgent):
+        due = book.now + GRACE
+        if due < book.watched.rank_of(node):
+            book.watched.put(node, (due,))
+        return
     for lease in node.leaving.values():
         if not (lease.stopping or lease.blocked or lease.claim.cls.shape.stays):
             due = min(due, _due(promise, lease))
@@ -69,7 +79,7 @@ def _press(book: LeaseBook, orders: Orders, node: Node) -> float:
         if lease.stopping:
             for name, units in lent.items():
                 left[name] += units
-        elif _may_rest(lease) and (may_run_anew(lease) or _fits(book, lease)):
+        elif _may_rest(lease):
             able.append(lease)
     able.sort(key=lambda lease: (-lease.claim.cls.tier, lease.since, lease.number))
     again = inf
@@ -78,13 +88,14 @@ def _press(book: LeaseBook, orders: Orders, node: Node) -> float:
             break
         lacking = promise.takes.missing(left)
         if lacking and all(name in LENT for name in lacking):
-            chosen, due = _choose(able, promise, lacking, book.now)
+            chosen, due = _choose(book, able, promise, lacking)
             again = min(again, due)
             for lease in chosen:
                 able.remove(lease)
-                if _fits(book, lease):
+                if _fits(book, lease, promise):
                     orders.suspend(lease)
-                elif may_run_anew(lease):
+                elif _may_be_killed(book, lease, promise):
+                    node.killed_at = book.now
                     orders.requeue(lease)
                 else:
                     continue
@@ -95,19 +106,23 @@ def _press(book: LeaseBook, orders: Orders, node: Node) -> float:
     return again
 
 
-def _choose(able: list[Lease], promise: Promise, lacking: Resources, now: float) -> tuple[list[Lease], float]:
+def _choose(
+    book: LeaseBook, able: list[Lease], promise: Promise, lacking: Resources
+) -> tuple[list[Lease], float]:
     """Leases to suspend now so that nothing is lacking any more; none if they would not do, and when more may be."""
     soonest = inf
     chosen = []
     still = lacking
     for lease in able:
         due = _due(promise, lease)
-        if due > now:
+        if due > book.now:
             if due < soonest:
                 soonest = due
             continue
         lent = lease.claim.cls.shape.lent
-        if any(name in lent for name in still):
+        if any(name in lent for name in still) and (
+            _fits(book, lease, promise) or _may_be_killed(book, lease, promise)
+        ):
             chosen.append(lease)
             still = still.missing(lent)
             if not still:
@@ -141,17 +156,27 @@ def _may_rest(lease: Lease) -> bool:
     )
 
 
+def _fits(book: LeaseBook, lease: Lease, promise: Promise) -> bool:
+    """Whether the node can do with one more suspended worker. Rule 4."""
+    machine, node = book.machine(lease.node), lease.node
+    most, memory = PARKED + node.total.get(CPU, 0) // UNIT, machine.parking
+    if not (promise.urgent or promise.ahead):
+        most, memory = most // 2 + 1, None if memory is None else memory // 2
+    elif promise.urgent or promise.claim.cls.level == 0:
+        most *= 2
+    if len(node.resting) >= most:
+        return False
+    return memory is None or machine.parked_bytes + lease.bytes <= memory
+
+
+def _may_be_killed(book: LeaseBook, lease: Lease, promise: Promise) -> bool:
+    """Whether its task may be run anew for the promise: not for a turn or a share, and not all the time."""
+    hurried = promise.urgent or promise.ahead
+    return hurried and may_run_anew(lease) and book.now - lease.node.killed_at >= KILLS_EACH
+
+
 def may_run_anew(lease: Lease) -> bool:
     return lease.claim.cls.retriable and not lease.claim.cls.shape.stays
-
-
-def _fits(book: LeaseBook, lease: Lease) -> bool:
-    """Whether the node can do with one more suspended worker. Rule 4."""
-    machine = book.machine(lease.node)
-    slots = machine.total.get(SPARE, UNIT) // UNIT  # 4 a CPU
-    if len(lease.node.resting) >= slots * PARKED_PER_CPU // 4:
-        return False
-    return machine.parking is None or machine.parked_bytes + lease.bytes <= machine.parking
 
 
 def relieve_memory(book: LeaseBook, orders: Orders, machine: Node) -> None:

@@ -19,19 +19,20 @@ class RankedQueue(Generic[T]):
     Of items with equal ranks the one that was put first comes first.
     """
 
-    __slots__ = ("_heap", "_put", "_rank")
+    __slots__ = ("_heap", "_put", "ranks")
 
     def __init__(self) -> None:
-        self._rank: dict[T, Rank] = {}
+        self.ranks: dict[T, Rank] = {}
+        """The items, to look at."""
         self._heap: list[tuple[Rank, int, T]] = []
         self._put = 0
 
     def put(self, item: T, rank: Rank) -> None:
-        if self._rank.get(item) == rank:
+        if self.ranks.get(item) == rank:
             return
-        self._rank[item] = rank
-        if len(self._heap) > 2 * len(self._rank) + 16:
-            self._heap = [(r, n, i) for n, (i, r) in enumerate(self._rank.items())]
+        self.ranks[item] = rank
+        if len(self._heap) > 2 * len(self.ranks) + 16:
+            self._heap = [(r, n, i) for n, (i, r) in enumerate(self.ranks.items())]
             self._put = len(self._heap)
             heapify(self._heap)
         else:
@@ -39,13 +40,13 @@ class RankedQueue(Generic[T]):
             heappush(self._heap, (rank, self._put, item))
 
     def discard(self, item: T) -> None:
-        self._rank.pop(item, None)
+        self.ranks.pop(item, None)
 
     def first(self) -> T | None:
         heap = self._heap
         while heap:
             rank, _, item = heap[0]
-            if self._rank.get(item) == rank:
+            if self.ranks.get(item) == rank:
                 return item
             heappop(heap)
         return None
@@ -60,26 +61,26 @@ class RankedQueue(Generic[T]):
 
     def rank_of(self, item: T) -> float:
         """The first part of the item's rank, which is a time; infinity if it is not in the queue."""
-        rank = self._rank.get(item)
+        rank = self.ranks.get(item)
         return float(rank[0]) if rank is not None else inf
 
     def rank(self, item: T) -> Rank | None:
-        return self._rank.get(item)
+        return self.ranks.get(item)
 
     def ranked(self) -> Iterator[T]:
         """All items in order. The first costs nothing extra, the rest a sort; do not put meanwhile."""
         first = self.first()
         if first is not None:
             yield first
-            for item in sorted(self._rank, key=self._rank.__getitem__):
+            for item in sorted(self.ranks, key=self.ranks.__getitem__):
                 if item is not first:
                     yield item
 
     def __contains__(self, item: T) -> bool:
-        return item in self._rank
+        return item in self.ranks
 
     def __len__(self) -> int:
-        return len(self._rank)
+        return len(self.ranks)
 
     def __iter__(self) -> Iterator[T]:
-        return iter(self._rank)
+        return iter(self.ranks)

@@ -19,7 +19,7 @@ _NODES_SEARCHED = 8
 _JOBS_SORTED = 16
 _LEASES_TRIED = 64
 _VAIN = 12
-_UNCLAIMED_LOOKED_AT = 3
+_UNCLAIMED_LOOKED_AT = 4
 _LEASES_LOOKED_AT = 4  # of a job, at each tier
 
 
@@ -57,7 +57,7 @@ def likely(book: LeaseBook, bid: Bid, scales: Scales) -> Iterator[Plan]:
     if scales.terms is Terms.TIER:
         yield from _outbid(book, bid)
     tried = min(_LEASES_TRIED, bid.claim.need + _VAIN)
-    for lease in list(islice(_probable(book, bid, scales), tried)):
+    for lease in islice(_probable(book, bid, scales, alone=True), tried):
         node = lease.node
         if (
             lease.revocable
@@ -214,25 +214,33 @@ def _to_come(book: LeaseBook, bid: Bid) -> Iterator[Node]:
             del book.unclaimed[node]
         elif node.covers(bid.request, NOTHING) and bid.suits(node):
             yield node
+        else:  # others before it next time
+            del book.unclaimed[node]
+            book.unclaimed[node] = None
 
 
-def _probable(book: LeaseBook, bid: Bid, scales: Scales) -> Iterator[Lease]:
-    """Leases that may well go, the likeliest first."""
+def _probable(book: LeaseBook, bid: Bid, scales: Scales, alone: bool = False) -> Iterator[Lease]:
+    """Leases that may well go, the likeliest first. Some may have gone when their turn comes: things change while
+    it is read. `alone`: only idle leases that are enough without another.
+    """
     terms, own = scales.terms, bid.claim.cls.job
-    yield from _idle(book, bid.request)
+    yield from _idle(book, bid.request, alone)
     if terms is not Terms.OWN_JOB and terms is not Terms.IDLE:
         yield from _of_tiers(book, own, scales)
     if terms is Terms.OWN_JOB or terms is Terms.FAIR:
         for holder in _holders(own, scales.claim_after - EPSILON if terms is Terms.FAIR else -1.0):
-            yield from islice(holder.leases.values(), _LEASES_LOOKED_AT)
+            yield from list(islice(holder.leases.values(), _LEASES_LOOKED_AT))
 
 
-def _idle(book: LeaseBook, request: Resources) -> Iterator[Lease]:
+def _idle(book: LeaseBook, request: Resources, alone: bool) -> Iterator[Lease]:
     """Idle leases: those that are enough first, the smallest of them before others."""
-    shapes = sorted(book.idle, key=lambda shape: (not request.fits(shape.request), shape.cost))
+    fitting = [shape for shape in book.idle if request.fits(shape.request)]
+    shapes = sorted(fitting, key=lambda shape: shape.cost)
+    if not alone:
+        shapes += [shape for shape in book.idle if shape not in fitting]
     for shape in shapes:
-        for claim in islice(book.idle[shape], _NODES_SEARCHED):
-            yield from islice(claim.leases.values(), _LEASES_LOOKED_AT)
+        for claim in list(islice(book.idle.get(shape, ()), _NODES_SEARCHED)):
+            yield from list(islice(claim.leases.values(), _LEASES_LOOKED_AT))
 
 
 def _of_tiers(book: LeaseBook, own: Job, scales: Scales) -> Iterator[Lease]:
@@ -246,10 +254,13 @@ def _of_tiers(book: LeaseBook, own: Job, scales: Scales) -> Iterator[Lease]:
         for job in _largest(book, book.tiers[tier], scales):
             if job is own and not worst_only:
                 continue
+            leases = list(islice(job.tiers.get(tier, ()), _LEASES_LOOKED_AT))
+            if terms is Terms.FAIR and not any(scales.allows(lease) for lease in leases[:1]):
+                continue  # its share allows none
             first = job.by_spare().first()
             if first is not None and first.cls.tier == tier:
-                yield from islice(first.leases.values(), _LEASES_LOOKED_AT)
-            yield from islice(job.tiers[tier], _LEASES_LOOKED_AT)
+                yield from list(islice(first.leases.values(), _LEASES_LOOKED_AT))
+            yield from leases
 
 
 def _holders(job: Job, least: float) -> Iterator[Claim]:

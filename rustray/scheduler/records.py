@@ -75,6 +75,7 @@ class Node:
     parking: int | None = None  # bytes that suspended workers may hold
     parked_bytes: int = 0  # what they hold, those included that are being stopped
     relief_at: float = 0.0  # when one that starves may be served here again
+    killed_at: float = -1e9  # when a worker was last ended for want of memory
     gone: bool = False
     draining: bool = False  # it is to leave: nothing new goes there
     placed: bool = True  # False for a bundle that waits for room
@@ -218,7 +219,7 @@ class Claim:
     bare_since: float = 0.0  # waiting with nothing since
     told_infeasible: bool = False
     near: tuple[str, ...] = ()  # the nodes where its tasks' arguments lie, the most bytes first
-    awake: int = 0  # leases that run: neither blocked nor parked
+    awake: int = 0  # leases that run: neither blocked nor parked, nor idle and on their way back
     in_use: int = 0  # those of them that are not idle
     leases: dict[int, Lease] = field(default_factory=dict)
     leaving: dict[int, Lease] = field(default_factory=dict)  # revoked, not yet returned
@@ -271,6 +272,7 @@ class Lease:
     revoked: bool = False  # it is to make room: leaving
     parked: bool = False
     stopping: bool = False  # its suspension, or its end, was ordered
+    counted: bool = True  # among its claim's `awake`: false for one that was idle when it was revoked
     asked: float = -1.0  # when its client was asked for it, which is done once
     shield: float = 0.0  # until then nobody takes it
     parked_at: float = 0.0

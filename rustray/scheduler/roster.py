@@ -239,12 +239,12 @@ class Roster:
         """Rule 2."""
         jobs, first = shape.jobs, line.first()
         if first is None or (job.cap is not None and job.capped(shape.cpus)):
-            if job in jobs:
+            if job in jobs.ranks:
                 jobs.discard(job)
-                if not len(jobs):
+                if not jobs.ranks:
                     self.waiting.pop(shape, None)
             return
-        if job not in jobs:
+        if job not in jobs.ranks:
             self.waiting[shape] = self.called[shape] = None
         tier = OWED if job.floor and job.owed else first.cls.tier
         jobs.put(job, (tier, job.share, job.turn))
@@ -277,30 +277,32 @@ class Roster:
         leases, parked, promised = len(claim.leases), len(claim.parked), len(claim.promises)
         idle = standing = 0
         if not cls.pinned:
-            idle, standing = min(leases, leases + parked - claim.wanted), leases + parked + promised
+            idle, standing = leases + parked - claim.wanted, leases + parked + promised
+            if idle > leases:
+                idle = leases
             in_use = claim.awake if idle <= 0 else max(0, claim.awake - idle)
             if in_use != claim.in_use:
                 self._use(cls, in_use - claim.in_use)
                 claim.in_use = in_use
-        line = job.lines.get(shape)
+        line, hungry = job.lines.get(shape), self.hungry.ranks
         if claim.wanted > leases + len(claim.leaving) + parked + promised:
             if line is None:
                 line = job.lines[shape] = RankedQueue()
-            if claim not in line:
+            if claim not in line.ranks:
                 claim.turn, claim.since = self._next_turn(), self.now
                 self.called[shape] = None
             line.put(claim, (cls.tier, standing, claim.turn))
             if not job.stale:
                 self._place(job, shape, line)
             if standing:
-                self.hungry.discard(claim)
-            elif claim not in self.hungry:
+                hungry.pop(claim, None)
+            elif claim not in hungry:
                 claim.bare_since = self.now
                 self.hungry.put(claim, (self.now + PATIENCE, claim.turn))
-        elif line is not None and claim in line:
-            self.hungry.discard(claim)
+        elif line is not None and claim in line.ranks:
+            hungry.pop(claim, None)
             line.discard(claim)
-            if not len(line):
+            if not line.ranks:
                 del job.lines[shape]
             self._place(job, shape, line)
         if job.stale:

@@ -6,6 +6,8 @@ back, and shapes that someone new waits for.
 
 from __future__ import annotations
 
+from itertools import islice
+
 from rustray.model.resources import CPU
 from rustray.scheduler.constraints import ANYWHERE
 from rustray.scheduler.leases import LeaseBook
@@ -13,6 +15,9 @@ from rustray.scheduler.orders import Orders
 from rustray.scheduler.placement import fits_now
 from rustray.scheduler.queues import Rank
 from rustray.scheduler.records import NOTHING, OWED, Claim, Lease, Node, Promise, Shape
+
+PARKED_COMPARED = 8
+"""Of so many suspended workers of a node that could go on, those suspended longest, the most urgent one does."""
 
 
 def serve(book: LeaseBook, orders: Orders) -> None:
@@ -97,8 +102,13 @@ def _promised_elsewhere(book: LeaseBook, node: Node) -> Promise | None:
 
 
 def _first_parked(node: Node) -> Lease | None:
-    fitting = [lease for lease in node.parked.values() if may_resume(lease)]
-    return min(fitting, key=parked_rank, default=None)
+    full = node.open.get(CPU, 0) <= 0
+    fitting = (
+        lease
+        for lease in node.parked.values()
+        if not (full and CPU in lease.claim.cls.shape.lent and not lease.blocked) and may_resume(lease)
+    )
+    return min(islice(fitting, PARKED_COMPARED), key=parked_rank, default=None)
 
 
 def may_resume(lease: Lease) -> bool:

@@ -20,7 +20,7 @@ from rustray.scheduler.events import (
     NodeRemoved,
     Recovered,
 )
-from rustray.scheduler.preemption import GRACE, PARKED_PER_CPU
+from rustray.scheduler.preemption import GRACE, PARKED
 from tests.unit.scheduler_world import SchedulerWorld
 from tests.unit.test_scheduler import Env
 
@@ -244,7 +244,7 @@ def test_without_word_of_memory_there_is_a_bound_all_the_same() -> None:
             if isinstance(action, Suspend):
                 env.suspended(action.lease)
         most = max(most, env.scheduler.status.suspended())
-    assert 1 < most <= PARKED_PER_CPU
+    assert 1 < most <= (PARKED + 1) // 2 + 1
 
 
 # -- turns
