@@ -85,9 +85,14 @@ def _joined(path: str) -> dict[str, Any]:
         f"{address} {'answers' if answers else 'does not answer'}"
         for address, answers in reached(facts["heads"]).items()
     ]
+    waits = [
+        f" The one at {other['address']} waits: {other['waits']}."
+        for other in clusters()
+        if other["role"] == "head" and set(other["heads"]) == set(facts["heads"]) and other.get("waits")
+    ]
     raise ClusterStartError(
         f"No head leads this cluster now; that takes {len(told) // 2 + 1} of {len(told)} that run. "
-        f"Heads: {', '.join(told)}."
+        f"Heads: {', '.join(told)}.{''.join(waits)}"
     )
 
 

@@ -138,9 +138,10 @@ def _start_head(options: argparse.Namespace, started: list[launch.StartedProcess
     timeout = launch.JOIN_TIMEOUT_S
     if others:
         timeout = OTHER_HEADS_TIMEOUT_S
+        needed = len(facts["heads"]) // 2 + 1
+        must = "all must run once" if facts["waits"] else f"{needed} of {len(facts['heads'])} heads must run"
         print(
-            f"It waits for the others, {', '.join(others)}: {len(facts['heads']) // 2 + 1} of {len(facts['heads'])} "
-            f"heads must run. Start them within {timeout:g} s.",
+            f"It waits for the others, {', '.join(others)}: {must}. Start them within {timeout:g} s.",
             flush=True,
         )
     if (name := _left_node(facts, timeout)) is not None:
@@ -171,8 +172,8 @@ def _start_node(options: argparse.Namespace, started: list[launch.StartedProcess
     token = read_token(options.token_file) or _token_of(heads)
     if not token:
         raise ClusterStartError(
-            "Joining needs the cluster's token: --token-file FILE, or RUSTRAY_TOKEN in the environment. 'rustray start "
-            "--head' has told where it is."
+            "Joining needs the cluster's token: --token-file FILE, or RUSTRAY_TOKEN in the environment. 'rustray "
+            "status' on the head's machine tells in which file it is."
         )
     node = _node(options, heads, token, launch.JOIN_TIMEOUT_S)
     started.append(node)

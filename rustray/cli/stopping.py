@@ -63,17 +63,18 @@ def _choose(options: argparse.Namespace) -> list[dict[str, Any]]:
         wanted = {plain_address(address.strip()) for address in options.address.split(",")}
         chosen = [process for process in lasting if wanted & {process.get("address"), *process["heads"]}]
         if not chosen:
-            known = sorted({str(process.get("address") or process["folder"]) for process in lasting})
             raise OptionError(
-                f"Nothing of yours at {options.address} runs on this machine. Running: {', '.join(known) or 'none'}."
+                f"Nothing of yours at {options.address} runs on this machine. Running: {_names(lasting) or 'nothing'}."
             )
         return chosen
-    several = sorted({",".join(sorted(process["heads"])) for process in lasting})
-    if len(several) > 1:
-        raise OptionError(
-            f"Several clusters run here: {'; '.join(several)}. Give --address of one, or --all."
-        )
+    if len({frozenset(process["heads"]) for process in lasting}) > 1:
+        raise OptionError(f"Several clusters run here: {_names(lasting)}. Give --address of one, or --all.")
     return lasting
+
+
+def _names(processes: list[dict[str, Any]]) -> str:
+    """The clusters of these, by their heads."""
+    return "; ".join(sorted({",".join(sorted(process["heads"])) for process in processes}))
 
 
 def _end(processes: list[dict[str, Any]], number: signal.Signals, timeout: float) -> int:

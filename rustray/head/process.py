@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+WAITING_S = 0.5
+"""How often a head that does not vote looks whether it does."""
+
 OFFICE_AGAIN_S = 0.5
 """Seconds after which a head that was elected, and could not commit that, tries again: its disk may have room then."""
 
@@ -86,9 +89,26 @@ class HeadProcess(Daemon):
             on_failed=self._on_failed,
         )
         update_connection_file(
-            self.folder, address=self._address, heads=self._heads, storage=self._storage, leads=False
+            self.folder,
+            address=self._address,
+            heads=self._heads,
+            storage=self._storage,
+            leads=False,
+            waits=self._replica.waiting,
         )
+        self._tell_waiting(self._replica.waiting)
         self.tell_ready()
+
+    def _tell_waiting(self, told: str) -> None:
+        """Say why this head does not vote, as long as it does not."""
+        if self._replica is None or self.stopping:
+            return
+        waiting = self._replica.waiting
+        if waiting != told:
+            log.info("%s", waiting or "votes")
+            update_connection_file(self.folder, waits=waiting)
+        if waiting:
+            self.loop.call_later(WAITING_S, self._tell_waiting, waiting)
 
     # -- leading ---------------------------------------------------------------------------------------
 
