@@ -9,6 +9,8 @@ from typing import Any
 from rustray.cli.asking import add_address, connected
 from rustray.explanation import Explanation
 from rustray.model import ids
+from rustray.model.lacking import lacking_text
+from rustray.model.quantities import amounts
 
 ID_DIGITS = (2 * ids.OBJECT_ID_BYTES - 4, 2 * ids.OBJECT_ID_BYTES)
 """Of a task's id, and of that of an object or actor."""
@@ -41,14 +43,13 @@ def run(options: argparse.Namespace) -> int:
             for row in query("waiting")
             if row["class"] == options.task
         ]
+        known = options.task in query("names")
     for row in found:
         del row["key"]
     if options.json:
         print(json.dumps(found, indent=2))
     else:
-        print(
-            "\n".join(map(_sentence, found)) or f"Nothing waits under {options.task!r}: it runs, or is over."
-        )
+        print("\n".join(map(_sentence, found)) or _none(options.task, known))
     return 0 if found else 1
 
 
@@ -57,13 +58,23 @@ def _is_id(name: str) -> bool:
     return len(name) in ID_DIGITS and all(digit in "0123456789abcdefABCDEF" for digit in name)
 
 
+def _none(name: str, known: bool) -> str:
+    if known:
+        return f"No task of the name {name!r} waits: those that there are run, or are over."
+    return f"No task of the name {name!r} waits, and no running job has a function or actor of that name."
+
+
 def _sentence(row: dict[str, Any]) -> str:
     what = f"{row['class']} of job {row['job']} is {row['state']}: it has {row['held']} of up to {row['wanted']} slots"
+    missing, reason = row.get("missing", {}), row.get("reason", "")
+    if row["state"] == "infeasible":
+        return f"{what}; {lacking_text(missing, reason)}."
     if row["promised"]:
         what += f", and {row['promised']} are being freed for it"
-    if row.get("missing"):
-        missing = ", ".join(f"{amount:g} {name}" for name, amount in row["missing"].items())
-        what += f"; the node that comes closest lacks {missing}"
+    if missing:
+        what += f"; the node that comes closest lacks {amounts(missing)}"
+    if reason:
+        what += f"; {reason}"
     if row.get("ahead"):
         first = ", ".join(sorted({str(other["class"]) for other in row["first_ahead"]}))
         what += f"; {row['ahead']} are served before it ({first})"

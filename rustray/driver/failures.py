@@ -29,11 +29,11 @@ def object_lost(oid: bytes) -> bytes:
 
 
 def owner_died(oid: bytes) -> bytes:
-    """For an object whose owner ended before its value was known."""
+    """For an object whose owner has ended; its id does not say whether it came from a task or from `put`."""
     return typed(
         OwnerDiedError(
-            f"Object {oid.hex()} is lost: the process that submitted its task has ended before the task did. "
-            "Keep the submitting task or actor alive until its results are taken, or return values, not refs.",
+            f"Object {oid.hex()} is lost: the process that owned it (it called put() or submitted the task) has ended. "
+            "Keep that driver, task or actor alive until the value is taken, or return values, not refs.",
             object_id=oid,
         )
     )

@@ -80,6 +80,11 @@ class Queries:
         """What is expected of the functions in use, those that ran last first."""
         return self._head.forecasts.functions()
 
+    def names(self) -> list[str]:
+        """What the functions and actors of living jobs are called."""
+        specs = (*(spec for _key, spec in self._head.specs()), *self._head.actors.specs.values())
+        return sorted({spec["name"] for spec in specs})
+
     def explain(self, key: bytes, client: int) -> dict[str, Any]:
         """Why a class waits: see `scheduler.status`."""
         return self._head.status.explain(key, client)

@@ -101,6 +101,7 @@ class NodeAgent:
         self.neighbours = neighbours
         self.resources = resources
         self.folder = folder
+        self._node_names: dict[int, str] = {}
         self._next_client = number << NODE_SHIFT
         self.clients: dict[int, Client] = {}
         self.jobs: dict[int, Job] = {}
@@ -174,7 +175,7 @@ class NodeAgent:
             "resume": self._on_resume,
             "requeue": self._on_requeue,
             "evict": self._on_evict,
-            "node_up": lambda number, _name, address: neighbours.add(number, address),
+            "node_up": self.on_node_up,
             "node_down": lambda number, _cause: neighbours.remove(number),
             "grant": self._on_grant,
             "revoke": self._on_revoke,
@@ -562,11 +563,17 @@ class NodeAgent:
             worker = self.leases[lease][0]
             self.pool.kill(worker, "owner", "was stopped because the owner of its task has ended")
 
+    def on_node_up(self, number: int, name: str, address: str) -> None:
+        """The cluster has this node."""
+        self._node_names[number] = name
+        self.neighbours.add(number, address)
+
     def _on_node_down(self, node: int) -> None:
         for guest in [client for client in self._guests if node_of(client) == node]:
             self._on_guest_gone(guest)
         self.relays.forget_node(node)
-        text = "was lost with its node"
+        name = self._node_names.pop(node, "")
+        text = f"was lost with its node{f' {name}' if name else ''}"
         for lease, (other, client) in list(self._leased_from.items()):
             if other == node:
                 del self._leased_from[lease]

@@ -136,8 +136,8 @@ class NodeProcess(Daemon):
         neighbours = agent.neighbours
         neighbours.epoch = epoch
         neighbours.keep_only(other for other, _name, _address in nodes)
-        for other, _name, address in nodes:
-            neighbours.add(other, address)
+        for other, name, address in nodes:
+            agent.on_node_up(other, name, address)
         if self._gateway or self._draining:
             self._link.send(("draining",))  # nothing of others is to run here
         agent.on_head_found()

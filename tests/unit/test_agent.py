@@ -112,5 +112,7 @@ def test_who_loses_a_lease_with_its_node_is_told_alone(agent: NodeAgent) -> None
     agent._tell_relayed(2, two.client, ("lease", b"key", 71, 9), ())
     agent._on_return(two.client, 71)
     first.ops(), second.ops()
-    agent.neighbours.remove(2)
-    assert first.ops() == ["lease_lost"] and second.ops() == []
+    agent.from_head(("node_up", 2, "node-ab12", "10.0.0.2:1"))
+    agent.from_head(("node_down", 2, "it was silent"))
+    assert first.messages == [("lease_lost", 70, "node", "was lost with its node node-ab12")]
+    assert second.ops() == []

@@ -1,0 +1,43 @@
+"""What `rustray explain NAME` says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rustray.cli.explain import _none, _sentence
+from rustray.head.queries import Queries
+from tests.unit.test_explanation import KEY, SPEC
+from tests.unit.test_head_reactor import DRIVER, Bench
+
+ROW: dict[str, Any] = {"class": "f", "job": 1, "state": "waiting", "held": 0, "wanted": 2, "promised": 0}
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"missing": {"CPU": 1.0}}, "; the node that comes closest lacks 1 CPU."),
+        ({"missing": {}, "reason": "its job has all"}, "slots; its job has all."),
+        (
+            {"state": "infeasible", "missing": {"GPU": 1.0}, "reason": "on nodes with zone=a"},
+            "; no node of the cluster has it now (missing on nodes with zone=a: 1 GPU); it waits for one to join.",
+        ),
+        (
+            {"state": "infeasible", "missing": {}, "reason": "no node has label zone=q"},
+            "; no node of the cluster has it now (no node has label zone=q); it waits for one to join.",
+        ),
+    ],
+)
+def test_it_says_why_they_wait(told: dict[str, Any], said: str) -> None:
+    assert _sentence({**ROW, **told}).endswith(said)
+
+
+def test_a_name_that_never_was_is_told_from_one_that_is_over() -> None:
+    bench = Bench()
+    bench.alive()
+    bench.say("class", KEY, 1, SPEC, DRIVER)
+    names = Queries(bench.head).names()
+    assert names == ["Counter", "f"]
+    assert "run, or are over" in _none("f", "f" in names)
+    assert "no running job has a function or actor of that name" in _none("g", "g" in names)
