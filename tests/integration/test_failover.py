@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 import rustray
+from rustray.driver import api, head_contact
+from rustray.errors import GetTimeoutError, NotCommittedError, SessionError
 from rustray.testing import Cluster
 from tests.support import eventually
 
@@ -150,3 +152,26 @@ def test_actors_that_die_while_no_head_leads_restart(cluster):
     for head in heads:
         cluster.restart_head(head)
     assert rustray.get(fragile.pid.remote(), timeout=40) != pid
+
+
+def test_who_needs_a_head_while_none_answers_is_told(monkeypatch, capsys):
+    @rustray.remote(num_cpus=0.5)
+    def other():
+        return 1
+
+    with Cluster(heads=1, nodes=1, num_cpus=1) as cluster:
+        rustray.init(cluster.address)
+        counter = Counter.options(num_cpus=0).remote()
+        assert rustray.get(counter.inc.remote(), timeout=30) == 1
+        cluster.kill_head(cluster.leader)
+        monkeypatch.setattr(head_contact, "GIVE_UP_AFTER_S", 6.0)
+        with pytest.raises(NotCommittedError, match="may still be carried out when a head is back"):
+            rustray.kv.put("a", b"b")
+        with pytest.raises(GetTimeoutError, match="no leading head of the cluster has answered"):
+            rustray.get(other.remote(), timeout=0.5)
+        assert capsys.readouterr().err.count("no leading head") == 1
+        assert rustray.get(counter.inc.remote(), timeout=30) == 2
+        rustray.shutdown()
+        monkeypatch.setattr(api, "CONNECT_TIMEOUT_S", 1.0)
+        with pytest.raises(SessionError, match="the node here is well, but no leading head"):
+            rustray.init(cluster.address)
