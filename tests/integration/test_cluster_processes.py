@@ -169,7 +169,6 @@ class TestLeaving:
             """
             import time
             from rustray.testing import Cluster
-from rustray.testing.ports import free_ports
             cluster = Cluster(nodes=1)
             print(*cluster.processes(), flush=True)
             time.sleep(60)
@@ -411,7 +410,7 @@ class TestCommandLine:
                 "busy"
             )
             assert json.loads(self.rustray("explain", ref, "--json"))["state"] == "running"
-            assert "Nothing waits under 'other'" in self.rustray("explain", "other", status=1)
+            assert "No task of the name 'other' waits" in self.rustray("explain", "other", status=1)
         finally:
             program.kill()
             program.communicate()
