@@ -240,8 +240,9 @@ def main() -> None:
     )
     options = parser.parse_args()
     if options.only:
+        nodes, classes, tasks = options.only
         with Progress(console=Console(stderr=True)) as progress:
-            print(json.dumps(measure(*options.only, progress)))
+            print(json.dumps(measure(nodes, classes, tasks, progress)))
         return
     classes, tasks = (1_000, 100_000) if options.quick else (10_000, 1_000_000)
     table = Table(title=f"{classes:,} classes, {tasks:,} tasks, nodes of {SLOTS} slots")
