@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from math import inf
 
+from rustray.model.resources import CPU, UNIT
 from rustray.scheduler import caps, reclaim
 from rustray.scheduler import terms as rules
 from rustray.scheduler.leases import LeaseBook
@@ -26,6 +27,11 @@ follow in the next."""
 OFFERS = 4
 """So many idle leases of one claim are offered in vain in one step: what fits nobody here fits nobody elsewhere, as
 a rule, and who waits asks for them at the next tick."""
+
+MOVES_A_TICK = 64
+CPUS_A_MOVE = 32
+"""So many leases move between two ticks so that shares are fair, and one more for so many CPUs: a head can decide on
+some tens of thousands a second, and shares of a large cluster change all the time."""
 
 LINES_A_TICK = 256
 SEARCHES_A_TICK = 64
@@ -50,7 +56,7 @@ def _take(book: LeaseBook, orders: Orders, bid: Bid, terms: Terms) -> bool:
     alone = len(claim.cls.job.lines[claim.cls.shape]) == 1 and claim.cls.job.cap is None
     taken = False
     for plan in reclaim.likely(book, bid, scales):
-        if taken and not _goes_on(claim, terms, alone):
+        if taken and not _goes_on(book, claim, terms, alone):
             break
         orders.promise(bid, plan, terms, more=alone)
         taken = True
@@ -63,13 +69,15 @@ def _take(book: LeaseBook, orders: Orders, bid: Bid, terms: Terms) -> bool:
     return _search(book, orders, bid, terms)
 
 
-def _goes_on(claim: Claim, terms: Terms, alone: bool) -> bool:
+def _goes_on(book: LeaseBook, claim: Claim, terms: Terms, alone: bool) -> bool:
     """Whether a claim that has just got something may have more on the same terms."""
     cls = claim.cls
     if claim.need <= 0 or not (alone or first_waiting(cls.shape, cls.job) is claim):
         return False
     if terms is Terms.GUARANTEE:
         return cls.job.owed
+    if terms is Terms.FAIR:
+        return book.moves_left > 0
     return terms is not Terms.TIER or _within_reach(claim)
 
 
@@ -85,6 +93,7 @@ def first_waiting(shape: Shape, job: Job) -> Claim | None:
 def bid_for_all(book: LeaseBook, orders: Orders) -> None:
     """For every line of claims that some node could serve, those that come first in rank before others."""
     book.searches_left = SEARCHES_A_TICK
+    book.moves_left = MOVES_A_TICK + book.nodes.total.get(CPU, 0) // (CPUS_A_MOVE * UNIT)
     lines = [(shape.jobs.rank(job) or (inf,), shape, job) for shape in book.waiting for job in shape.jobs]
     lines.sort(key=lambda line: line[0])
     if len(lines) > LINES_A_TICK:
@@ -114,7 +123,7 @@ def _rights(book: LeaseBook, bid: Bid) -> list[Terms]:
     if _worst(book) > cls.tier and _within_reach(claim):
         rights.append(Terms.TIER)
     if book.tiers:
-        if _may_be_fair(book, bid):
+        if book.moves_left > 0 and _may_be_fair(book, bid):
             rights.append(Terms.FAIR)
     if not rights and (book.surplus or book.unclaimed):
         rights.append(Terms.IDLE)

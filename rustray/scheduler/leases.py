@@ -33,6 +33,7 @@ class LeaseBook(Roster):
         self.pressed: dict[Node, None] = {}  # nodes whose promises may want a lease suspended
         self.watched: RankedQueue[Node] = RankedQueue()  # by when one of their leases may be suspended
         self.searches_left = 0  # see bidding
+        self.moves_left = 64  # leases in use that may move until the next tick so that shares are fair
         self.lines_bid = 0  # how far the lines have been gone through that bid in turn
         self._next_lease = first_lease
 

@@ -51,7 +51,10 @@ class Orders:
         if plan.broken is not None:
             self._book.break_promise(plan.broken)
         for lease in plan.victims:
-            self.revoke(lease, Terms.IDLE.value if lease.claim.surplus > 0 else terms.value)
+            idle = lease.claim.surplus > 0
+            if terms is Terms.FAIR and not idle:
+                self._book.moves_left -= 1
+            self.revoke(lease, Terms.IDLE.value if idle else terms.value)
         starving = terms is Terms.STARVING
         if starving:
             cpus = max(1.0, visible(plan.node.total).get("CPU", 1.0))

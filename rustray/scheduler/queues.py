@@ -28,25 +28,26 @@ class RankedQueue(Generic[T]):
         self._put = 0
 
     def put(self, item: T, rank: Rank) -> None:
-        if self.ranks.get(item) == rank:
+        ranks, heap = self.ranks, self._heap
+        if ranks.get(item) == rank:
             return
-        self.ranks[item] = rank
-        if len(self._heap) > 2 * len(self.ranks) + 16:
-            self._heap = [(r, n, i) for n, (i, r) in enumerate(self.ranks.items())]
+        ranks[item] = rank
+        if len(heap) > 2 * len(ranks) + 16:
+            self._heap = [(r, n, i) for n, (i, r) in enumerate(ranks.items())]
             self._put = len(self._heap)
             heapify(self._heap)
         else:
             self._put += 1
-            heappush(self._heap, (rank, self._put, item))
+            heappush(heap, (rank, self._put, item))
 
     def discard(self, item: T) -> None:
         self.ranks.pop(item, None)
 
     def first(self) -> T | None:
-        heap = self._heap
+        heap, ranks = self._heap, self.ranks
         while heap:
             rank, _, item = heap[0]
-            if self.ranks.get(item) == rank:
+            if ranks.get(item) is rank:
                 return item
             heappop(heap)
         return None

@@ -172,9 +172,12 @@ class Roster:
         return moved
 
     def _use(self, cls: SchedulingClass, more: int) -> None:
+        if cls.level == levels.LOWEST:
+            cls.running += more  # what it uses there counts for nothing
+            return
         levels.settle(cls, self.now)
         cls.running += more
-        if more > 0 and cls.level < levels.LOWEST:
+        if more > 0:
             self._note_expiry(cls)
 
     def _note_expiry(self, cls: SchedulingClass) -> None:

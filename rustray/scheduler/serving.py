@@ -73,11 +73,10 @@ def _give_of(book: LeaseBook, orders: Orders, node: Node) -> bool:
     for other in book.waiting:
         if (not other.cpus or other.cpus <= cpus) and fits_now(other, node):
             job = other.jobs.first()
-            rank = other.jobs.rank(job) if job is not None else None
-            if job is None or rank is None:
+            if job is None:
                 continue
             claim = job.lines[other].first()
-            rank = (*rank, *claim.rank) if claim is not None else rank
+            rank = (*other.jobs.ranks[job], *claim.rank) if claim is not None else other.jobs.ranks[job]
             if best is None or rank < best:
                 best, shape = rank, other
     if node.parked:
