@@ -1,9 +1,15 @@
 """How many leases a second the scheduler decides on, as the cluster grows.
 
-The real scheduler core, with drivers and nodes simulated on a virtual clock: every class has a client with a
-queue of tasks; a lease runs tasks one after another until it is asked back or none are left; a stopped worker
-stops. Only the time inside `Scheduler.step` is counted. A decision is an order: a grant, a revocation, a
-suspension, a resumption or a requeue.
+The real scheduler core, with drivers and nodes simulated on a virtual clock; only the time inside it is counted, in CPU
+seconds. Two loads, each on clusters of 10, 100 and 1,000 nodes with 16 slots, with 10 classes a node of 100 jobs:
+
+turnover: every slot is taken and thousands of classes wait; a lease comes back and its slot is given to who is next.
+    A decision is a grant.
+storm: classes arrive, run 100 tasks each, and are gone within seconds. Leases are asked back and given out all the
+    time, for levels, shares and turns; workers are suspended ("stops") and resumed. A decision is any order: a grant,
+    a revocation, a suspension, a resumption.
+
+"us" is CPU time a decision, "per s" are decisions a second, "MiB" is the most memory that the process had so far.
 
     python benchmarks/scale.py [--quick]
 """
@@ -11,13 +17,10 @@ suspension, a resumption or a requeue.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import resource
-import subprocess
-import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
@@ -31,6 +34,10 @@ from rustray.scheduler.actions import Action, Grant, Requeue, Resume, Revoke, Su
 from rustray.scheduler.core import Scheduler
 
 SLOTS = 16
+CLASSES_A_NODE = 10
+TASKS_A_CLASS = 100
+TURNOVERS = 100_000
+SIZES = (10, 100, 1000)
 JOBS = 100
 LATENCY_S = 0.001
 """Virtual seconds from an order to what comes of it."""
@@ -209,56 +216,89 @@ class Cluster:
             self._ask(worker.driver)
 
 
-def measure(nodes: int, classes: int, tasks: int, progress: Progress) -> dict[str, float]:
-    cluster = Cluster(nodes, classes, tasks)
-    cluster.run(progress, f"{nodes} nodes")
-    decisions = sum(cluster.decisions.values())
+def storm(nodes: int, tasks: int, progress: Progress) -> dict[str, float]:
+    """Run all tasks of the cluster's classes."""
+    cluster = Cluster(nodes, nodes * CLASSES_A_NODE, tasks)
+    cluster.run(progress, f"storm, {nodes:,} nodes")
     return {
         "nodes": nodes,
-        "decisions": decisions,
-        "preempted": cluster.decisions["Suspend"],
-        "events": cluster.events,
+        "tasks": tasks,
+        "decisions": sum(cluster.decisions.values()),
+        "suspensions": cluster.decisions["Suspend"],
         "spent": cluster.spent,
-        "virtual": cluster.now,
-        "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
 
-def in_own_process(nodes: int, classes: int, tasks: int) -> dict[str, float]:
-    """A size alone in a process, so that its memory is its own; its progress is shown meanwhile."""
-    command = [sys.executable, __file__, "--only", str(nodes), str(classes), str(tasks)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return measured
+def turnover(nodes: int, rounds: int, progress: Progress) -> dict[str, float]:
+    """Fill the cluster, then take back the oldest lease again and again."""
+    scheduler = Scheduler()
+    leases: deque[int] = deque()
+    classes = nodes * CLASSES_A_NODE
+    bar = progress.add_task(f"turnover, {nodes:,} nodes", total=rounds)
+    for node in range(nodes):
+        scheduler.step(events.NodeAdded(f"n{node}", Resources.of(cpu=SLOTS)), 0.0)
+    for n in range(classes):
+        key = b"c%d" % n
+        scheduler.step(
+            events.ClassAdded(key, n % JOBS, key.decode(), Resources.of(cpu=1), predicted=60.0), 0.0
+        )
+        for action in scheduler.step(events.Demand(key, n, TASKS_A_CLASS), 0.0):
+            if isinstance(action, Grant):
+                leases.append(action.lease)
+    spent, granted, now = 0.0, 0, 0.0
+    for begun in range(0, rounds, 1000):
+        start = time.thread_time()
+        for _ in range(min(1000, rounds - begun)):
+            now += 1e-5
+            for action in scheduler.step(events.LeaseReturned(leases.popleft()), now):
+                if isinstance(action, Grant):
+                    leases.append(action.lease)
+                    granted += 1
+        spent += time.thread_time() - start
+        progress.update(bar, advance=1000)
+    return {"nodes": nodes, "tasks": classes * TASKS_A_CLASS, "decisions": granted, "spent": spent}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a tenth of the classes and tasks")
-    parser.add_argument(
-        "--only", nargs=3, type=int, metavar=("NODES", "CLASSES", "TASKS"), help=argparse.SUPPRESS
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a tenth of the work")
+    quick = parser.parse_args().quick
+    console = Console()
+    table = Table(title="Lease decisions of one scheduler, 16 slots a node, 10 classes a node, 100 jobs")
+    for name in (
+        "load",
+        "nodes",
+        "classes",
+        "tasks",
+        "decisions",
+        "suspended",
+        "us each",
+        "decisions/s",
+        "peak RSS",
+    ):
+        table.add_column(name, justify="left" if name == "load" else "right")
+    share = 10 if quick else 1
+    with Progress(console=console) as progress:
+        for nodes in SIZES:
+            row(table, "turnover", turnover(nodes, TURNOVERS // share, progress))
+        for nodes in SIZES:
+            row(table, "storm", storm(nodes, nodes * CLASSES_A_NODE * TASKS_A_CLASS // share, progress))
+    console.print(table)
+
+
+def row(table: Table, load: str, found: dict[str, float]) -> None:
+    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    table.add_row(
+        load,
+        f"{found['nodes']:,}",
+        f"{found['nodes'] * CLASSES_A_NODE:,}",
+        f"{found['tasks']:,}",
+        f"{found['decisions']:,}",
+        f"{found.get('suspensions', 0):,}",
+        f"{1e6 * found['spent'] / found['decisions']:.1f}",
+        f"{found['decisions'] / found['spent']:,.0f}",
+        f"{rss:,.0f}",
     )
-    options = parser.parse_args()
-    if options.only:
-        nodes, classes, tasks = options.only
-        with Progress(console=Console(stderr=True)) as progress:
-            print(json.dumps(measure(nodes, classes, tasks, progress)))
-        return
-    classes, tasks = (1_000, 100_000) if options.quick else (10_000, 1_000_000)
-    table = Table(title=f"{classes:,} classes, {tasks:,} tasks, nodes of {SLOTS} slots")
-    for column in ("nodes", "decisions", "decisions/s", "us a decision", "suspended", "peak MiB"):
-        table.add_column(column, justify="right")
-    for nodes in (10, 100, 1_000):
-        got = in_own_process(nodes, classes, tasks)
-        table.add_row(
-            f"{nodes:,}",
-            f"{got['decisions']:,.0f}",
-            f"{got['decisions'] / got['spent']:,.0f}",
-            f"{got['spent'] / got['decisions'] * 1e6:.1f}",
-            f"{got['preempted']:,.0f}",
-            f"{got['rss']:,.0f}",
-        )
-    Console().print(table)
 
 
 if __name__ == "__main__":
