@@ -34,7 +34,7 @@ CPUS_A_MOVE = 32
 some tens of thousands a second, and shares of a large cluster change all the time."""
 
 LINES_A_TICK = 256
-SEARCHES_A_TICK = 64
+SEARCHES_A_TICK = 32
 """Bounds of what one step costs in a large cluster: so many lines of claims bid, so many of them search on where the
 likeliest leases are not enough. Who comes first in rank is always among them, of the others each its turn."""
 
@@ -138,7 +138,7 @@ def _worst(book: LeaseBook) -> int:
 def _may_be_fair(book: LeaseBook, bid: Bid) -> bool:
     claim = bid.claim
     job, cost = claim.cls.job, claim.cls.shape.cost
-    if book.top_share - rules.fair_from(book, bid) > -_EPSILON:
+    if book.top_share - book.least_loss - rules.fair_from(book, bid) > -_EPSILON:
         return True
     first = job.holders.rank(holder) if (holder := job.by_spare().first()) is not None else None
     return first is not None and -first[0] >= (claim.standing + 1) * cost - _EPSILON

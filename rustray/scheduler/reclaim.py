@@ -160,11 +160,14 @@ def _choose(lacking: Resources, leases: Iterable[Lease], scales: Scales | None) 
     """The fewest of `leases`, by preference, that bring what is lacking; None if they cannot."""
     if not lacking:
         return []
+    able = [lease for lease in leases if lease.revocable and (scales is None or scales.allows(lease))]
+    if not able:
+        return None
     victims: list[Lease] = []
     still = lacking
-    for lease in sorted((lease for lease in leases if lease.revocable), key=_preference):
+    for lease in sorted(able, key=_preference):
         hold = lease.hold
-        if not any(name in hold for name in still) or (scales and not scales.allows(lease)):
+        if not any(name in hold for name in still) or (scales and victims and not scales.allows(lease)):
             continue
         victims.append(lease)
         still = still.missing(hold)

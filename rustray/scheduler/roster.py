@@ -55,6 +55,7 @@ class Roster:
         self.hungry: RankedQueue[Claim | Lease] = RankedQueue()  # by when they may next ask for a turn
         self.expiries: RankedQueue[SchedulingClass] = RankedQueue()  # by when their level ends, or earlier
         self.top_share = 0.0  # no job's is greater; it is found anew at each tick
+        self.least_loss = 0.0  # no lease is a smaller share of any job; likewise
         self.largest: list[Job] = []  # jobs by share, at the last tick
         self._turn = 0
 
@@ -74,6 +75,8 @@ class Roster:
     def rank_jobs(self) -> None:
         self.largest = sorted(self.jobs.values(), key=lambda job: -job.share)
         self.top_share = self.largest[0].share if self.largest else 0.0
+        least = min((shape.cost for shape in self.shapes.values() if shape.cost), default=0.0)
+        self.least_loss = least / max((job.weight for job in self.largest), default=1.0)
 
     def _set_floors(self) -> None:
         """Guarantees hold as far as there are CPUs; where they are too few, all shrink alike."""

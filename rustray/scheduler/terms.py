@@ -25,7 +25,7 @@ from rustray.model.resources import CPU, Resources
 from rustray.scheduler import levels
 from rustray.scheduler.leases import LeaseBook
 from rustray.scheduler.placement import admits, dominant_share, leaves_room
-from rustray.scheduler.records import NOTHING, Claim, Job, Lease, Node
+from rustray.scheduler.records import NOTHING, Claim, Job, Lease, Node, Shape
 
 TURN = 0.1
 """Seconds that a lease is kept at least while others have none. Changing hands costs about a millisecond
@@ -84,6 +84,7 @@ class Scales:
         "_lost_by_job",
         "_must_be_own",
         "_parked",
+        "_shares",
         "claim_after",
         "job_after",
         "terms",
@@ -108,6 +109,7 @@ class Scales:
         self.claim_after = (self._claim.standing + 1) * cls.shape.cost
         self.job_after = fair_from(self._book, bid) if self.terms is Terms.FAIR else 0.0
         self._must_be_own = own_only(cls.job, cls.shape.cpus if bid.request else 0)
+        self._shares: dict[tuple[Job, Shape], float] = {}
         self.forget()
 
     def forget(self) -> None:
@@ -151,9 +153,15 @@ class Scales:
         return job.usage.get(CPU, 0) - lost.get(CPU, 0) - lease.claim.cls.shape.cpus
 
     def _share_after(self, job: Job, lease: Lease) -> float:
-        lost, hold = self._lost_by_job.get(job, NOTHING), lease.hold
+        lost, shape = self._lost_by_job.get(job, NOTHING), lease.claim.cls.shape
+        if not lost and (known := self._shares.get((job, shape))) is not None:
+            return known
+        hold = lease.hold
         left = {name: units - hold.get(name, 0) - lost.get(name, 0) for name, units in job.usage.items()}
-        return dominant_share(left, self._book.nodes.total) / job.weight
+        share = dominant_share(left, self._book.nodes.total) / job.weight
+        if not lost:
+            self._shares[job, shape] = share
+        return share
 
     def lose(self, lease: Lease) -> None:
         loser, job = lease.claim, lease.claim.cls.job
