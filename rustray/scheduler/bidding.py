@@ -9,11 +9,11 @@ from rustray.model.resources import CPU, UNIT
 from rustray.scheduler import caps, reclaim
 from rustray.scheduler import terms as rules
 from rustray.scheduler.leases import LeaseBook
+from rustray.scheduler.lines import PATIENCE
 from rustray.scheduler.orders import Orders
 from rustray.scheduler.queues import Rank
 from rustray.scheduler.reclaim import Plan
 from rustray.scheduler.records import OWED, Claim, Job, Lease, Shape
-from rustray.scheduler.roster import PATIENCE
 from rustray.scheduler.serving import PARKED_COMPARED, parked_rank
 from rustray.scheduler.terms import Bid, Scales, Terms
 

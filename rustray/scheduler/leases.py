@@ -1,4 +1,4 @@
-"""The book of leases: every change to who holds, waits for, or is promised a slot.
+"""The book of leases: every change to who holds a slot, on top of who waits (`lines`) and is promised one (`promises`).
 
 Each operation leaves all sums and queues right (`invariants.check` proves it); none of them decides.
 
@@ -6,9 +6,7 @@ Rule 1. What a lease takes of its node is given back by `drop`, and by nothing e
         is parked it is the smaller amount `Lease.hold`.
 Rule 2. A job is charged for leases that it keeps and for promises; a lease that is leaving or parked is charged
         to nobody, and one in a bundle neither: the bundle itself is charged.
-Rule 3. A promise takes of `open`, not of `free`, and is covered: what is open and what is to come from
-        revoked leases are together not below zero. One that a waking worker uncovers is broken at once.
-Rule 4. On a node with parked leases, what stays for good leaves room for each of them to run one day.
+Rule 3. On a node with parked leases, what stays for good leaves room for each of them to run one day.
 """
 
 from __future__ import annotations
@@ -16,25 +14,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rustray.model.resources import Resources
-from rustray.scheduler.queues import RankedQueue
-from rustray.scheduler.records import NOTHING, Claim, Job, Lease, Node, Promise, SchedulingClass, Shape
-from rustray.scheduler.roster import PATIENCE, Roster
+from rustray.scheduler.lines import PATIENCE
+from rustray.scheduler.promises import Promises
+from rustray.scheduler.records import NOTHING, Claim, Job, Lease, Node, Promise, SchedulingClass
 
 
-class LeaseBook(Roster):
-    """Leases and promises, and the nodes that they are on."""
+class LeaseBook(Promises):
+    """Leases, and the nodes that they are on."""
 
     def __init__(self, first_lease: int = 1) -> None:
         super().__init__()
-        self.promised: dict[Shape, None] = {}  # shapes with promises
-        self.promises: dict[int, dict[Promise, None]] = {}  # by tier
-        self.ripe: dict[Node, None] = {}  # nodes with promises that may have become true
-        self.unclaimed: dict[Node, None] = {}  # nodes with slots to come that may be nobody's
-        self.pressed: dict[Node, None] = {}  # nodes whose promises may want a lease suspended
-        self.watched: RankedQueue[Node] = RankedQueue()  # by when one of their leases may be suspended
-        self.searches_left = 0  # see bidding
-        self.moves_left = 64  # leases in use that may move until the next tick so that shares are fair
-        self.lines_bid = 0  # how far the lines have been gone through that bid in turn
         self._next_lease = first_lease
 
     # -- nodes
@@ -73,6 +62,10 @@ class LeaseBook(Roster):
             nodes.pop(node, None)
         self.watched.discard(node)
 
+    def machine(self, node: Node) -> Node:
+        """The node whose memory it is: that on which a bundle lies."""
+        return node.host or node
+
     # -- jobs and claims
 
     def set_terms(self, job: Job, weight: float, minimum: int, cap: int | None) -> None:
@@ -109,6 +102,18 @@ class LeaseBook(Roster):
         cls = claim.cls
         cls.job.turn = claim.turn = self._next_turn()
         self._add(lease, cls.shape.request, charged)
+        return lease
+
+    def keep_promise(self, promise: Promise, node: Node) -> Lease:
+        """Grant what was promised, on `node`: the promised one, or another that had room earlier."""
+        lease = promise.lease
+        if lease is None:
+            self._clear(promise)
+            lease = self.grant(promise.claim, node, charged=True)
+        else:
+            self.break_promise(promise)
+            self.resume(lease)
+        lease.shield = self.now + promise.shield
         return lease
 
     def adopt(self, number: int, cls: SchedulingClass, client: int, node: Node, blocked: bool) -> Lease:
@@ -286,10 +291,6 @@ class LeaseBook(Roster):
         if lease.number in lease.node.resting and not (lease.parked and lease.stopping):
             self._rest(lease, lease.bytes)
 
-    def machine(self, node: Node) -> Node:
-        """The node whose memory it is: that on which a bundle lies."""
-        return node.host or node
-
     def _rest(self, lease: Lease, memory: int) -> None:
         lease.node.resting[lease.number] = lease
         self.machine(lease.node).parked_bytes += memory - lease.weighs
@@ -299,133 +300,3 @@ class LeaseBook(Roster):
         if lease.node.resting.pop(lease.number, None) is not None:
             self.machine(lease.node).parked_bytes -= lease.weighs
             lease.weighs = 0
-
-    # -- promises
-
-    def promise(self, promise: Promise, more: bool = False) -> None:
-        """Hold room free; what does not have it already is to come from leases that leave.
-
-        Parameters: more: there will be more for the same claim, and then `refresh`.
-        """
-        claim, node, lease = promise.claim, promise.node, promise.lease
-        job, shape = claim.cls.job, claim.cls.shape
-        promise.tier = claim.cls.tier
-        node.promises[promise] = job.promises[promise] = None
-        self.promises.setdefault(promise.tier, {})[promise] = None
-        if lease is None:
-            claim.promises[promise] = shape.promises[promise] = self.promised[shape] = None
-            if shape.stays:
-                self._fix(node, shape.lent, 1)
-        else:
-            lease.promise = promise
-            self.hungry.discard(lease)
-        for name, units in promise.request.items():
-            node.open[name] -= units
-        promise.takes = promise.request
-        promise.cpus = shape.cpus if promise.takes else 0
-        job.pledged += promise.cpus
-        self._charge(job, node, promise.takes, 1)
-        if promise.takes.fits(node.free):
-            self.ripe[node] = None  # only a cap can have kept it from having that at once
-        if more:
-            job.share = self.share(job)
-        else:
-            self.refresh(claim)
-
-    def break_promise(self, promise: Promise) -> None:
-        self._clear(promise)
-        claim, lease = promise.claim, promise.lease
-        if lease is not None:
-            lease.promise = None
-            self.hungry.put(lease, (self.now + PATIENCE, self._next_turn()))
-        self._charge(claim.cls.job, promise.node, promise.takes, -1)
-        self.refresh(claim)
-
-    def _clear(self, promise: Promise) -> None:
-        """What it takes is open again."""
-        claim, node = promise.claim, promise.node
-        job, shape = claim.cls.job, claim.cls.shape
-        del node.promises[promise], job.promises[promise], self.promises[promise.tier][promise]
-        if not self.promises[promise.tier]:
-            del self.promises[promise.tier]
-        if promise.lease is None:
-            del claim.promises[promise], shape.promises[promise]
-            if not shape.promises:
-                del self.promised[shape]
-            if shape.stays:
-                self._fix(node, shape.lent, -1)
-        left = node.open
-        for name, units in promise.takes.items():
-            left[name] += units
-        job.pledged -= promise.cpus
-        if job.cap is not None:
-            self._below_cap(job)
-        self._released(node)
-        if node.leaving:
-            self.unclaimed[node] = None
-
-    def keep_promise(self, promise: Promise, node: Node) -> Lease:
-        """Grant what was promised, on `node`: the promised one, or another that had room earlier."""
-        lease = promise.lease
-        if lease is None:
-            self._clear(promise)
-            lease = self.grant(promise.claim, node, charged=True)
-        else:
-            self.break_promise(promise)
-            self.resume(lease)
-        lease.shield = self.now + promise.shield
-        return lease
-
-    def _break_uncovered(self, node: Node) -> None:
-        for promise in list(reversed(node.promises)):
-            outlook = node.outlook()
-            if all(units >= 0 for units in outlook.values()):
-                return
-            if any(outlook[name] < 0 for name in promise.takes):
-                self.break_promise(promise)
-
-    # -- sums
-
-    def _take(self, node: Node, amounts: Resources) -> None:
-        free, left = node.free, node.open
-        for name, units in amounts.items():
-            free[name] = free.get(name, 0) - units
-            left[name] = left.get(name, 0) - units
-
-    def _give(self, node: Node, amounts: Resources) -> None:
-        free, left = node.free, node.open
-        for name, units in amounts.items():
-            free[name] += units
-            left[name] += units
-        self._released(node)
-
-    def _comes(self, node: Node, amounts: Resources, sign: int) -> None:
-        coming = node.coming
-        for name, units in amounts.items():
-            coming[name] = coming.get(name, 0) + sign * units
-
-    def _fix(self, node: Node, lent: Resources, sign: int) -> None:
-        for name, units in lent.items():
-            node.fixed[name] = node.fixed.get(name, 0) + sign * units
-
-    def _released(self, node: Node) -> None:
-        """Placement hears of it once the node has been offered to those who wait, see `serving`."""
-        self.freed[node] = None
-        if node.promises:
-            self.ripe[node] = None
-
-    def _uses_less(self, job: Job, cpus: int) -> None:
-        job.cpus -= cpus
-        if job.cap is not None:
-            self._below_cap(job)
-            self._rerank(job)
-
-    def _below_cap(self, job: Job) -> None:
-        """A job may have more than before: look at what only its cap held back."""
-        for promise in job.promises:
-            self.ripe[promise.node] = None
-            if promise.lease is None:
-                self.called[promise.claim.cls.shape] = None
-        for lease in self.parked:
-            if lease.claim.cls.job is job:
-                self.freed[lease.node] = None

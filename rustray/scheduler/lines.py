@@ -1,0 +1,210 @@
+"""Queues and sums that follow from claims: who waits in which line, and at what rank; who may lose what.
+
+Rule 1. A claim stands in its job's line of its shape exactly while `need` > 0.
+Rule 2. A job stands in a shape's queue while it has a line there and is below its cap, at the rank of the first
+        in that line: tier, then weighted share, then whose turn it is. `waiting` has the shapes with such jobs.
+Rule 3. A lease that may be revoked is in its job's list of its tier, and the job in `tiers`.
+Rule 4. A claim that waits with nothing, and a parked lease, are in `hungry` until they are served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import inf
+
+from rustray.model.resources import Resources
+from rustray.scheduler import levels
+from rustray.scheduler.constraints import Constraint
+from rustray.scheduler.placement import Nodes, dominant_share
+from rustray.scheduler.queues import RankedQueue
+from rustray.scheduler.records import OWED, Claim, Job, Lease, Node, SchedulingClass, Shape
+
+PATIENCE = 0.1
+"""Seconds that one with nothing waits before it asks for the turn of another."""
+
+
+class Lines:
+    """`now` is the time of the current step, in seconds."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.nodes = Nodes()
+        self.jobs: dict[int, Job] = {}
+        self.classes: dict[bytes, SchedulingClass] = {}
+        self.shapes: dict[tuple[Resources, Constraint, bool], Shape] = {}
+        self.leases: dict[int, Lease] = {}
+        self.claims_of: dict[int, dict[Claim, None]] = {}  # by client
+        self.waiting: dict[Shape, None] = {}  # shapes with a job to be served
+        self.called: dict[Shape, None] = {}  # those of them with someone new since slots were given out last
+        self.freed: dict[Node, None] = {}  # nodes with something new open since then
+        self.surplus: dict[Claim, None] = {}  # claims that keep leases without use
+        self.idle: dict[Shape, dict[Claim, None]] = {}  # the same, by shape
+        self.tiers: dict[int, dict[Job, None]] = {}  # jobs with revocable leases
+        self.parked: dict[Lease, None] = {}  # suspended, the oldest first
+        self.hungry: RankedQueue[Claim | Lease] = RankedQueue()  # by when they may next ask for a turn
+        self.expiries: RankedQueue[SchedulingClass] = RankedQueue()  # by when their level ends, or earlier
+        self.top_share = 0.0  # no job's is greater; it is found anew at each tick
+        self.least_loss = 0.0  # no lease is a smaller share of any job; likewise
+        self.largest: list[Job] = []  # jobs by share, at the last tick
+        self._turn = 0
+
+    # -- ranks
+
+    def _next_turn(self) -> int:
+        self._turn += 1
+        return self._turn
+
+    def _charge(self, job: Job, node: Node, amounts: Mapping[str, int], sign: int) -> None:
+        """Whoever charges refreshes a claim of the job then."""
+        job.stale = True
+        if node.host is None:
+            usage = job.usage
+            for name, units in amounts.items():
+                usage[name] = usage.get(name, 0) + sign * units
+
+    def share(self, job: Job) -> float:
+        """What it uses of the cluster now, by weight."""
+        return dominant_share(job.usage, self.nodes.total) / job.weight
+
+    def _rerank(self, job: Job) -> None:
+        job.stale = False
+        share = job.share = self.share(job)
+        if share > self.top_share:
+            self.top_share = share
+        for shape, line in job.lines.items():
+            self._place(job, shape, line)
+
+    def _place(self, job: Job, shape: Shape, line: RankedQueue[Claim]) -> None:
+        """Rule 2."""
+        jobs, first = shape.jobs, line.first()
+        if first is None or (job.cap is not None and job.capped(shape.cpus)):
+            if job in jobs.ranks:
+                jobs.discard(job)
+                if not jobs.ranks:
+                    self.waiting.pop(shape, None)
+            return
+        if job not in jobs.ranks:
+            self.waiting[shape] = self.called[shape] = None
+        tier = OWED if job.floor and job.owed else first.cls.tier
+        jobs.put(job, (tier, job.share, job.turn))
+
+    def rank_jobs(self) -> None:
+        self.largest = sorted(self.jobs.values(), key=lambda job: -job.share)
+        self.top_share = self.largest[0].share if self.largest else 0.0
+        least = min((shape.cost for shape in self.shapes.values() if shape.cost), default=0.0)
+        self.least_loss = least / max((job.weight for job in self.largest), default=1.0)
+
+    def _list(self, lease: Lease) -> None:
+        cls = lease.claim.cls
+        job, tier = cls.job, cls.tier
+        leases = job.tiers.get(tier)
+        if leases is None:
+            leases = job.tiers[tier] = {}
+            self.tiers.setdefault(tier, {})[job] = None
+        leases[lease] = None
+        lease.tier = tier
+
+    def _delist(self, lease: Lease) -> None:
+        job, tier = lease.claim.cls.job, lease.tier
+        leases = job.tiers[tier]
+        del leases[lease]
+        if not leases:
+            del job.tiers[tier]
+            jobs = self.tiers[tier]
+            del jobs[job]
+            if not jobs:
+                del self.tiers[tier]
+
+    # -- claims
+
+    def refresh(self, claim: Claim) -> None:
+        """Bring every queue that the claim is in, or should be in, up to date."""
+        cls = claim.cls
+        job, shape = cls.job, cls.shape
+        leases, parked, promised = len(claim.leases), len(claim.parked), len(claim.promises)
+        idle = standing = 0
+        if not cls.pinned:
+            idle, standing = leases + parked - claim.wanted, leases + parked + promised
+            if idle > leases:
+                idle = leases
+            in_use = claim.awake if idle <= 0 else max(0, claim.awake - idle)
+            if in_use != claim.in_use:
+                self._use(cls, in_use - claim.in_use)
+                claim.in_use = in_use
+        line, hungry = job.lines.get(shape), self.hungry.ranks
+        if claim.wanted > leases + len(claim.leaving) + parked + promised:
+            if line is None:
+                line = job.lines[shape] = RankedQueue()
+            if claim not in line.ranks:
+                claim.turn, claim.since = self._next_turn(), self.now
+                self.called[shape] = None
+            line.put(claim, (cls.tier, standing, claim.turn))
+            if not job.stale:
+                self._place(job, shape, line)
+            if standing:
+                hungry.pop(claim, None)
+            elif claim not in hungry:
+                claim.bare_since = self.now
+                self.hungry.put(claim, (self.now + PATIENCE, claim.turn))
+        elif line is not None and claim in line.ranks:
+            hungry.pop(claim, None)
+            line.discard(claim)
+            if not line.ranks:
+                del job.lines[shape]
+            self._place(job, shape, line)
+        if job.stale:
+            self._rerank(job)
+        job.unranked[claim] = None
+        if idle > 0:
+            if claim not in self.surplus:
+                self.surplus[claim] = None
+                self.idle.setdefault(shape, {})[claim] = None
+        elif claim in self.surplus:
+            del self.surplus[claim]
+            same = self.idle[shape]
+            del same[claim]
+            if not same:
+                del self.idle[shape]
+        if not (claim.wanted or leases or parked or promised or claim.leaving):
+            self._forget(claim)
+
+    def _use(self, cls: SchedulingClass, more: int) -> None:
+        if cls.level == levels.LOWEST:
+            cls.running += more  # what it uses there counts for nothing
+            return
+        levels.settle(cls, self.now)
+        cls.running += more
+        if more > 0:
+            self._note_expiry(cls)
+
+    def _note_expiry(self, cls: SchedulingClass) -> None:
+        """An entry may be too early, for then the class is only looked at; it is never too late by more than a
+        millisecond, or a quarter of what is left."""
+        due = max(levels.expiry(cls), self.now + 1e-6)
+        if due == inf:
+            return
+        noted = self.expiries.rank_of(cls)
+        if noted == inf or due < noted - max(0.001, 0.25 * (noted - self.now)):
+            self.expiries.put(cls, (due,))
+
+    def _forget(self, claim: Claim) -> None:
+        cls = claim.cls
+        cls.claims.pop(claim.client, None)
+        cls.job.unranked.pop(claim, None)
+        cls.job.holders.discard(claim)
+        claims = self.claims_of.get(claim.client, {})
+        claims.pop(claim, None)
+        if not claims:
+            self.claims_of.pop(claim.client, None)
+        if cls.pinned and not cls.claims:
+            self._end_class(cls)  # an actor has a class of its own, and there are many
+
+    def _end_class(self, cls: SchedulingClass) -> None:
+        if self.classes.pop(cls.key, None) is None:
+            return  # it was pinned, and ended with its last claim
+        del cls.job.classes[cls.key]
+        self.expiries.discard(cls)
+        shape = cls.shape
+        shape.classes -= 1
+        if not shape.classes:
+            del self.shapes[shape.request, shape.constraint, shape.stays]
