@@ -180,7 +180,9 @@ def _first_for(book: LeaseBook, lease: Lease) -> Bid | None:
             best = rank, bid
     waiting = (p for p in node.parked.values() if p.promise is None and not p.stopping)
     for parked in islice(waiting, PARKED_COMPARED):
-        bid = Bid(parked.claim, parked)
+        bid, job = Bid(parked.claim, parked), parked.claim.cls.job
+        if job.capped(parked.claim.cls.shape.cpus) and job is not lease.claim.cls.job:
+            continue
         if node.covers(bid.request, hold):
             rank = parked_rank(parked)
             if best is None or rank < best[0]:
@@ -226,7 +228,7 @@ def _bid_for_turn(book: LeaseBook, orders: Orders, bid: Bid) -> bool:
     if plan is None:
         terms = Terms.ANY_JOB
         plan = reclaim.find(book, bid, terms)
-    if plan is None and lease is None and caps.give_way(book, orders, claim):
+    if plan is None and caps.give_way(book, orders, claim, lease):
         return False  # it is served when that has come back
     if plan is None and book.now - _has_nothing_since(lease or claim) >= STARVED:
         terms = Terms.STARVING

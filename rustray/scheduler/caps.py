@@ -29,9 +29,9 @@ def give_up_idle(book: LeaseBook, orders: Orders, job: Job) -> None:
         _revoke(orders, idle, lacking, "idle", idle_only=True, until=0.0)
 
 
-def give_way(book: LeaseBook, orders: Orders, claim: Claim) -> bool:
-    """Ask leases of the claim's job back that had their turn, so that it gets below its cap with the claim; whether it
-    has to."""
+def give_way(book: LeaseBook, orders: Orders, claim: Claim, parked: Lease | None) -> bool:
+    """Ask leases of the claim's job back that had their turn, so that it gets below its cap with the claim, or with a
+    parked lease of it; whether it has to."""
     job = claim.cls.job
     lacking = own_only(job, claim.cls.shape.cpus)
     if not lacking:
@@ -39,7 +39,7 @@ def give_way(book: LeaseBook, orders: Orders, claim: Claim) -> bool:
     others = (
         lease
         for holder in list(job.by_spare().ranked())
-        if holder is not claim
+        if holder is not claim or parked is not None
         for lease in list(holder.leases.values())
     )
     _revoke(orders, others, lacking, "another class's turn", idle_only=False, until=book.now - TURN)
