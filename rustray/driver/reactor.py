@@ -30,6 +30,7 @@ _LOOK_AGAIN_S = 0.003
 _LOOK_AGAIN_IDLE_S = 0.025
 _IDLE_AFTER_LOOKS = 300
 _TICK_S = 0.1
+NEVER = float("inf")
 _SPIN_S = 0.0001
 """Seconds for which a wait looks without sleeping, when"""
 _SOON_S = 0.0003
@@ -74,7 +75,9 @@ class Reactor:
         """Called when a handler of messages raises."""
         self.shield = Shield(self.wake)
         self._next_tick = 0.0
-        self._hurry = False
+        self.alarm = NEVER
+        """When `on_alarm` is called, on the monotonic clock: set by whoever has the turn."""
+        self.on_alarm: Callable[[float], None] = lambda _now: None
         self._closed = False
         self._parked = threading.Lock()
         self._parked.acquire()
@@ -248,23 +251,17 @@ class Reactor:
 
     def poll(self, timeout: float) -> None:
         """Handle what is ready, waiting up to `timeout` seconds for it. The caller has the turn."""
-        if self._hurry and timeout:
-            timeout = min(timeout, max(0.0, self._next_tick - time.monotonic()))
+        if timeout and self.alarm < NEVER:
+            timeout = min(timeout, max(0.0, self.alarm - time.monotonic()))
         for key, events in self._selector.select(timeout):
             key.data(events)
         now = time.monotonic()
+        if now >= self.alarm:
+            self.alarm = NEVER
+            self.on_alarm(now)
         if now >= self._next_tick:
             self._next_tick = now + _TICK_S
-            self._hurry = False
             self._on_tick()
-
-    def tick_by(self, moment: float) -> None:
-        """See to it that the next tick comes no later than `moment`, on the monotonic clock. The caller has the turn,
-        or does not mind that it takes a tenth of a second more.
-        """
-        if moment < self._next_tick:
-            self._next_tick = moment
-            self._hurry = True
 
     def poll_now(self) -> None:
         """Handle what is ready without waiting; does nothing when another thread has the turn."""

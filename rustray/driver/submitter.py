@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rustray.driver import failures
 from rustray.driver.entry import VALUE
+from rustray.driver.reactor import NEVER
 from rustray.driver.scheduling_class import Lease, SchedulingClass
 from rustray.driver.task import Task
 from rustray.driver.tasks import cancelled
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 IDLE_S = 0.5
 """Seconds after which an unused lease goes back."""
-SPARE_S = 0.01
+SPARE_S = 0.003
 """Seconds after which an unused lease is offered to whoever waits."""
 WORKERS_KNOWN = 256
 """Workers of which it is remembered what functions they have."""
@@ -62,6 +63,8 @@ class Submitter:
         self.tasks = session.tasks
         self.tell = session.tell
         self.shield = session.reactor.shield
+        self._reactor = session.reactor
+        self._reactor.on_alarm = self.offer_unused
         self._classes: dict[bytes, SchedulingClass] = {}
         self._leases: dict[int, Lease] = {}
         self.waiting: set[SchedulingClass] = set()
@@ -249,7 +252,8 @@ class Submitter:
             # Known before the results are: those who waited for them may submit to this very lease.
             target.idle += 1
             lease.idle_since = now = time.monotonic()
-            self._session.reactor.tick_by(now + SPARE_S)
+            if self._reactor.alarm == NEVER:
+                self._reactor.alarm = now + SPARE_S
         for task, result in answered:
             if result[1] == VALUE and len(result) == 3:
                 tasks.take_value(task, result[2])
@@ -348,7 +352,7 @@ class Submitter:
     # -- housekeeping ----------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """Offer leases that nobody uses to others, and give them back after a while; tell what was measured."""
+        """Give leases back that nobody has used for a while; tell what was measured."""
         if not self._leases:
             return
         with self.lock:
@@ -361,12 +365,23 @@ class Submitter:
                     self._look_at(lease, now)
                 if lease.in_flight or target.queue or lease.closed:
                     continue
-                if now - lease.idle_since >= SPARE_S and (offer := target.spare()):
-                    self.tell(*offer)
                 if now - lease.idle_since > IDLE_S:
                     self._return(lease)
             if news:
                 self.tell(("predicted", news))
+
+    def offer_unused(self, now: float) -> None:
+        """Leases that have not been used for a moment may go to others: what was suspended for them goes on."""
+        with self.lock:
+            for lease in self._leases.values():
+                target = lease.target
+                if lease.in_flight or target.queue or lease.closed:
+                    continue
+                due = lease.idle_since + SPARE_S
+                if due > now:
+                    self._reactor.alarm = min(self._reactor.alarm, due)
+                elif offer := target.spare():
+                    self.tell(*offer)
 
     def _look_at(self, lease: Lease, now: float) -> None:
         """Ask for what waits behind a task that takes longer than was predicted: others may run it meanwhile.

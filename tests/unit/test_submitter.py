@@ -362,7 +362,7 @@ class TestIdleLeases:
         worker.answer(*numbers(entries))
         bench.told.receive()
         now = time.monotonic()
-        bench.session.leases.tick(now + SPARE_S + 0.01)
+        bench.session.leases.offer_unused(now + SPARE_S + 0.01)
         assert bench.demands() == [0]
         bench.session.leases.tick(now + IDLE_S + 0.01)
         assert ("return", worker.lease) in bench.told.receive()
