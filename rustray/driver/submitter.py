@@ -365,6 +365,8 @@ class Submitter:
                     self._look_at(lease, now)
                 if lease.in_flight or target.queue or lease.closed:
                     continue
+                if now - lease.idle_since >= SPARE_S and (offer := target.spare()):
+                    self.tell(*offer)  # it was left unused by something else than an answer
                 if now - lease.idle_since > IDLE_S:
                     self._return(lease)
             if news:

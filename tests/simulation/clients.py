@@ -37,6 +37,8 @@ class _Reactor:
         self._loop = loop
         self._on_tick = on_tick
         self.shield = contextlib.nullcontext()
+        self.alarm = float("inf")  # leases are offered by the ticks, a little later
+        self.on_alarm: Callable[[float], None] = lambda _now: None
         self.connections: dict[Connection, None] = {}
 
     def add(self, connection: Any, on_messages: Callable[..., None], on_closed: Callable[[], None]) -> None:
