@@ -1,0 +1,15 @@
+"""The event loop of all tests of channels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.unit.channels.ends import RUNNER
+
+
+@pytest.fixture(scope="package", autouse=True)
+def runner() -> Iterator[None]:
+    with RUNNER:
+        yield
