@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import mmap
-import os
 import socket
-import struct
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +14,12 @@ from rustray.driver.task import Task
 from rustray.driver.tasks import KeepsOrder, cancelled
 from rustray.errors import ActorDiedError, ActorUnavailableError
 from rustray.wire.frames import Connection, ConnectionClosed, Message
+from rustray.wire.page import LeasePage
 
 if TYPE_CHECKING:
     from rustray.driver.session import Session
 
 MAX_IN_FLIGHT = 4096
-_STARTED = _PID = struct.Struct("<Q")
-_PID_AT = 8
-_CUT_AT = 16
 
 
 class ActorChannel(KeepsOrder):
@@ -52,7 +47,7 @@ class ActorChannel(KeepsOrder):
         self.in_flight: dict[int, Task] = {}
         self._interrupted: list[Task] = []
         self._connection: Connection | None = None
-        self._page: mmap.mmap | None = None
+        self._page: LeasePage | None = None
         self.worker = 0
         """The actor's process, as a client of its node; after its end the one that was."""
         self._asked = False
@@ -167,7 +162,7 @@ class ActorChannel(KeepsOrder):
             if self._connection is not None and first.missing:
                 about["blocked_by"] = [entry.id.hex() for _at, entry in first.deps if not entry.ready]
             return about | {"connected": self._connection is not None}
-        (started,), (pid,) = _STARTED.unpack_from(self._page, 0), _PID.unpack_from(self._page, _PID_AT)
+        started, pid = self._page.started, self._page.pid
         numbers = list(self.in_flight)
         behind = numbers.index(task.number) - (numbers.index(started) if started in self.in_flight else 0)
         begun = self.concurrent or started in self.in_flight and behind <= 0
@@ -176,7 +171,7 @@ class ActorChannel(KeepsOrder):
 
     # -- what happens ----------------------------------------------------------------------------------
 
-    def on_channel(self, worker: int, connection: Connection, page: mmap.mmap) -> None:
+    def on_channel(self, worker: int, connection: Connection, page: LeasePage) -> None:
         """The actor is up."""
         with self._lock:
             if self._connection is not None:
@@ -271,9 +266,9 @@ class ActorChannel(KeepsOrder):
         """The connection has ended: its calls wait for the next process, or for word of what becomes of the actor."""
         self._connection = None
         assert self._page is not None
-        (started,) = _STARTED.unpack_from(self._page, 0)
+        started = self._page.started
         # Of an actor whose whole node is gone nobody knows how far it came: it may have begun all of them.
-        any_begun = self.concurrent or bool(self._page[_CUT_AT])
+        any_begun = self.concurrent or self._page.may_be_behind
         self._page.close()
         again: list[Task] = []
         # A sequential actor begins its calls in the order of `in_flight`, the last of them is `started`.
@@ -381,8 +376,7 @@ class Actors:
     def on_channel(self, actor: bytes, worker: int, socket_fd: int, page_fd: int) -> None:
         """The node has introduced us to the actor's process."""
         connection = Connection(socket.socket(fileno=socket_fd))
-        page = mmap.mmap(page_fd, mmap.PAGESIZE, prot=mmap.PROT_READ)
-        os.close(page_fd)
+        page = LeasePage.received(page_fd)
         with self.lock:
             channel = self._channels.get(actor)
             if channel is not None:

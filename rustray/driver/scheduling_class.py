@@ -7,8 +7,6 @@ hundreds, and long ones are bound late.
 
 from __future__ import annotations
 
-import mmap
-import struct
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -18,6 +16,7 @@ from rustray.driver.measured import Measured
 from rustray.driver.task import Task
 from rustray.model.ids import node_of
 from rustray.wire.frames import Connection, Message
+from rustray.wire.page import LeasePage
 
 if TYPE_CHECKING:
     from rustray.driver.submitter import Submitter
@@ -29,8 +28,6 @@ BATCH = 64
 """Queued tasks that make it worth waking a busy worker's pipe from the submitting thread."""
 MAX_FRAME_BYTES = 1 << 18
 MAX_DEMAND = 4096
-_STARTED = _PID = struct.Struct("<Q")
-_PID_AT = 8
 
 
 class Lease:
@@ -60,7 +57,7 @@ class Lease:
     )
 
     def __init__(
-        self, lease: int, target: SchedulingClass, worker: int, connection: Connection, page: mmap.mmap
+        self, lease: int, target: SchedulingClass, worker: int, connection: Connection, page: LeasePage
     ) -> None:
         self.id = lease
         self.target = target
@@ -81,16 +78,6 @@ class Lease:
         self.suspended = False
         self.closed = False
         self.loss: tuple[str, str] | None = None
-
-    def started(self) -> int:
-        """The number of the task that the worker began last, 0 for none."""
-        number: int = _STARTED.unpack_from(self.page, 0)[0]
-        return number
-
-    def pid(self) -> int:
-        """The process id of the worker, 0 before it is up."""
-        number: int = _PID.unpack_from(self.page, _PID_AT)[0]
-        return number
 
 
 class SchedulingClass:
@@ -215,9 +202,9 @@ class SchedulingClass:
             position = next((at for at, other in enumerate(self.queue, 1) if other is task), 0)
             waits = {"position": position, "queued": len(self.queue), "leases": len(self.leases)}
             return {"class": self.key, "state": "queued", **waits}
-        numbers, started = list(lease.in_flight), lease.started()
+        numbers, started = list(lease.in_flight), lease.page.started
         behind = numbers.index(task.number)
-        about = {"class": self.key, "state": "sent", "worker": lease.worker, "pid": lease.pid()}
+        about = {"class": self.key, "state": "sent", "worker": lease.worker, "pid": lease.page.pid}
         if started in lease.in_flight:
             behind -= numbers.index(started)
             if behind <= 0:
@@ -228,7 +215,7 @@ class SchedulingClass:
     def interrupt(self, task: Task, force: bool, recursive: bool) -> None:
         """Cancel a task that has been sent. Caller has the lock."""
         lease: Lease = task.where
-        if force and lease.started() == task.number:
+        if force and lease.page.started == task.number:
             self._submitter.tell(("kill_worker", lease.worker, "cancelled with force=True"))
         elif lease.suspended:
             self.kill_suspended(lease)

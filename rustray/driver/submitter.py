@@ -6,8 +6,6 @@ Between a worker and its client there is nobody: see `scheduling_class` for how 
 from __future__ import annotations
 
 import contextlib
-import mmap
-import os
 import socket
 import time
 from collections import deque
@@ -29,6 +27,7 @@ from rustray.errors import (
 )
 from rustray.model.ids import node_of
 from rustray.wire.frames import Connection, ConnectionClosed, Message
+from rustray.wire.page import LeasePage
 
 if TYPE_CHECKING:
     from rustray.driver.session import Session
@@ -113,9 +112,7 @@ class Submitter:
         """A worker is ours: push."""
         target = self._classes[key]
         connection = Connection(socket.socket(fileno=socket_fd))
-        page = mmap.mmap(page_fd, mmap.PAGESIZE, prot=mmap.PROT_READ)
-        os.close(page_fd)
-        lease = Lease(lease_id, target, worker, connection, page)
+        lease = Lease(lease_id, target, worker, connection, LeasePage.received(page_fd))
         with self.lock:
             self._leases[lease_id] = lease
             target.leases.append(lease)
@@ -308,7 +305,7 @@ class Submitter:
         """
         assert lease.loss is not None
         kind, text = lease.loss
-        target, started = lease.target, lease.started()
+        target, started = lease.target, lease.page.started
         self._forget(lease)
         self._functions_at.pop(lease.worker, None)
         again: list[Task] = []

@@ -23,9 +23,10 @@ from rustray.node.neighbours import Neighbours
 from rustray.node.peers import Peer
 from rustray.node.pool import Setting, WorkerPool, WorkerProcess
 from rustray.node.relays import Relays
-from rustray.node.store import StoreService, page_fd
+from rustray.node.store import StoreService
 from rustray.store.errors import InvalidRequest
 from rustray.wire.frames import Connection, Message, peer_is_me
+from rustray.wire.page import new_page
 
 log = logging.getLogger(__name__)
 
@@ -449,7 +450,7 @@ class NodeAgent:
             os.close(page)
             return
         ours, theirs = socket.socketpair()
-        page = page_fd()
+        page = new_page()
         self.send(worker.client, serve, fds=[theirs.fileno(), page])
         self._connecting.pop((client, message[1]), None)
         self.send(client, message, fds=[ours.fileno(), page])

@@ -14,23 +14,18 @@ Rule 3. The page of the client (the task begun last, and the worker's process id
 from __future__ import annotations
 
 import asyncio
-import mmap
 import os
 import socket
-import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from rustray.node.store import page_fd
 from rustray.wire.frames import Message
+from rustray.wire.page import LeasePage, new_page
 
 WINDOW = 4 << 20
 READ_BYTES = 256 << 10
 PAGE_S = 0.1
-_STARTED = _PID = struct.Struct("<Q")
-_PID_AT = 8
-_CUT_AT = 16
 
 
 class Stream(Protocol):
@@ -60,7 +55,7 @@ class Pipe:
     )
 
     def __init__(
-        self, number: int, node: int, sock: socket.socket, page: mmap.mmap, client: int, worker: int = 0
+        self, number: int, node: int, sock: socket.socket, page: LeasePage, client: int, worker: int = 0
     ) -> None:
         self.number = number
         self.node = node
@@ -77,10 +72,6 @@ class Pipe:
         """Bytes taken by the local process that the other node has not been told of."""
         self.ended = False
         self.last_words: Message | None = None
-
-    def started(self) -> int:
-        number: int = _STARTED.unpack_from(self.page, 0)[0]
-        return number
 
 
 class Relays:
@@ -125,9 +116,9 @@ class Relays:
         (relay, socket, page): the two descriptors are the worker's, to be closed when it has them.
         """
         ours, theirs = socket.socketpair()
-        page = page_fd()
+        page = new_page()
         self._next += 1
-        pipe = Pipe(self._next, node, ours, mmap.mmap(page, mmap.PAGESIZE), 0, worker)
+        pipe = Pipe(self._next, node, ours, LeasePage(page, writable=True), 0, worker)
         self._add(pipe)
         self._stream.send(node, ("relay", pipe.number, client, message))
         return pipe.number, theirs.detach(), page
@@ -139,23 +130,22 @@ class Relays:
             return
         while not pipe.ended and self._read(pipe):
             pass
-        self._stream.send(pipe.node, ("relay_end", pipe.number, pipe.started(), last_words))
+        self._stream.send(pipe.node, ("relay_end", pipe.number, pipe.page.started, last_words))
         self._close(pipe)
 
     def tick(self) -> None:
         """Tell which tasks workers have begun since the last time."""
         for pipe in self._pipes.values():
-            if not pipe.client and (started := pipe.started()) != pipe.told:
+            if not pipe.client and (started := pipe.page.started) != pipe.told:
                 pipe.told = started
-                (pid,) = _PID.unpack_from(pipe.page, _PID_AT)
-                self._stream.send(pipe.node, ("started", pipe.number, started, pid))
+                self._stream.send(pipe.node, ("started", pipe.number, started, pipe.page.pid))
 
     # -- the client's node -----------------------------------------------------------------------------
 
     def _on_relay(self, node: int, number: int, client: int, message: Message) -> None:
         ours, theirs = socket.socketpair()
-        page = page_fd()
-        pipe = Pipe(number, node, ours, mmap.mmap(page, mmap.PAGESIZE), client)
+        page = new_page()
+        pipe = Pipe(number, node, ours, LeasePage(page, writable=True), client)
         if self._tell(node, client, message, [theirs.fileno(), page]):
             self._add(pipe)
         else:
@@ -167,8 +157,7 @@ class Relays:
     def _on_started(self, _node: int, number: int, started: int, pid: int) -> None:
         pipe = self._pipes.get(number)
         if pipe is not None:
-            _STARTED.pack_into(pipe.page, 0, started)
-            _PID.pack_into(pipe.page, _PID_AT, pid)
+            pipe.page.started, pipe.page.pid = started, pid
 
     # -- both ------------------------------------------------------------------------------------------
 
@@ -176,7 +165,7 @@ class Relays:
         """The other node is gone: end its relays. Returns their numbers."""
         gone = [pipe for pipe in self._pipes.values() if pipe.node == node]
         for pipe in gone:
-            pipe.page[_CUT_AT] = 1
+            pipe.page.fall_behind()
             self._close(pipe)
         return [pipe.number for pipe in gone]
 
@@ -279,7 +268,7 @@ class Relays:
         if not pipe.client:
             self._close(pipe)
             return
-        _STARTED.pack_into(pipe.page, 0, started)
+        pipe.page.started = started
         pipe.ended = True
         pipe.last_words = last_words
         if not pipe.to_write:

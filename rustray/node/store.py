@@ -346,16 +346,3 @@ class StoreService:
             os.close(fd)
         self._segments.clear()
         self._spill.close()
-
-
-def page_fd() -> int:
-    """A fresh page of shared memory without a name."""
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("rustray-page", os.MFD_CLOEXEC)
-    else:
-        import tempfile
-
-        fd, path = tempfile.mkstemp()
-        os.unlink(path)
-    os.ftruncate(fd, os.sysconf("SC_PAGE_SIZE"))
-    return fd

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import mmap
 import os
-import struct
 import threading
 import time
 from typing import Any
 
 from rustray.wire.frames import Connection, Message
+from rustray.wire.page import LeasePage
 
 FLUSH_S = 0.001
 """Answers of short tasks are gathered for this long,"""
 MAX_GATHERED = 64
 """and no more of them: those not sent are lost when the process dies."""
-_STARTED = _PID = struct.Struct("<Q")
-_PID_AT = 8
 
 
 class Channel:
@@ -27,7 +24,7 @@ class Channel:
     client: the submitter; it owns the results.
     resources: what each of its tasks has, {"CPU": 1.0, ...}.
     group: the placement group that they run in, see `Session.around`.
-    page: shared with the submitter: the number of the task that was started last, and this process's id.
+    page: shared with the submitter.
     """
 
     __slots__ = (
@@ -49,7 +46,7 @@ class Channel:
         lease: int,
         client: int,
         connection: Connection,
-        page: mmap.mmap,
+        page: LeasePage,
         resources: dict[str, float],
         group: tuple[bytes, bool] | None,
     ) -> None:
@@ -64,11 +61,7 @@ class Channel:
         self._spent = 0.0
         self._since = 0.0
         self._log: list[Message] = []
-        _PID.pack_into(page, _PID_AT, os.getpid())
-
-    def start(self, number: int) -> None:
-        """Note in the shared page that `number` begins."""
-        _STARTED.pack_into(self.page, 0, number)
+        page.pid = os.getpid()
 
     def answer(self, result: tuple[Any, ...], spent: float) -> None:
         """Queue the result of a task that took `spent` seconds; sent soon, by `flush` at the latest."""

@@ -7,7 +7,6 @@ background thread takes over, to receive cancellations and to send what has been
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 import signal
 import socket
@@ -24,6 +23,7 @@ from rustray.driver.entry import ERROR
 from rustray.driver.session import Session
 from rustray.errors import TaskCancelledError
 from rustray.wire.frames import Connection, Message
+from rustray.wire.page import LeasePage
 from rustray.worker.actor import ActorHost
 from rustray.worker.channel import FLUSH_S, Channel
 from rustray.worker.context import Running, running
@@ -124,7 +124,7 @@ class Worker:
                 channel, message = queue.popleft()
                 function = message[1]
                 self._current = Running(channel, message[0], self.executor.name_of(function))
-                channel.start(message[0])
+                channel.page.started = message[0]
             if self._durations.get(function, 1.0) > FLUSH_S:
                 # A task that may take long must not keep the answers before it waiting.
                 self.flush()
@@ -222,9 +222,7 @@ class Worker:
         self, lease: int, client: int, resources: dict[str, float], group: tuple[bytes, bool] | None
     ) -> None:
         connection = Connection(socket.socket(fileno=self.session.take_fd()))
-        page_fd = self.session.take_fd()
-        page = mmap.mmap(page_fd, mmap.PAGESIZE)
-        os.close(page_fd)
+        page = LeasePage.received(self.session.take_fd(), writable=True)
         channel = Channel(lease, client, connection, page, resources, group)
         self.channels[lease] = channel
         self.session.reactor.add(

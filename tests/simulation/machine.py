@@ -204,10 +204,10 @@ class Kernel:
         thing = self._things[fileno]
         return Socket(self, thing, fileno)
 
-    def page_fd(self) -> int:
+    def memfd_create(self, _name: str, _flags: int) -> int:
         return self.open(Page(64))
 
-    def mmap(self, fd: int, _size: int, **_options: Any) -> Page:
+    def mmap(self, fd: int, _size: int, prot: int) -> Page:
         page = self._things[fd]
         assert isinstance(page, Page)
         return page
@@ -256,15 +256,19 @@ def installed(kernel: Kernel, dial: Callable[..., Any]) -> Iterator[None]:
     """Have the modules of nodes and clients use `kernel`, and `dial` for channels."""
     from rustray.driver import actors, scheduling_class, submitter
     from rustray.node import agent, head_link, pool, relays
+    from rustray.wire import page
 
     os = SimpleNamespace(
         close=kernel.close,
         killpg=kernel.signal,
         kill=kernel.signal,
+        memfd_create=kernel.memfd_create,
+        ftruncate=lambda _fd, _size: None,
+        MFD_CLOEXEC=1,
         path=SimpleNamespace(join=lambda *parts: "/".join(parts)),
     )
     socket = SimpleNamespace(socketpair=kernel.socketpair, socket=kernel.socket)
-    mmap = SimpleNamespace(mmap=kernel.mmap, PAGESIZE=4096, PROT_READ=1)
+    mmap = SimpleNamespace(mmap=kernel.mmap, PAGESIZE=4096, PROT_READ=1, PROT_WRITE=2)
     time = SimpleNamespace(monotonic=lambda: kernel.clock.now)
     with contextlib.ExitStack() as stack:
 
@@ -272,12 +276,13 @@ def installed(kernel: Kernel, dial: Callable[..., Any]) -> Iterator[None]:
             for name, value in values.items():
                 stack.enter_context(mock.patch.object(module, name, value))
 
-        put(agent, os=os, socket=socket, page_fd=kernel.page_fd, Connection=Connection, StoreService=Store)
-        put(relays, os=os, socket=socket, mmap=mmap, page_fd=kernel.page_fd)
+        put(page, os=os, mmap=mmap)
+        put(agent, os=os, socket=socket, Connection=Connection, StoreService=Store)
+        put(relays, os=os, socket=socket)
         put(pool, os=os, socket=socket, time=time, end_group=kernel.end_group, resident=lambda _pid: 1 << 20)
         put(pool, _signal_group=kernel.signal_group)
-        put(submitter, os=os, socket=socket, mmap=mmap, time=time, Connection=Connection)
+        put(submitter, socket=socket, time=time, Connection=Connection)
         put(scheduling_class, time=time)
-        put(actors, os=os, socket=socket, mmap=mmap, Connection=Connection)
+        put(actors, socket=socket, Connection=Connection)
         put(head_link, time=time, dial=dial)
         yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import marshal
-import struct
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -11,20 +10,19 @@ from rustray.driver.entry import ERROR
 from rustray.driver.failures import typed
 from rustray.errors import TaskCancelledError
 from rustray.wire.frames import Message
+from rustray.wire.page import LeasePage
 from tests.simulation.clients import Session, value
 from tests.simulation.clock import VirtualLoop
-from tests.simulation.machine import Connection, Page
+from tests.simulation.machine import Connection
 
 if TYPE_CHECKING:
     from tests.simulation.nodes import SimulatedNode
-
-_STARTED = struct.Struct("<Q")
 
 
 class _Lease:
     """One lease that it serves, or one caller's channel."""
 
-    def __init__(self, number: int, client: int, connection: Connection, page: Page) -> None:
+    def __init__(self, number: int, client: int, connection: Connection, page: LeasePage) -> None:
         self.number = number
         self.client = client
         self.connection = connection
@@ -91,9 +89,7 @@ class SimulatedWorker:
     def _on_serve(self, lease: int, client: int, *_resources: Any) -> None:
         kernel = self.cluster.kernel
         connection = Connection(kernel.socket(self.session.fd()))
-        page_fd = self.session.fd()
-        at = _Lease(lease, client, connection, kernel.mmap(page_fd, 4096))
-        kernel.close(page_fd)
+        at = _Lease(lease, client, connection, LeasePage.received(self.session.fd(), writable=True))
         self.leases[lease] = at
         self.session.reactor.add(
             connection, lambda messages: self._on_messages(at, messages), lambda: self._on_closed(at)
@@ -170,7 +166,7 @@ class SimulatedWorker:
                 self.die(0)
             return
         lease, task = self.current = self.queue.popleft()
-        _STARTED.pack_into(lease.page, 0, task[0])
+        lease.page.started = task[0]
         kind, seconds, more = marshal.loads(task[2])
         self.cluster.checks.on_started(self, lease.client, task)
         self.loop.call_later(seconds, self._end, kind, seconds, more)

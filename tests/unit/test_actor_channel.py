@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import socket
 import threading
 from contextlib import nullcontext
@@ -12,6 +11,7 @@ from typing import Any
 from rustray.driver.actors import ActorChannel
 from rustray.driver.entry import VALUE
 from rustray.wire.frames import Connection, Message
+from rustray.wire.page import LeasePage, new_page
 
 ACTOR, FIRST, SECOND = b"actor", 7, 8
 
@@ -62,7 +62,7 @@ class Bench:
     def up(self, worker: int) -> Connection:
         """The actor is up; its end."""
         ours, theirs = socket.socketpair()
-        self.channel.on_channel(worker, Connection(ours), mmap.mmap(-1, mmap.PAGESIZE))
+        self.channel.on_channel(worker, Connection(ours), LeasePage.received(new_page()))
         return Connection(theirs)
 
 

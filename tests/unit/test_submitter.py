@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import socket
-import struct
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -17,8 +15,8 @@ from rustray.driver.entry import ERROR, PENDING, VALUE
 from rustray.driver.session import Session
 from rustray.driver.submitter import IDLE_S, MAX_FALSE_STARTS, SPARE_S, WORKERS_KNOWN
 from rustray.errors import InfeasibleError, OutOfMemoryError, WorkerCrashedError, WorkerExitedError
-from rustray.node.store import page_fd
 from rustray.wire.frames import Connection
+from rustray.wire.page import LeasePage, new_page
 
 KEY, CODE = b"class", b"code"
 
@@ -32,8 +30,8 @@ class Worker:
 
     def __init__(self, bench: Bench, lease: int) -> None:
         ours, theirs = socket.socketpair()
-        fd = page_fd()
-        self.page = mmap.mmap(fd, mmap.PAGESIZE)
+        fd = new_page()
+        self.page = LeasePage(fd, writable=True)
         self.lease = lease
         self.bench = bench
         self.connection = Connection(theirs)
@@ -48,7 +46,7 @@ class Worker:
         return found
 
     def start(self, number: int) -> None:
-        struct.pack_into("<Q", self.page, 0, number)
+        self.page.started = number
 
     def say(self, *messages: tuple[Any, ...]) -> None:
         self.connection.send(messages)
