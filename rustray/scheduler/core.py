@@ -92,7 +92,7 @@ class Scheduler:
         if self._recovering:
             return None  # a tick does nothing yet
         book = self._book
-        wake = book.watched.next()
+        wake = min(book.watched.next(), self._groups.next_wake())
         if book.waiting or book.parked:
             wake = min(wake, book.expiries.next())
         return None if wake == inf else wake
@@ -257,6 +257,8 @@ class Scheduler:
             if lease.node.host is not None:
                 self._orders.tell_if_infeasible(lease.claim)  # its group may have been removed
             self._serve()
+            if self._groups.settling:
+                self._place_groups()
 
     def _on_lease_blocked(self, event: LeaseBlocked) -> None:
         lease = self._book.leases.get(event.lease)

@@ -6,44 +6,51 @@ Rule 1. A group that fits somewhere as it is takes its room at once. Of those th
 Rule 2. Nothing runs in a group before all of its bundles have room. Afterwards, when a node is lost, what is on the
         other nodes goes on, and the lost bundles are placed anew.
 Rule 3. The room of a removed group is given back when the last lease in it has come back.
+Rule 4. PACK and SPREAD are met as well as room allows. Where idle leases, or what is left of a removed group, are all
+        that is in the way of meeting them better, the group asks for that and waits a moment (`SETTLES`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import inf
 
 from rustray.model import labels as label_rules
 from rustray.model.resources import Resources
-from rustray.scheduler import packing
+from rustray.scheduler import packing, rooms
 from rustray.scheduler.actions import Action, Evict, GroupPlaced, GroupRescheduling
 from rustray.scheduler.bundles import Bundle, Group, Reservations
 from rustray.scheduler.domain import Domain
 from rustray.scheduler.events import PlacementGroupAdded
 from rustray.scheduler.leases import LeaseBook
-from rustray.scheduler.records import Lease, Node, Shape, visible
-
-Room = dict[Node, dict[str, int]]
-"""Units by node and resource."""
+from rustray.scheduler.records import NOTHING, Lease, Node, Shape, visible
 
 TRIES = 8
 """Waiting groups for which room is looked for in one step."""
+SETTLES = 0.25
+"""Seconds after which a group takes a place that meets its strategy less well: an idle lease is back within some
+milliseconds of being asked for, and a killed worker's too, on a busy machine within some tens."""
 REMOVED_KEPT = 10_000
 
 
 class Groups:
     """The placement groups of a cluster.
 
-    Parameters: book: where their reservations are. say: takes actions.
+    Parameters: book: where their reservations are. say: takes actions. revoke: asks for a lease, with the reason.
     """
 
-    def __init__(self, book: LeaseBook, say: Callable[[Action], None]) -> None:
+    def __init__(
+        self, book: LeaseBook, say: Callable[[Action], None], revoke: Callable[[Lease, str], None]
+    ) -> None:
         self._book = book
         self._say = say
+        self._revoke = revoke
         self._reservations = Reservations(book)
         self._groups: dict[bytes, Group] = {}
         self._waiting: dict[Group, None] = {}  # the one that has waited longest first
         self._never: dict[Group, None] = {}  # no room even in an empty cluster: looked at when a node joins
         self._gathering: Group | None = None
+        self._settling: dict[Group, float] = {}  # those that wait for a better place, and until when
         self._doomed: dict[Bundle, None] = {}  # of removed groups, with leases that have not come back
 
     # -- groups come and go
@@ -78,6 +85,7 @@ class Groups:
         if group is not None:
             self._waiting.pop(group, None)
             self._never.pop(group, None)
+            self._settling.pop(group, None)
             if self._gathering is group:
                 self._gathering = None
             for bundle in group.bundles:
@@ -162,49 +170,75 @@ class Groups:
 
     # -- room
 
+    @property
+    def settling(self) -> bool:
+        """Whether a group waits for a better place: what comes back may be that."""
+        return bool(self._settling)
+
+    def next_wake(self) -> float:
+        """When `place` is to be called at the latest, so that no group waits too long for a better place."""
+        return min((until for until in self._settling.values() if until > self._book.now), default=inf)
+
     def place(self) -> bool:
         """Find room for groups that wait for it; whether that changed what any node has open."""
         if not self._waiting:
             return False
         changed = False
         nodes = sorted(self._nodes(), key=Node.load)
-        attainable: Room = {}
+        in_time: rooms.Room = {}
         for group in list(self._waiting)[:TRIES]:
-            if self._place_now(group, nodes):
-                changed, attainable = True, {}
-            elif group is self._gathering:
+            gathering = group if group is self._gathering else None
+            if (plan := self._plan(group, rooms.now(nodes, gathering))) is not None:
+                if gathering is not None or not self._rather_waits(group, plan, nodes):
+                    self._take(group, plan)
+                    changed, in_time = True, {}
+            elif gathering is not None:
                 if not self._may_gather():
                     self._stop_gathering()
                     changed = True
             elif self._gathering is None:
-                attainable = attainable or {node: self._attainable(node) for node in nodes}
-                if self._gather(group, attainable):
+                in_time = in_time or {node: rooms.in_time(node) for node in nodes}
+                if self._gather(group, in_time):
                     changed = True
                 else:
                     self._postpone(group, nodes)
         return changed
 
-    def _place_now(self, group: Group, nodes: list[Node]) -> bool:
-        """Place all that is missing of a group, if there is room just now."""
-        room: Room = {node: node.open for node in nodes}
-        if group is self._gathering:
-            room = {node: dict(left) for node, left in room.items()}
-            for bundle in group.missing:
-                if bundle.host in room and bundle.lease is not None:
-                    _add(room[bundle.host], bundle.request)
-        plan = self._plan(group, room)
-        if plan is None:
-            return False
+    def _take(self, group: Group, plan: Mapping[Bundle, Node]) -> None:
+        """Place all that is missing of a group, where there is room just now."""
         if group is self._gathering:
             self._stop_gathering()
         for bundle, host in plan.items():
             self._reservations.take(bundle, host)
         self._complete(group)
+
+    def _rather_waits(self, group: Group, plan: Mapping[Bundle, Node], nodes: list[Node]) -> bool:
+        """Rule 4."""
+        now = self._book.now
+        if group.strategy not in (packing.PACK, packing.SPREAD) or now >= self._settling.get(group, inf):
+            return False
+        better = self._plan(group, rooms.soon(self._book, nodes, self._doomed))
+        placed = [bundle.host for bundle in group.bundles if bundle.node.placed]
+        if better is None or not packing.better(
+            group.strategy, [*placed, *better.values()], [*placed, *plan.values()]
+        ):
+            return False
+        self._settling.setdefault(group, now + SETTLES)
+        wanted: dict[Node, dict[str, int]] = {}
+        for bundle, host in better.items():
+            rooms.add(wanted.setdefault(host, {}), bundle.request)
+        for bundle in self._doomed:
+            if bundle.host in wanted:
+                rooms.add(wanted[bundle.host], NOTHING - bundle.request)
+        for lease in list(rooms.idle(self._book)):
+            lacking = lease.node.lacks(Resources(wanted.get(lease.node)))
+            if any(name in lease.hold for name in lacking):
+                self._revoke(lease, "a placement group")
         return True
 
-    def _gather(self, group: Group, attainable: Room) -> bool:
+    def _gather(self, group: Group, room: rooms.Room) -> bool:
         """Have each missing bundle wait for room on a node where it can get it in time."""
-        plan = self._plan(group, attainable)
+        plan = self._plan(group, room)
         if plan is None:
             return False
         self._gathering = group
@@ -226,8 +260,8 @@ class Groups:
             if bundle.host is None or bundle.host.draining:
                 return False
             if bundle.lease is None:
-                _add(wanted.setdefault(bundle.host, {}), bundle.request)
-        return all(Resources(sums).fits(self._attainable(host)) for host, sums in wanted.items())
+                rooms.add(wanted.setdefault(bundle.host, {}), bundle.request)
+        return all(Resources(sums).fits(rooms.in_time(host)) for host, sums in wanted.items())
 
     def _stop_gathering(self) -> None:
         assert self._gathering is not None
@@ -235,19 +269,10 @@ class Groups:
         for bundle in group.missing:
             self._reservations.give_up(bundle)
 
-    def _attainable(self, node: Node) -> dict[str, int]:
-        """What a node has besides actors and reservations: all other leases come back in time."""
-        room = dict(node.total)
-        for lease in node.leases.values():
-            if lease.claim.cls.pinned:
-                for name, units in lease.hold.items():
-                    room[name] -= units
-        return room
-
     def _nodes(self) -> list[Node]:
         return [node for node in self._book.nodes.by_name.values() if not node.draining]
 
-    def _plan(self, group: Group, room: Room) -> dict[Bundle, Node] | None:
+    def _plan(self, group: Group, room: rooms.Room) -> dict[Bundle, Node] | None:
         taken: dict[Node, int] = {}
         for bundle in group.bundles:
             if bundle.node.placed and bundle.host is not None:
@@ -282,6 +307,7 @@ class Groups:
         if self._gathering is group:
             self._gathering = None
         self._waiting.pop(group, None)
+        self._settling.pop(group, None)
         group.told = True
         self._say(GroupPlaced(group.id, [bundle.node.name for bundle in group.bundles]))
 
@@ -318,11 +344,6 @@ class Groups:
         return needed.get(
             group.strategy, "all nodes together have no room for its bundles, even if they were empty"
         )
-
-
-def _add(sums: dict[str, int], amounts: Mapping[str, int]) -> None:
-    for name, units in amounts.items():
-        sums[name] = sums.get(name, 0) + units
 
 
 def _told(request: Resources) -> str:

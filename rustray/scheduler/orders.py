@@ -22,7 +22,7 @@ class Orders:
     def __init__(self, book: LeaseBook) -> None:
         self._book = book
         self.said: list[Action] = []
-        self.groups = Groups(book, lambda action: self.said.append(action))
+        self.groups = Groups(book, lambda action: self.said.append(action), self.revoke)
 
     def grant(self, claim: Claim, node: Node) -> None:
         self._granted(self._book.grant(claim, node))

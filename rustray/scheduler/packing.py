@@ -7,7 +7,7 @@ bundles and nodes (Kuhn, Naval Research Logistics Quarterly 1955).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from rustray.model.resources import Resources
@@ -40,6 +40,12 @@ def plan(strategy: str, bundles: Bundles[N], room: Mapping[N, Mapping[str, int]]
         return _on_distinct(bundles, room)
     preferred = _packed(bundles, room) if strategy == PACK else _spread(bundles, room)
     return preferred if preferred is not None else _tightest(bundles, room)
+
+
+def better(strategy: str, one: Iterable[N], other: Iterable[N]) -> bool:
+    """Whether bundles on the nodes of `one` meet PACK or SPREAD better than on those of `other`."""
+    count, than = len(set(one)), len(set(other))
+    return count > than if strategy == SPREAD else count < than
 
 
 def _by_size(requests: Mapping[int, Resources], room: Mapping[N, Mapping[str, int]]) -> list[int]:

@@ -147,6 +147,52 @@ def test_a_group_that_does_not_fit_takes_nothing_until_a_node_comes() -> None:
     assert sorted(env.where("g") or ()) == ["n1", "n2"] and env.free() == 0
 
 
+@pytest.mark.parametrize(("strategy", "open_on", "nodes"), [("PACK", (1, 1), 1), ("SPREAD", (2, 0), 2)])
+def test_idle_leases_are_asked_for_before_a_strategy_is_met_less_well(
+    strategy: str, open_on: tuple[int, int], nodes: int
+) -> None:
+    env = Env(n1=2, n2=2)
+    env.ask("f", 4)
+    env.step(Demand(b"f", 1, 0))
+    for name, count in zip(("n1", "n2"), open_on, strict=True):
+        env.back(*[lease for lease, (_key, node) in env.at.items() if node == name][:count])
+    env.group("g", [1, 1], strategy)
+    assert env.where("g") is None and env.revoked
+    env.back(*env.revoked)
+    assert len(set(env.where("g") or ())) == nodes
+
+
+def test_a_group_waits_for_the_room_of_one_that_is_removed() -> None:
+    env = Env(n1=2, n2=2).group("first", [1, 1])
+    env.ask("f", 2, "first")
+    env.remove("first").group("g", [1, 1], "SPREAD")
+    assert env.where("g") is None
+    env.back(*env.evicted)
+    assert len(set(env.where("g") or ())) == 2
+
+
+def test_a_group_settles_for_less_when_what_seemed_idle_does_not_come_back() -> None:
+    env = Env(n1=2, n2=2)
+    env.ask("f", 4)
+    env.step(Demand(b"f", 1, 1))
+    env.back(*[lease for lease, (_key, node) in env.at.items() if node == "n1"])
+    env.group("g", [1, 1], "SPREAD")
+    assert env.where("g") is None and len(env.revoked) == 1
+    wake = env.scheduler.next_wake()
+    assert wake is not None and 0.0 < wake <= 0.25
+    env.now = wake
+    assert env.step(Tick()).where("g") == ["n1", "n1"]
+    assert env.scheduler.next_wake() is None
+
+
+def test_a_group_does_not_wait_for_leases_in_use() -> None:
+    env = Env(n1=2, n2=2)
+    env.ask("f", 4)
+    env.step(Demand(b"f", 1, 2))
+    env.back(*[lease for lease, (_key, node) in env.at.items() if node == "n1"])
+    assert env.group("g", [1, 1], "SPREAD").where("g") == ["n1", "n1"]
+
+
 def test_what_never_fits_says_why() -> None:
     env = Env(n1=2, n2=2)
     env.group("apart", [1, 1, 1], "STRICT_SPREAD").group("together", [2, 2], "STRICT_PACK").group("big", [3])
