@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from rustray.driver.actor_class import ActorClass
 from rustray.driver.actor_handle import ActorHandle, ActorMethod
-from rustray.driver.session import current_or_none
+from rustray.driver.current import current_or_none
 
 __all__ = ["ActorClass", "ActorExit", "ActorHandle", "ActorMethod", "exit_actor"]
 

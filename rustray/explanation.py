@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from rustray.driver import session as session_module
 from rustray.driver.actor_handle import ActorHandle
+from rustray.driver.current import current
 from rustray.driver.entry import PENDING
 from rustray.driver.generator import ObjectRefGenerator
 from rustray.driver.refs import ObjectRef
+from rustray.driver.session import Session
 from rustray.errors import OptionError, SessionError
 from rustray.model.lacking import lacking_text
 from rustray.model.quantities import amounts, byte_size, counted, duration
@@ -121,10 +122,10 @@ def explain(task: ObjectRef | ObjectRefGenerator | ActorHandle | PlacementGroup 
     ------
     SessionError: the process that submitted it has ended, or does not answer within 2 s.
     """
-    session = session_module.current()
+    session = current()
     session.check_open()
     if isinstance(task, str):
-        return Explanation(session.query("explain_task", task))
+        return Explanation(session.requests.query("explain_task", task))
     if isinstance(task, ActorHandle):
         about: dict[str, Any] = {"state": "actor", "actor": task._channel.id}
     elif isinstance(task, PlacementGroup):
@@ -137,17 +138,17 @@ def explain(task: ObjectRef | ObjectRefGenerator | ActorHandle | PlacementGroup 
             raise SessionError.shut_down("explain()")
         entry = task._entry
         if entry.state == PENDING and not entry.owned:
-            return Explanation(session.query("explain_task", task.hex()))
+            return Explanation(session.requests.query("explain_task", task.hex()))
         about = session.explaining.of_entry(entry)
     else:
         raise OptionError(
             f"explain() takes an ObjectRef, a task's id, an actor or a placement group, not a {type(task).__name__}."
         )
-    return Explanation(session.query("explained", about))
+    return Explanation(session.requests.query("explained", about))
 
 
-def _of_group(session: session_module.Session, group: PlacementGroup) -> dict[str, Any]:
-    rows = session.query("group_table", group.id)
+def _of_group(session: Session, group: PlacementGroup) -> dict[str, Any]:
+    rows = session.requests.query("group_table", group.id)
     told = {"state": "group", "group": group.id.hex(), "group_state": "unknown", "reason": ""}
     return told | ({"group_state": rows[0]["state"], "reason": rows[0]["reason"]} if rows else {})
 

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 from typing import TypeVar, overload
 
-from rustray.driver.session import Session, current
+from rustray.driver.current import current
+from rustray.driver.session import Session
 from rustray.errors import OptionError
 
 MAX_KEY_BYTES = 4 << 10
@@ -35,7 +36,7 @@ def put(key: str | bytes, value: bytes, *, namespace: str | None = None, overwri
     """
     packed = _value(value)
     session, space = _place(namespace)
-    added: bool = session.query("kv_put", space, _key(key), packed, bool(overwrite))
+    added: bool = session.requests.query("kv_put", space, _key(key), packed, bool(overwrite))
     return added
 
 
@@ -46,21 +47,21 @@ def get(key: str | bytes, default: T, *, namespace: str | None = None) -> bytes 
 def get(key: str | bytes, default: T | None = None, *, namespace: str | None = None) -> bytes | T | None:
     """The value of a key, `default` if it has none."""
     session, space = _place(namespace)
-    value: bytes | None = session.query("kv_get", space, _key(key))
+    value: bytes | None = session.requests.query("kv_get", space, _key(key))
     return default if value is None else value
 
 
 def delete(key: str | bytes, *, namespace: str | None = None) -> bool:
     """Forget a key; True if it had a value."""
     session, space = _place(namespace)
-    deleted: bool = session.query("kv_delete", space, _key(key))
+    deleted: bool = session.requests.query("kv_delete", space, _key(key))
     return deleted
 
 
 def exists(key: str | bytes, *, namespace: str | None = None) -> bool:
     """Whether a key has a value."""
     session, space = _place(namespace)
-    there: bool = session.query("kv_exists", space, _key(key))
+    there: bool = session.requests.query("kv_exists", space, _key(key))
     return there
 
 
@@ -74,7 +75,7 @@ def keys(prefix: str | bytes = "", *, namespace: str | None = None) -> list[str]
     In text, what is not UTF-8 is escaped as `os.fsdecode` does it, and is accepted so.
     """
     session, space = _place(namespace)
-    found: list[bytes] = session.query("kv_keys", space, _key(prefix))
+    found: list[bytes] = session.requests.query("kv_keys", space, _key(prefix))
     if isinstance(prefix, str):
         return [key.decode(errors="surrogateescape") for key in found]
     return found

@@ -14,8 +14,8 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, out
 
 import rustray
 from rustray.driver import discovery
+from rustray.driver.current import current, forbid_auto_init
 from rustray.driver.registry import clusters
-from rustray.driver.session import current, forbid_auto_init
 from rustray.errors import ClusterStartError, OptionError, RustRayError
 from rustray.explanation import Explanation
 from rustray.jupyter import options

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from rustray.driver import session as session_module
 from rustray.driver.actor_handle import ActorHandle
+from rustray.driver.current import current
 from rustray.model import ids
 
 
@@ -14,7 +14,7 @@ class RuntimeContext:
     """Ids of the job, node, worker, task and actor around the caller, in hexadecimal; None where there is none."""
 
     def __init__(self) -> None:
-        self._session = session_module.current()
+        self._session = current()
 
     def get_job_id(self) -> str:
         """The job."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from rustray.driver import session as session_module
+from rustray.driver.current import current
 from rustray.model.quantities import byte_size, duration
 
 
@@ -120,9 +120,9 @@ class ClusterStatus:
 
 def status() -> ClusterStatus:
     """The cluster that this process is connected to, as it is now; SessionError when there is none."""
-    session = session_module.current()
-    nodes, workers, store = session.query("nodes"), session.query("workers"), session.query("store")
-    return cluster_status(nodes, workers, store, session.query("metrics"), session.query("functions"))
+    return cluster_status(
+        *map(current().requests.query, ("nodes", "workers", "store", "metrics", "functions"))
+    )
 
 
 def cluster_status(

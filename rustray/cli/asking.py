@@ -61,7 +61,7 @@ def connected(address: str) -> Iterator[tuple[Query, dict[str, Any]]]:
         }
         session = Session(sock, ("driver", hello), None)
         session.start(CONNECT_TIMEOUT_S)
-        yield session.query, facts
+        yield session.requests.query, facts
     finally:
         if session is not None:
             session.close()

@@ -21,7 +21,7 @@ from bokeh.models import ColumnDataSource
 from bokeh.resources import Resources
 
 from rustray.dashboard import panels, tables
-from rustray.driver import session as session_module
+from rustray.driver.current import current
 from rustray.driver.session import Session
 from rustray.errors import RustRayError
 
@@ -76,7 +76,7 @@ class Live:
                 return  # the cluster is gone
 
     def _update(self) -> None:
-        samples = self._session.query("metrics", time.time() - panels.SPAN_S)
+        samples = self._session.requests.query("metrics", time.time() - panels.SPAN_S)
         self._captions = tables.resource_captions(samples[-1] if samples else None)
         with self.widget.hold_sync():
             self.widget.captions = panels.captions_html(self._captions)
@@ -108,7 +108,7 @@ _shown: Live | None = None
 def show() -> Live:
     """The dashboard of the present session. One moves at a time: the newest."""
     global _shown
-    session = session_module.current()
+    session = current()
     if _shown is not None:
         _shown.close()
     _shown = Live(session)

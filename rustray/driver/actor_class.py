@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from rustray import serialization
 from rustray.driver import failures
-from rustray.driver import session as session_module
 from rustray.driver.actor_handle import ActorHandle
+from rustray.driver.current import auto_init
 from rustray.driver.entry import ERROR, Entry
 from rustray.driver.environment import class_environment
 from rustray.driver.methods import Method
@@ -74,7 +74,7 @@ class ActorClass:
 
         Raises ActorAlreadyExistsError when its name is taken (unless ``get_if_exists=True``).
         """
-        session = session_module.auto_init()
+        session = auto_init()
         session.check_open()
         self._check_arguments(args, kwargs)
         code = serialization.serialize_code(self._cls, f"actor class {self.__name__}")
@@ -191,7 +191,7 @@ def create_actor(
         spec["args"], spec["deps"] = task.message()[2:4]
     spec["complete"] = not missing and failed is None
     if spec["registered"]:
-        ok, value = session.ask_head(
+        ok, value = session.requests.ask_head(
             f"The actor {spec['registered']!r}", "create_actor", actor, spec, changes=True
         ).fields
         if not ok or value[0] != actor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rustray import serialization
-from rustray.driver import session as session_module
+from rustray.driver.current import current
 from rustray.driver.entry import Entry
 from rustray.driver.methods import OF_EVERY_ACTOR, Method
 from rustray.driver.session import Session
@@ -154,4 +154,4 @@ class ActorHandle:
 
 
 def _load_handle(actor: bytes, handle: dict[str, Any]) -> ActorHandle:
-    return ActorHandle.of(session_module.current(), actor, handle)
+    return ActorHandle.of(current(), actor, handle)

@@ -237,7 +237,9 @@ class ActorChannel(KeepsOrder):
                         tasks.take_yield(streaming, *message[2:])
                 elif op == "log":
                     stream, text, number, pid = message[1:]
-                    self._actors.session.on_log(in_flight.get(number), stream, text, number, pid, self.name)
+                    self._actors.session.output.take(
+                        in_flight.get(number), stream, text, number, pid, self.name
+                    )
             if self.queue or not in_flight:
                 self.pump()
 

@@ -16,16 +16,16 @@ from typing import Any, Literal, TypeVar, overload
 from rustray import runtime_env as runtime_envs
 from rustray import serialization
 from rustray.driver import cells, discovery, launch, patience
-from rustray.driver import session as session_module
 from rustray.driver.actor_class import ActorClass, check_actor_class
 from rustray.driver.actor_handle import ActorHandle
+from rustray.driver.current import auto_init, current, current_or_none, set_auto_init, set_current
 from rustray.driver.entry import VALUE
 from rustray.driver.environment import driver_place
 from rustray.driver.generator import ObjectRefGenerator
 from rustray.driver.output import print_log
 from rustray.driver.refs import ObjectRef
 from rustray.driver.remote_function import RemoteFunction
-from rustray.driver.session import Session, auto_init, current, current_or_none
+from rustray.driver.session import Session
 from rustray.errors import ClusterStartError, OptionError, RustRayError, SessionError
 from rustray.model import labels as label_rules
 from rustray.model.job_options import job_options
@@ -191,7 +191,7 @@ def _connect(
     session.start(CONNECT_TIMEOUT_S)
     session.info["runtime_env"] = hello.get("runtime_env")
     session.info["socket"] = path
-    session_module.set_current(session)
+    set_current(session)
     if log_to_driver:
         cells.attach(session)
         patience.attach(session)
@@ -211,7 +211,7 @@ def _context(session: Session) -> Context:
 
 
 _INIT_NAMES = [name for name in inspect.signature(init).parameters if name != "others"]
-session_module.set_auto_init(lambda: (init(), current())[1])
+set_auto_init(lambda: (init(), current())[1])
 
 
 def is_initialized() -> bool:
@@ -226,7 +226,7 @@ def shutdown(_exiting_interpreter: bool = False) -> None:
     with _init_lock:
         session = current_or_none()
         if session is not None:
-            session_module.set_current(None)
+            set_current(None)
             serialization.on_ref_pickled_outside(None)
         server, _server = _server, None
         try:
@@ -415,13 +415,13 @@ def get_actor(name: str, namespace: str | None = None) -> ActorHandle:
     session = current()
     if not name:
         raise ValueError("get_actor() needs a name.")
-    actor, handle = session.query("actor_named", name, namespace or session.info["namespace"])
+    actor, handle = session.requests.query("actor_named", name, namespace or session.info["namespace"])
     return ActorHandle.of(session, actor, handle)
 
 
 def nodes() -> list[dict[str, Any]]:
     """The nodes of the cluster, one dict each, with Ray's keys."""
-    rows = current().query("nodes")
+    rows = current().requests.query("nodes")
     return [
         {
             "NodeID": row["name"],
@@ -438,13 +438,13 @@ def nodes() -> list[dict[str, Any]]:
 
 def cluster_resources() -> dict[str, float]:
     """What the cluster offers in all: {"CPU": 2.0, ...}; memory in bytes."""
-    total: dict[str, float] = current().query("resources")[0]
+    total: dict[str, float] = current().requests.query("resources")[0]
     return total
 
 
 def available_resources() -> dict[str, float]:
     """What of it is free now."""
-    free: dict[str, float] = current().query("resources")[1]
+    free: dict[str, float] = current().requests.query("resources")[1]
     return {name: amount for name, amount in free.items() if amount > 0}
 
 

@@ -13,7 +13,8 @@ from rustray.store import layout
 from rustray.store.mapping import Mapping
 
 if TYPE_CHECKING:
-    from rustray.driver.session import Reply, Session
+    from rustray.driver.requests import Reply
+    from rustray.driver.session import Session
 
 MAX_AHEAD = 4 << 20
 """Bytes; for bigger values the round trip for a block is nothing beside the copying."""
@@ -70,7 +71,7 @@ class Blocks:
             # What stores one value after the other finds the next block granted already.
             with self._lock:
                 if self._ahead is None:
-                    number, reply = self._session.new_request()
+                    number, reply = self._session.requests.begin()
                     self._ahead = (size, reply, time.monotonic())
                     self._session.tell(seal, ("alloc", number, size))
                     return
@@ -89,7 +90,7 @@ class Blocks:
                 if size <= capacity and size > asked // 2:
                     return segment, offset
                 self._session.tell(("abandon", segment, offset))
-        fields = self._session.request("alloc", size).fields
+        fields = self._session.requests.ask("alloc", size).fields
         if len(fields) == 1:
             raise ObjectStoreFullError(fields[0])
         segment, offset, _capacity = fields
@@ -115,7 +116,7 @@ class Blocks:
     def _mapping(self, segment: int) -> Mapping:
         mapping = self._mappings.get(segment)
         if mapping is None:
-            reply = self._session.request("map", segment)
+            reply = self._session.requests.ask("map", segment)
             with self._lock:
                 mapping = self._mappings.get(segment)
                 if mapping is None:

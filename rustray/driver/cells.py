@@ -72,7 +72,7 @@ def attach(session: Session) -> None:
             send(shell, cell, stream, prefixed(text, name, pid))
 
     begin()
-    session.print_log = show
+    session.output.sink = show
     shell.events.register("pre_run_cell", begin)
     session.on_end.append(lambda: shell.events.unregister("pre_run_cell", begin))
 

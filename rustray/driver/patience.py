@@ -92,7 +92,7 @@ class Patience:
         session = self._session
         with session.objects.lock:
             about = session.explaining.of_task(task)
-        number, reply = session.new_request()
+        number, reply = session.requests.begin()
         reply.add_waiter(lambda: self._on_answer(key, reply.fields, patience))
         session.tell(("query", number, "explained", (about,)))
 
@@ -130,7 +130,7 @@ def why_not_started(session: Session, entries: Iterable[Entry], waited_s: float)
         return f"{about['function']}() has no slot yet, and {session.head.text(time.monotonic())}"
     if waited_s < ASK_FROM_S:
         return ""
-    number, reply = session.new_request()
+    number, reply = session.requests.begin()
     session.tell(("query", number, "explained", (about,)))
     if not session.reactor.wait(reply, HEAD_ANSWERS_S) or not reply.fields or not reply.fields[0]:
         return ""  # that it was not ready in time must do

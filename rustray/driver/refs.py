@@ -86,6 +86,6 @@ class ObjectRef:
 
 
 def _load_ref(oid: bytes) -> ObjectRef:
-    from rustray.driver.session import current
+    from rustray.driver.current import current
 
     return current().objects.ref_of(oid)

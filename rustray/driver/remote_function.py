@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rustray import serialization
-from rustray.driver import session as session_module
+from rustray.driver import current as this_process
 from rustray.driver.code_hash import code_hash
 from rustray.driver.environment import class_environment
 from rustray.driver.placing import placing
@@ -58,7 +58,7 @@ class RemoteFunction:
         """
         if kwargs or not self._least <= len(args) <= self._most:
             self._check_arguments(args, kwargs)
-        session = session_module._current
+        session = this_process._current
         if session is None or session is not self._session or session.around != self._around:
             session = self._prepare()
         options = self._options
@@ -87,7 +87,7 @@ class RemoteFunction:
 
     def _prepare(self) -> Session:
         """Send the function's code and class to the session, once a session."""
-        session = session_module.auto_init()
+        session = this_process.auto_init()
         session.check_open()
         code = serialization.serialize_code(self._function, f"function {self._name}")
         self._key, self._target = scheduling_class(

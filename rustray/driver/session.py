@@ -1,16 +1,10 @@
-"""A client's connection to its node, and everything that hangs on it.
-
-The one global of the package lives here: the session of this process, which `init` opens in a driver and
-the worker's main program opens in a worker.
-"""
+"""A client's connection to its node, and everything that hangs on it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import socket
-import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -23,62 +17,17 @@ from rustray.driver.explaining import Explaining
 from rustray.driver.futures import Futures
 from rustray.driver.head_contact import LOOK_S, HeadContact
 from rustray.driver.objects import ObjectTable
+from rustray.driver.output import Output, Sink
 from rustray.driver.reactor import Awaited, Reactor
 from rustray.driver.reading import Reader
+from rustray.driver.requests import Reply, Requests
 from rustray.driver.submitter import Submitter
-from rustray.driver.task import Task
 from rustray.driver.tasks import Tasks
 from rustray.errors import RustRayError, SessionError, TaskCancelledError
 from rustray.wire.frames import Connection, Message
 
 LEND_AFTER_S = 0.002
 """A worker that waits for longer lends its slot."""
-
-QUERIES = {
-    "kv_put": ("kv.put()", True),
-    "kv_delete": ("kv.delete()", True),
-    "kv_get": ("kv.get()", False),
-    "kv_exists": ("kv.exists()", False),
-    "kv_keys": ("kv.keys()", False),
-    "group_create": ("placement_group()", True),
-    "group_remove": ("remove_placement_group()", True),
-    "group_named": ("get_placement_group()", False),
-    "group_table": ("placement_group_table()", False),
-    "actor_named": ("get_actor()", False),
-    "nodes": ("nodes()", False),
-    "resources": ("The question for the cluster's resources", False),
-    "explained": ("explain()", False),
-    "explain_task": ("explain()", False),
-}
-"""By query, how users call it, and whether it changes the cluster's facts."""
-
-LogSink = Callable[[str, str, str, int, Task | None], None]
-"""Called with stream ("stdout" or "stderr"), text, name of the function, pid, and the task if it is known."""
-
-
-class Reply:
-    """The answer to one request, when it comes."""
-
-    __slots__ = ("_waiters", "fds", "fields", "ready")
-
-    def __init__(self) -> None:
-        self.ready = False
-        self.fields: tuple[Any, ...] = ()
-        self.fds: list[int] = []
-        self._waiters: list[Callable[[], object]] = []
-
-    def add_waiter(self, wake: Callable[[], object]) -> None:
-        self._waiters.append(wake)
-
-    def remove_waiter(self, wake: Callable[[], object]) -> None:
-        if wake in self._waiters:
-            self._waiters.remove(wake)
-
-    def settle(self, fields: tuple[Any, ...], fds: list[int]) -> None:
-        self.fields, self.fds = fields, fds
-        self.ready = True
-        for wake in list(self._waiters):
-            wake()
 
 
 class Session:
@@ -88,19 +37,17 @@ class Session:
     ----------
     sock: connected to the node.
     hello: ("driver", {...}) for a driver; None for a worker, which the node knows already.
-    print_log: takes what tasks print, None to drop it.
+    sink: takes what tasks print, None to drop it.
     """
 
     def __init__(
-        self, sock: socket.socket, hello: tuple[str, dict[str, Any]] | None, print_log: LogSink | None
+        self, sock: socket.socket, hello: tuple[str, dict[str, Any]] | None, sink: Sink | None
     ) -> None:
         self.client = 0
         self.id_prefix = b""
         self.info: dict[str, Any] = {}
         self.ended: RustRayError | None = None
-        self.print_log = print_log
-        self.log_sinks: dict[Any, LogSink] = {}
-        """What takes the output of tasks of one function, by the function's key, in place of `print_log`."""
+        self.output = Output(sink)
         self.pid = os.getpid()
         self.running: Callable[[], Any] = lambda: None
         """In a worker: the task that the calling thread runs (`worker.context.Running`)."""
@@ -113,15 +60,13 @@ class Session:
         self.lend: Callable[[], contextlib.AbstractContextManager[Any]] | None = None
         """In a worker: entered while it waits for others, so that its slot may be used meanwhile."""
         self.on_tick: list[Callable[[], None]] = []
-        self._requests: dict[int, Reply] = {}
-        self._request_number = 0
-        self._request_lock = threading.Lock()
         self._welcome = Reply()
         self.reactor = Reactor(self._tick)
         self.reactor.on_defect = self._on_defect
         self.head = HeadContact(self.reactor.wait)
         self._node = Connection(sock, takes_fds=True)
         self.tell = self._tell
+        self.requests = Requests(self)
         self.objects = ObjectTable(self)
         self.reader = Reader(self)
         self.futures = Futures(self)
@@ -133,7 +78,7 @@ class Session:
         self.on_end: list[Callable[[], None]] = []
         self.handlers: dict[str, Callable[..., None]] = {
             "welcome": self._on_welcome,
-            "answer": self._on_answer,
+            "answer": self.requests.on_answer,
             "ended": self._on_ended,
             "head_lost": self.head.on_lost,
             "head_found": self.head.on_found,
@@ -144,9 +89,9 @@ class Session:
             "estimate": self.leases.on_estimate,
             "explain": self.explaining.on_explain,
             "suspended": self.leases.on_suspended,
-            "block": self._on_answer,
-            "full": self._on_answer,
-            "segment": self._on_segment,
+            "block": self.requests.on_answer,
+            "full": self.requests.on_answer,
+            "segment": self.requests.on_segment,
             "unmap": self.blocks.on_unmap,
             "object": self.objects.on_object,
             "no_room": self.objects.on_no_room,
@@ -192,46 +137,6 @@ class Session:
     def _tell(self, *messages: Message) -> None:
         self._node.send(messages)
 
-    def request(self, op: str, *fields: Any) -> Reply:
-        """Send ``(op, number, *fields)`` to the node and wait for the answer that carries the number."""
-        return self._request(op, fields, lambda reply: self.reactor.wait(reply))
-
-    def ask_head(self, what: str, op: str, *fields: Any, changes: bool) -> Reply:
-        """As `request`, when the head has to answer: see `HeadContact.wait_for_answer`."""
-        return self._request(op, fields, lambda reply: self.head.wait_for_answer(reply, what, changes))
-
-    def _request(self, op: str, fields: tuple[Any, ...], wait: Callable[[Reply], object]) -> Reply:
-        self.check_open()
-        number, reply = self.new_request()
-        self._node.send([(op, number, *fields)])
-        try:
-            wait(reply)
-        finally:
-            self._requests.pop(number, None)
-        if not reply.fields:
-            self.check_open()
-        return reply
-
-    def new_request(self) -> tuple[int, Reply]:
-        """A number to ask under, and where its answer will be."""
-        reply = Reply()
-        with self._request_lock:
-            self._request_number += 1
-            number = self._request_number
-        self._requests[number] = reply
-        return number, reply
-
-    def query(self, what: str, *args: Any) -> Any:
-        """Ask the node or its head for a plain value; raises what they answered in place of one.
-
-        NotCommittedError or SessionError when no head answers for long: see `HeadContact.wait_for_answer`.
-        """
-        call, changes = QUERIES.get(what, (f"The question {what!r}", False))
-        ok, value = self.ask_head(call, "query", what, args, changes=changes).fields
-        if not ok:
-            raise failures.unpack(value)
-        return value
-
     def flush(self) -> bool:
         """Send what the node's socket had no room for; True when nothing is left."""
         return self._node.flush()
@@ -274,19 +179,6 @@ class Session:
         self.info = info
         self._welcome.settle((client,), [])
 
-    def _on_answer(self, number: int, *fields: Any) -> None:
-        reply = self._requests.pop(number, None)
-        if reply is not None:
-            reply.settle(fields or (None,), [])
-
-    def _on_segment(self, number: int, size: int) -> None:
-        fd = self.take_fd()
-        reply = self._requests.pop(number, None)
-        if reply is None:
-            os.close(fd)
-        else:
-            reply.settle((size,), [fd])
-
     def _on_lease(self, key: bytes, lease: int, worker: int) -> None:
         self.leases.on_lease(key, lease, worker, self.take_fd(), self.take_fd())
 
@@ -294,30 +186,7 @@ class Session:
         self.actors.on_channel(actor, worker, self.take_fd(), self.take_fd())
 
     def _on_actor_log(self, stream: str, text: str, pid: int, name: str) -> None:
-        self.on_log(None, stream, text, 0, pid, name)
-
-    def on_log(
-        self, task: Task | None, stream: str, text: str, _number: int, pid: int, name: str | None = None
-    ) -> None:
-        """A task has printed."""
-        sink = self.log_sinks.get(task.function, self.print_log) if task is not None else self.print_log
-        if sink is None:
-            return
-        try:
-            sink(stream, text, name or (task.target.name if task is not None else "worker"), pid, task)
-        except Exception as error:
-            # A closed terminal or pipe, or a stream of the user's that fails: output ends, the session must not.
-            self._drop_sink(sink, error)
-
-    def _drop_sink(self, sink: LogSink, error: Exception) -> None:
-        if self.print_log is sink:
-            self.print_log = None
-        self.log_sinks = {key: other for key, other in self.log_sinks.items() if other is not sink}
-        with contextlib.suppress(Exception):  # standard error may be closed as well; there is no other place
-            print(
-                f"rustray: what tasks print is shown no more, for it cannot be written: {error!r}",
-                file=sys.stderr,
-            )
+        self.output.take(None, stream, text, 0, pid, name)
 
     def _on_closed(self) -> None:
         if self.ended is None:
@@ -374,9 +243,7 @@ class Session:
         self.actors.fail_all(packed)
         self.objects.fail_all(packed)
         self.futures.close()
-        for reply in list(self._requests.values()):
-            reply.settle((), [])
-        self._requests.clear()
+        self.requests.end()
         self._welcome.settle((), [])
         for call in self.on_end:
             call()
@@ -398,78 +265,3 @@ class Session:
         self.reactor.close()
         self._node.close()
         self.blocks.close()
-
-
-_current: Session | None = None
-
-
-def current() -> Session:
-    """The session of this process; SessionError when there is none."""
-    session = _current
-    if session is None:
-        if _forked:
-            raise SessionError.forked("rustray", os.getppid())
-        raise SessionError.not_initialised("rustray")
-    return session
-
-
-def current_or_none() -> Session | None:
-    """The session of this process, if it has one."""
-    return _current
-
-
-def set_current(session: Session | None) -> None:
-    """Make `session` the one of this process."""
-    global _current, _forked, _no_auto_init
-    _current = session
-    _forked = False
-    if session is not None:
-        _no_auto_init = ""
-
-
-_no_auto_init = ""
-_auto_init: Callable[[], Session] | None = None
-
-
-def auto_init() -> Session:
-    """The session of this process, opened with defaults when there is none (as Ray does)."""
-    session = _current
-    if session is None:
-        if _auto_init is None or _forked:
-            return current()
-        if _no_auto_init:
-            raise SessionError(_no_auto_init)
-        return _auto_init()
-    return session
-
-
-def forbid_auto_init(reason: str) -> None:
-    """The user has named a cluster that could not be had: none of its own is to take its place unasked.
-
-    Parameters
-    ----------
-    reason: what `auto_init` raises until there is a session.
-    """
-    global _no_auto_init
-    _no_auto_init = reason
-
-
-def set_auto_init(open_session: Callable[[], Session]) -> None:
-    """What `auto_init` calls; set by the public API, which knows how a session is opened."""
-    global _auto_init
-    _auto_init = open_session
-
-
-_forked = False
-
-
-def _after_fork_in_child() -> None:
-    # The child shares the parent's sockets: what it wrote there would be taken for the parent's.
-    global _current, _forked
-    if _current is not None:
-        _current.abandon()
-        _current = None
-        _forked = True
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -207,7 +207,7 @@ class Submitter:
                     if task is not None:
                         self.tasks.take_yield(task, *message[2:])
                 elif op == "log":
-                    self._session.on_log(lease.in_flight.get(message[3]), *message[1:])
+                    self._session.output.take(lease.in_flight.get(message[3]), *message[1:])
                 elif op == "returned":
                     self._on_returned(lease, message[1])
                 elif op == "blocked":

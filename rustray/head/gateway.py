@@ -86,8 +86,8 @@ class Gateway:
         return namespace
 
     def query(self, what: str) -> Any:
-        """Ask the node or the head, as `Session.query`."""
-        return self._session.query(what)
+        """Ask the node or the head, as `Requests.query`."""
+        return self._session.requests.query(what)
 
     def close(self) -> None:
         """End the job: the node ends its tasks and its actors, and lets its objects go."""
@@ -238,7 +238,7 @@ class Gateway:
         self._check_room()
         if not name:
             raise OptionError("GetActor needs a name.")
-        actor, facts = self._session.query("actor_named", name, namespace or self.namespace)
+        actor, facts = self._session.requests.query("actor_named", name, namespace or self.namespace)
         handle = self._actors[actor] = ActorHandle.of(self._session, actor, facts)
         return handle
 

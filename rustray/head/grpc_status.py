@@ -9,7 +9,7 @@ from rustray.wire import rustray_pb2 as pb
 
 
 def cluster_status(query: Callable[[str], Any]) -> pb.ClusterStatusReply:
-    """What the cluster is and does now; `query` as `Session.query`."""
+    """What the cluster is and does now; `query` as `Requests.query`."""
     total, available = query("resources")
     return pb.ClusterStatusReply(
         total=total,

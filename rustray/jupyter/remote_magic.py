@@ -8,8 +8,8 @@ from typing import Any
 
 import rustray
 from rustray.driver import cells
+from rustray.driver.current import auto_init
 from rustray.driver.remote_function import scheduling_class
-from rustray.driver.session import auto_init
 from rustray.errors import GetTimeoutError, OptionError, RustRayError, SerializationError
 from rustray.jupyter import options, remote_cell
 from rustray.jupyter.reading import CellCode, read_cell
@@ -91,7 +91,7 @@ def _run(shell: Any, code: CellCode, file: str, wanted: tuple[str, ...], given: 
     body = functools.partial(remote_cell.run, code.source, file, wanted)
     key, target = scheduling_class(session, serialize_code(body, f"cell {name}"), name, checked)
     write = cells.writer()
-    session.log_sinks[key] = lambda stream, text, *_whose: write(stream, text)
+    session.output.sinks_of[key] = lambda stream, text, *_whose: write(stream, text)
     try:
         names = captured(code.reads, shell)
         try:
@@ -100,7 +100,7 @@ def _run(shell: Any, code: CellCode, file: str, wanted: tuple[str, ...], given: 
             raise _not_sent(error) from None
         value, brought = _wait(ref)
     finally:
-        session.log_sinks.pop(key, None)
+        session.output.sinks_of.pop(key, None)
     shell.user_ns.update(brought)
     return value
 

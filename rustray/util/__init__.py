@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rustray.driver.session import current
+from rustray.driver.current import current
 from rustray.serialization import deregister_serializer, register_serializer
 from rustray.util.actor_pool import ActorPool
 from rustray.util.placement_group import (
@@ -37,7 +37,9 @@ def list_named_actors(all_namespaces: bool = False) -> list[Any]:
     all_namespaces: give {"name": ..., "namespace": ...} for those of every namespace, not of this job's only.
     """
     session = current()
-    found = sorted(session.query("actor_names", None if all_namespaces else session.info["namespace"]))
+    found = sorted(
+        session.requests.query("actor_names", None if all_namespaces else session.info["namespace"])
+    )
     if all_namespaces:
         return [{"name": name, "namespace": namespace} for namespace, name in found]
     return [name for _namespace, name in found]

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from rustray.driver import api
+from rustray.driver.current import auto_init, current
 from rustray.driver.refs import ObjectRef
 from rustray.driver.remote_function import RemoteFunction
-from rustray.driver.session import auto_init, current
 from rustray.errors import OptionError, PlacementGroupNotFoundError, RustRayError
 from rustray.model import labels, option_checks
 from rustray.model.options import TaskOptions
@@ -128,13 +128,13 @@ def placement_group(
         "detached": detached,
         "actor": hosted[0] if hosted is not None else b"",
     }
-    session.query("group_create", group, session.info["job"], spec)
+    session.requests.query("group_create", group, session.info["job"], spec)
     return PlacementGroup(group, amounts)
 
 
 def remove_placement_group(placement_group: PlacementGroup) -> None:
     """Give a group's room back. What runs in it is killed; what waits for it fails. Harmless when it is removed."""
-    current().query("group_remove", _checked(placement_group).id)
+    current().requests.query("group_remove", _checked(placement_group).id)
 
 
 def get_placement_group(placement_group_name: str) -> PlacementGroup:
@@ -142,7 +142,7 @@ def get_placement_group(placement_group_name: str) -> PlacementGroup:
     if not placement_group_name:
         raise ValueError("get_placement_group() needs a name.")
     session = current()
-    found, bundles = session.query("group_named", placement_group_name, session.info["namespace"])
+    found, bundles = session.requests.query("group_named", placement_group_name, session.info["namespace"])
     return PlacementGroup(found, bundles)
 
 
@@ -155,7 +155,7 @@ def placement_group_table(placement_group: PlacementGroup | None = None) -> dict
     """
     if placement_group is not None:
         return _told(_row(_checked(placement_group)))
-    return {row["id"].hex(): _told(row) for row in current().query("group_table", None)}
+    return {row["id"].hex(): _told(row) for row in current().requests.query("group_table", None)}
 
 
 def get_current_placement_group() -> PlacementGroup | None:
@@ -165,7 +165,7 @@ def get_current_placement_group() -> PlacementGroup | None:
 
 
 def _row(group: PlacementGroup) -> dict[str, Any]:
-    rows = current().query("group_table", group.id)
+    rows = current().requests.query("group_table", group.id)
     if not rows:
         raise PlacementGroupNotFoundError(f"{group!r} is not known here, or was removed long ago.")
     row: dict[str, Any] = rows[0]

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
 
 from rustray.driver import failures
-from rustray.driver import session as session_module
+from rustray.driver.current import set_current
 from rustray.driver.entry import ERROR
 from rustray.driver.session import Session
 from rustray.errors import TaskCancelledError
@@ -90,7 +90,7 @@ class Worker:
     def run(self) -> None:
         """Serve until the node says to exit or is gone."""
         signal.signal(signal.SIGINT, self._on_interrupt)
-        session_module.set_current(self.session)
+        set_current(self.session)
         self.session.start(timeout=60.0)
         self.info = self.session.info
         os.register_at_fork(after_in_child=self._abandon)

@@ -17,7 +17,7 @@ import pytest
 
 import rustray
 from rustray.actor import exit_actor
-from rustray.driver.session import current
+from rustray.driver.current import current
 from rustray.errors import (
     ActorDiedError,
     ActorNotFoundError,
@@ -61,7 +61,7 @@ def is_alive(pid: int) -> bool:
 
 
 def state_of(actor: Any) -> dict[str, Any]:
-    (row,) = [row for row in current().query("actors") if row["id"] == actor._actor_id]
+    (row,) = [row for row in current().requests.query("actors") if row["id"] == actor._actor_id]
     return dict(row)
 
 

@@ -18,7 +18,7 @@ import pytest
 
 import rustray
 from rustray import exceptions as errors
-from rustray.driver import session as session_module
+from rustray.driver.current import current
 from tests.support import eventually, lives, run_program
 
 CPUS = 2
@@ -372,7 +372,7 @@ def test_a_request_that_the_node_cannot_handle_is_refused_and_the_session_goes_o
     with pytest.raises(errors.SessionError, match="whole number"):
         named.remote()
     with pytest.raises(errors.SessionError, match="cannot handle"):
-        session_module.current().query("store", "no", "arguments")
+        current().requests.query("store", "no", "arguments")
     assert rustray.get(Counter.options(name="refused").remote().get.remote(), timeout=20) == 1
 
 

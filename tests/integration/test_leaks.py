@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import rustray
-from rustray.driver import session as session_module
+from rustray.driver.current import current
 from rustray.exceptions import RustRayError
 from tests.support import eventually
 
@@ -29,7 +29,7 @@ def cluster() -> Iterator[None]:
 def tables(_seen=None):
     """What this process, driver or worker, knows of objects: nothing, once all have gone."""
     gc.collect()
-    session = session_module.current()
+    session = current()
     objects = session.objects
     objects.settle_drops()
     left = {
@@ -54,7 +54,7 @@ def nothing_is_left(cluster):
     def driver_and_store_are_empty():
         nonlocal store
         left = tables()
-        store = session_module.current().query("store")
+        store = current().requests.query("store")
         return not left and not any(
             store[name] for name in ("objects", "used", "reserved", "spilled", "waiting")
         )
@@ -249,7 +249,7 @@ def test_lost_and_made_again():
     refs = [big.remote(big.remote()) for _ in range(20)]
     rustray.wait(refs, num_returns=len(refs))
     for ref in refs:
-        eventually(lambda ref=ref: session_module.current().query("lose", ref.binary()))
+        eventually(lambda ref=ref: current().requests.query("lose", ref.binary()))
     assert sum(len(rustray.get(ref)) for ref in refs) == 20 * BIG
 
 

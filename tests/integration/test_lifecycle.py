@@ -21,7 +21,7 @@ import pytest
 
 import rustray
 from rustray.driver import registry
-from rustray.driver.session import current
+from rustray.driver.current import current
 from rustray.errors import ClusterStartError
 from rustray.exceptions import SessionError
 from tests.support import eventually, lives, run_program, start_program
@@ -334,7 +334,7 @@ class TestOtherDrivers:
         assert lives(mine) and rustray.get(pid.remote()) and os.path.exists(cluster)
 
     def test_one_that_is_killed_takes_all_that_is_its_own(self, cluster, tmp_path):
-        used = current().query("store")["used"]
+        used = current().requests.query("store")["used"]
         process = start_program(OTHER_DRIVER, cluster, "stay", folder=tmp_path)
         assert process.stdout is not None
         driver, worker, actor = map(int, process.stdout.readline().split())
@@ -343,7 +343,7 @@ class TestOtherDrivers:
         process.wait()
         process.stdout.close()
         eventually(lambda: not lives(worker) and not lives(actor), timeout=5)
-        eventually(lambda: current().query("store")["used"] <= used, timeout=5)
+        eventually(lambda: current().requests.query("store")["used"] <= used, timeout=5)
         assert rustray.get([double.remote(n) for n in range(10)])[-1] == 18
 
     def test_resources_are_those_of_the_cluster(self, cluster, tmp_path):
@@ -386,7 +386,7 @@ OWN_CLUSTER = """
     actor = Actor.remote()
     big = rustray.put(np.ones(1 << 20))
     worker, child = rustray.get(start.remote())
-    from rustray.driver.session import current
+    from rustray.driver.current import current
     from rustray.driver import api
     print(api._server.process.pid, worker, child, rustray.get(actor.pid.remote()), context["session_dir"], flush=True)
     try:

@@ -138,9 +138,9 @@ def test_objects_go_everywhere_when_nobody_holds_them(cluster):
 
     @rustray.remote(**on(far))
     def size_of_store():
-        from rustray.driver import session
+        from rustray.driver.current import current
 
-        return session.current().query("store")["used"]
+        return current().requests.query("store")["used"]
 
     def used():
         return rustray.get(size_of_store.remote(), timeout=30)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import rustray
-from rustray.driver.session import current
+from rustray.driver.current import current
 from rustray.exceptions import ObjectStoreFullError
 from tests.support import eventually, run_program
 
@@ -117,11 +117,11 @@ class TestViews:
         assert (view == 7).all()
 
     def test_what_is_no_longer_viewed_is_freed(self):
-        eventually(lambda: current().query("store")["used"] == 0)
+        eventually(lambda: current().requests.query("store")["used"] == 0)
         view = rustray.get(rustray.put(np.ones(MIB, dtype=np.uint8)))
-        assert current().query("store")["used"] >= MIB
+        assert current().requests.query("store")["used"] >= MIB
         del view
-        eventually(lambda: current().query("store")["used"] == 0)
+        eventually(lambda: current().requests.query("store")["used"] == 0)
 
     def test_in_a_task_that_keeps_it(self):
         @rustray.remote
@@ -173,14 +173,15 @@ class TestPressure:
     @pytest.fixture(autouse=True)
     def empty(self):
         gc.collect()
-        eventually(lambda: current().query("store")["used"] == 0)
+        eventually(lambda: current().requests.query("store")["used"] == 0)
         yield
         gc.collect()
-        eventually(lambda: current().query("store")["used"] + current().query("store")["spilled"] == 0)
+        store = current().requests
+        eventually(lambda: store.query("store")["used"] + store.query("store")["spilled"] == 0)
 
     def test_more_than_fits_is_spilled_and_read_back(self):
         refs = [rustray.put(np.full(4 * MIB, number, dtype=np.uint8)) for number in range(50)]
-        assert current().query("store")["spilled"] > 0
+        assert current().requests.query("store")["spilled"] > 0
         for number, ref in enumerate(refs):
             assert (rustray.get(ref) == number).all()
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import rustray
-from rustray.driver import session
+from rustray.driver.current import current
 from rustray.testing import Cluster
 from tests.support import eventually
 
@@ -37,7 +37,7 @@ def on(node: str, function: Any) -> Any:
 
 
 def stats() -> dict[str, int]:
-    found: dict[str, int] = session.current().request("query", "store", ()).fields[1]
+    found: dict[str, int] = current().requests.ask("query", "store", ()).fields[1]
     return found
 
 

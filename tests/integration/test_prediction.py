@@ -14,7 +14,7 @@ from tests.support import run_program
 PROGRAM = """
     import json, os, sys, time
     import rustray
-    from rustray.driver.session import current
+    from rustray.driver.current import current
 
     rustray.init(num_cpus=2, **json.loads(sys.argv[1]))
     time.sleep(0.3)  # the server reads its file meanwhile

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import rustray
-from rustray.driver.session import current
+from rustray.driver.current import current
 from tests.support import eventually
 
 CPUS = 2
@@ -385,7 +385,7 @@ class TestRetries:
 @pytest.mark.timeout(8)
 class TestLineage:
     def lose(self, ref):
-        eventually(lambda: current().query("lose", ref.binary()))
+        eventually(lambda: current().requests.query("lose", ref.binary()))
 
     def test_a_lost_result_is_made_again(self, tmp_path):
         @rustray.remote
@@ -410,7 +410,7 @@ class TestLineage:
         rustray.wait([second])
         lost = first.binary()
         del first
-        eventually(lambda: current().query("lose", lost))
+        eventually(lambda: current().requests.query("lose", lost))
         self.lose(second)
         assert rustray.get(second)[0] == 2
         assert ticks(tmp_path / "first") == 2 and ticks(tmp_path / "second") == 2

@@ -373,7 +373,7 @@ class TestPatience:
         queries = [message for message in bench.told.receive() if message[0] == "query"]
         for _op, number, what, (about,) in queries:
             assert what == "explained"
-            bench.session._on_answer(
+            bench.session.requests.on_answer(
                 number, True, {**about, "lease": {**LEASE, "holders": [COUNTER], **lease}}
             )
 
@@ -437,7 +437,7 @@ class TestPatience:
             ({"state": "infeasible"}, "f() cannot start: no node of the cluster has it now (missing: 2 CPU)"),
             ({"reason": "its job has all"}, "f() has no slot: its job has all"),
         ):
-            number = session._request_number + 1
+            number = session.requests._number + 1
             waiting.told.send([("answer", number, True, {"function": "f", "lease": {**LEASE, **lease}})])
             assert why_not_started(session, entries, 1.0).startswith(said)
         session.head.on_lost(9.0, "it was cut", ["10.0.0.1:6380"])

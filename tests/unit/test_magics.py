@@ -11,7 +11,7 @@ from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
 from rustray import magics
-from rustray.driver import discovery, session
+from rustray.driver import current, discovery
 from rustray.driver.cells import KEEP_CELLS, CellTable
 from rustray.errors import ClusterStartError, OptionError, SessionError
 from rustray.jupyter import options, remote_cell
@@ -130,8 +130,8 @@ def test_no_cluster_takes_the_place_of_one_that_was_named(
 ) -> None:
     monkeypatch.setenv("RUSTRAY_RUNTIME_DIR", str(tmp_path))
     opened: list[str] = []
-    monkeypatch.setattr(session, "_auto_init", lambda: opened.append("own"))
-    monkeypatch.setattr(session, "_no_auto_init", "")
+    monkeypatch.setattr(current, "_auto_init", lambda: opened.append("own"))
+    monkeypatch.setattr(current, "_no_auto_init", "")
     shell = RustRayMagics(InteractiveShell())
     with pytest.raises(ClusterStartError, match="No running cluster was found"):
         shell.rustray("init auto")
@@ -140,15 +140,15 @@ def test_no_cluster_takes_the_place_of_one_that_was_named(
     ):
         shell.remote("", "1 + 1")
     assert opened == []
-    session.set_current(SimpleNamespace())  # type: ignore[arg-type]
-    session.set_current(None)
-    session.auto_init()
+    current.set_current(SimpleNamespace())  # type: ignore[arg-type]
+    current.set_current(None)
+    current.auto_init()
     assert opened == ["own"]
 
 
 def test_who_is_connected_already_is_told_to_what(monkeypatch: pytest.MonkeyPatch) -> None:
     here = {"socket": "/run/n", "heads": ["h:1", "h:2"], "role": "node", "folder": "/run"}
-    monkeypatch.setattr(session, "_current", SimpleNamespace(info={"socket": "/run/n"}, ended=None))
+    monkeypatch.setattr(current, "_current", SimpleNamespace(info={"socket": "/run/n"}, ended=None))
     for module in (magics, discovery):
         monkeypatch.setattr(module, "clusters", lambda: [here])
     assert magics._already_connected() == "RustRay is already connected, to the cluster of h:1,h:2."
