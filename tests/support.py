@@ -1,4 +1,5 @@
-"""What integration tests share: waiting for events with a deadline, and programs in a process of their own."""
+"""What integration tests share: waiting for events with a deadline, gates and ticks between a test and its tasks, and
+programs in a process of their own."""
 
 from __future__ import annotations
 
@@ -26,6 +27,38 @@ def eventually(look: Callable[[], T], timeout: float = 15.0, pause: float = 0.02
             raise AssertionError(f"after {timeout} s it is still {found!r}")
         time.sleep(pause)
     return found
+
+
+def tick(path: Path) -> int:
+    """Note in a file that a task has come here, in whatever process it runs; gives how often, from 1 on."""
+    with open(path, "ab", buffering=0) as file:
+        file.write(b".")
+        return file.tell()
+
+
+def ticks(path: Path) -> int:
+    """How often tasks have noted in `path` that they came there."""
+    return path.stat().st_size if path.exists() else 0
+
+
+class Gate:
+    """Holds tasks until the test lets them go on, in whatever processes of this machine they run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def wait(self) -> None:
+        """In a task: be held here until the gate is open."""
+        tick(self.path.with_suffix(".waited"))
+        while not self.path.exists():
+            time.sleep(0.005)
+
+    def open(self) -> None:
+        self.path.touch()
+
+    def wait_for_waiters(self, count: int = 1, timeout: float = 15.0) -> None:
+        """In the test: until so many tasks have come to the gate; AssertionError after `timeout` seconds."""
+        eventually(lambda: ticks(self.path.with_suffix(".waited")) >= count, timeout)
 
 
 def start_program(code: str, *arguments: str, folder: Path | None = None) -> subprocess.Popen[str]:
