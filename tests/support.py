@@ -47,6 +47,11 @@ class Gate:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @property
+    def waiters(self) -> int:
+        """How often a task has come to the gate."""
+        return ticks(self.path.with_suffix(".waited"))
+
     def wait(self) -> None:
         """In a task: be held here until the gate is open."""
         tick(self.path.with_suffix(".waited"))
@@ -58,7 +63,7 @@ class Gate:
 
     def wait_for_waiters(self, count: int = 1, timeout: float = 15.0) -> None:
         """In the test: until so many tasks have come to the gate; AssertionError after `timeout` seconds."""
-        eventually(lambda: ticks(self.path.with_suffix(".waited")) >= count, timeout)
+        eventually(lambda: self.waiters >= count, timeout)
 
 
 def start_program(code: str, *arguments: str, folder: Path | None = None) -> subprocess.Popen[str]:

@@ -1,0 +1,109 @@
+"""Tasks with real processes that yield their results one by one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import numpy as np
+import pytest
+
+import rustray
+from rustray.driver.current import current
+from tests.integration.tasks.functions import BIG, echo
+from tests.support import eventually, tick, ticks
+
+
+class TestStreams:
+    def test_values_come_while_the_task_runs(self, tmp_path):
+        @rustray.remote
+        def count(path):
+            for number in range(3):
+                yield number
+                eventually(lambda number=number: ticks(path) > number)
+
+        stream = count.remote(tmp_path / "taken")
+        for number, ref in enumerate(stream):
+            assert rustray.get(ref) == number
+            tick(tmp_path / "taken")
+        assert number == 2
+
+    def test_big_values(self):
+        @rustray.remote(num_returns="streaming")
+        def arrays(n):
+            for number in range(n):
+                yield np.full(BIG, number, dtype=np.uint8)
+
+        for number, ref in enumerate(arrays.remote(10)):
+            assert rustray.get(ref)[-1] == number
+
+    def test_an_exception_midway_comes_after_the_good_values(self):
+        @rustray.remote
+        def break_off():
+            yield 1
+            yield 2
+            raise ValueError("enough")
+
+        stream = break_off.remote()
+        assert [rustray.get(next(stream)), rustray.get(next(stream))] == [1, 2]
+        with pytest.raises(ValueError, match="enough"):
+            rustray.get(next(stream))
+        with pytest.raises(StopIteration):
+            next(stream)
+
+    def test_async_iteration(self):
+        @rustray.remote
+        def letters():
+            yield from "abc"
+
+        async def collect():
+            return [await ref async for ref in letters.remote()]
+
+        assert asyncio.run(collect()) == ["a", "b", "c"]
+
+    def test_more_values_than_a_task_can_have_results(self):
+        @rustray.remote
+        def many(n):
+            yield from range(n)
+
+        refs = list(many.remote(70_000))
+        following = echo.remote("next")  # its id must not be that of a value
+        assert len(set(refs)) == 70_000 and following not in set(refs)
+        assert rustray.get(refs[65_530:65_540]) == list(range(65_530, 65_540))
+        assert rustray.get(following) == "next"
+
+    @pytest.mark.parametrize("after", [0, 1])
+    def test_an_abandoned_one_ends(self, tmp_path, after):
+        @rustray.remote(max_retries=0)
+        def endless(path):
+            tick(path)
+            try:
+                while True:
+                    yield b"x" * 1000
+            finally:
+                (tmp_path / "ended").touch()
+
+        values = endless.remote(tmp_path / "ran")
+        for _ in range(after):
+            next(values)
+        eventually(lambda: ticks(tmp_path / "ran"))
+        del values
+        eventually(lambda: (tmp_path / "ended").exists())
+        assert not current().tasks.children
+
+    def test_not_a_generator(self):
+        with pytest.raises(TypeError, match="streaming"):
+            rustray.get(next(echo.options(num_returns="streaming").remote(1)))
+
+    def test_a_retried_stream_gives_each_value_once(self, tmp_path):
+        @rustray.remote(max_retries=2)
+        def unsteady(path):
+            run = tick(path)
+            for number in range(6):
+                if run == 1 and number == 3:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                yield np.full(BIG, number) if number % 2 else number
+
+        values = [np.max(rustray.get(ref)) for ref in unsteady.remote(tmp_path / "runs")]
+        assert values == list(range(6)) and ticks(tmp_path / "runs") == 2
