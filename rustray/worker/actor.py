@@ -59,9 +59,6 @@ class OwnerChannel:
         self._owner = ids.owner_of(actor)
         self._name = name
 
-    def start(self, number: int) -> None:
-        """Nobody asks whether the constructor had begun."""
-
     def log(self, stream: str, text: str, number: int) -> None:
         """Pass text on."""
         self._worker.session.tell(("actor_log", self._owner, stream, text, os.getpid(), self._name))
@@ -117,6 +114,7 @@ class ActorHost:
             self._construct(message)
             return
         number, method = message[0], message[1]
+        channel.page.started = number
         task = Running(channel, number, f"{self.name}.{method}")
         self.worker.run_task(channel, message, task, self.method)
 

@@ -124,13 +124,13 @@ class Worker:
                 channel, message = queue.popleft()
                 function = message[1]
                 self._current = Running(channel, message[0], self.executor.name_of(function))
-                channel.page.started = message[0]
             if self._durations.get(function, 1.0) > FLUSH_S:
                 # A task that may take long must not keep the answers before it waiting.
                 self.flush()
             if self.actor is not None:
                 self.actor.run(channel, message)
             else:
+                channel.page.started = message[0]
                 self.session.around = channel.group
                 self.run_task(channel, message, self._current, self._load)
 
