@@ -90,7 +90,7 @@ class HeadLink:
 
     def hear_epoch(self, epoch: int) -> None:
         """Another node knows the leader of this epoch."""
-        self._act(self.session.hear_epoch(time.monotonic(), epoch))
+        self.session.hear_epoch(epoch)
 
     async def close(self) -> None:
         """End the link, after what was sent has gone out."""

@@ -2,8 +2,8 @@
 
 Rule 1. One channel at a time. The heads are tried in turn, the one said to lead next, the one just lost last; after a
         round without success there is a pause, which grows to `MAX_PAUSE_S`.
-Rule 2. A batch of a head begins with its epoch. A head of an older epoch than the highest seen has been deposed:
-        nothing that it says is done.
+Rule 2. A batch of a head begins with its epoch. A head of an older epoch than the highest that this node has followed,
+        or has heard of from another node, has been deposed: nothing that it says is done.
 Rule 3. A message that changes the cluster's facts is kept until the head has acknowledged it, and sent again, under
         the same number, after each rejoin. All else is part of the report that comes with a join.
 Rule 4. Head and node tell each other that they live every `BEAT_S`. After a silence of `SILENCE_S` the node looks for
@@ -209,32 +209,31 @@ class HeadSession:
     def on_messages(self, now: float, messages: Sequence[Message]) -> list[Action]:
         """A batch of the head."""
         actions: list[Action] = []
-        for message in messages:
+        for at, message in enumerate(messages):
             if self.state not in (JOINING, JOINED):
                 break
+            if message[0] == "epoch" and message[1] < self.epoch:
+                return [*actions, Close(), *self._refuse(now, message[1], messages[at + 1 :])]
             self._heard = now
             actions += self._on_message(now, message)
         return actions
 
-    def hear_epoch(self, now: float, epoch: int) -> list[Action]:
-        """Another node knows a later leader than the one that we are joined to."""
-        if epoch <= self.epoch:
-            return []
-        self.epoch = epoch
-        if self.state not in (JOINING, JOINED):
-            return []
-        return [Close(), *self._lose(now, f"another head leads since, in epoch {epoch}")]
+    def _refuse(self, now: float, epoch: int, orders: Sequence[Message]) -> list[Action]:
+        """What a deposed head says is not done: another leads, and is looked for."""
+        told = ", ".join(sorted({str(order[0]) for order in orders}))
+        since = f"is of epoch {epoch}, and there has been {self.epoch}"
+        return self._lose(now, f"the head at {self.head} {since}: refused {told}")
+
+    def hear_epoch(self, epoch: int) -> None:
+        """Another node knows the leader of this epoch: what older ones say is refused from now on."""
+        self.epoch = max(self.epoch, epoch)
 
     # -- messages of the head ----------------------------------------------------------------------------
 
     def _on_message(self, now: float, message: Message) -> list[Action]:
         op, *fields = message
         if op == "epoch":
-            (epoch,) = fields
-            if epoch < self.epoch:
-                reason = f"the head at {self.head} is of epoch {epoch}, and there has been {self.epoch}"
-                return [Close(), *self._lose(now, reason)]
-            self.epoch = epoch
+            (self.epoch,) = fields
         elif op == "ack":
             self._kept.pop(fields[0], None)
         elif op == "joined":

@@ -131,8 +131,8 @@ class Neighbours:
     ----------
     handlers: called with (node, *fields) for each message, by its op.
     on_down: called with the number of a node that is gone for good.
-    epoch: the highest epoch of a leader that this node knows; told to others, so that who follows a deposed leader
-        learns of it.
+    epoch: of the leader that this node has followed last; told to others, so that who follows a deposed leader learns
+        of it.
     """
 
     def __init__(
@@ -194,6 +194,14 @@ class Neighbours:
         """Where a node listens, "" when it is not known."""
         known = self._known.get(number)
         return known.address if known is not None else ""
+
+    def follow(self, epoch: int) -> None:
+        """This node follows the leader of this epoch: those who are connected learn of it now, others when they are."""
+        self.epoch = epoch
+        for known in self._known.values():
+            for channel in (known.channel if known.connected else None, known.incoming):
+                if channel is not None:
+                    channel.send(("epoch", epoch))
 
     # -- sending ---------------------------------------------------------------------------------------
 
@@ -272,6 +280,8 @@ class Neighbours:
                 # We are down for it, or it is not the node that we take it for. The head will say.
                 log.warning("node %d refuses us: %s", known.number, fields[0])
                 channel.close()
+            elif op == "epoch":
+                self._hear_epoch(fields[0])
 
     def _on_closed(self, known: _Neighbour, channel: Channel, reason: str) -> None:
         if known.channel is not channel:
@@ -323,6 +333,9 @@ class Neighbours:
         for message in messages:
             if message[0] == "batch":
                 wanted = known.inbox.take(message[1])
+                continue
+            if message[0] == "epoch":
+                self._hear_epoch(message[1])
                 continue
             if wanted:
                 self._handle(known.number, message)

@@ -134,7 +134,7 @@ class NodeProcess(Daemon):
         if agent is None:
             agent = self._make_agent(number, self._link, [other for other, _name, _address in nodes])
         neighbours = agent.neighbours
-        neighbours.epoch = epoch
+        neighbours.follow(epoch)
         neighbours.keep_only(other for other, _name, _address in nodes)
         for other, name, address in nodes:
             agent.on_node_up(other, name, address)

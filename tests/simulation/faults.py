@@ -20,6 +20,7 @@ class Faults:
             (3, self._crash_head),
             (1, self._crash_all_heads),
             (2, self._pause_head),
+            (4, self._depose),
             (4, self._partition),
             (3, self._cut_one_way),
             (3, self._reset),
@@ -31,7 +32,11 @@ class Faults:
             (2, self._end_driver),
         ]
         # A run with few kinds of faults sees more of their combinations.
-        if self._random.random() < 0.5:
+        chance = self._random.random()
+        if chance < 0.25:
+            # What follows from this one takes a while, in which others would end it.
+            self._kinds, self._mean_s = [(1, self._depose)], max(3.0, mean_s)
+        elif chance < 0.6:
             self._kinds = self._random.sample(self._kinds, self._random.randint(1, 5))
         cluster.loop.call_later(self._next(), self._strike)
 
@@ -73,6 +78,24 @@ class Faults:
             head = self._random.choice(leading or heads)
             head.loop.pause()
             self._later(8.0, head.loop.resume)
+
+    def _depose(self) -> None:
+        """The leader is cut off from the other heads and from some nodes, and is late to notice it.
+
+        Nodes that still hear it learn from the others that it is deposed.
+        """
+        cluster = self._cluster
+        leading = [head for head in cluster.heads.values() if head.head is not None]
+        if not leading:
+            return
+        leader = self._random.choice(leading)
+        leader.replica.fallback_s = self._random.uniform(3.0, 10.0)
+        machines = list(cluster.machines)
+        nodes = self._random.sample(machines, self._random.randint(1, max(1, len(machines) - 1)))
+        for name in (*(address.partition(":")[0] for address in cluster.head_addresses), *nodes):
+            cluster.network.cut(leader.name, name)
+            cluster.network.cut(name, leader.name)
+        cluster.loop.call_later(self._random.uniform(2.0, 8.0), cluster.network.heal)
 
     # -- the network
 

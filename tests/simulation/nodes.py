@@ -23,9 +23,14 @@ FORK_S = 0.005
 
 
 class _Link(HeadLink):
-    """The real one; notes which epoch each message is of."""
+    """The real one; notes which epoch each message is of, and the highest that the node has heard of."""
 
     batch_epoch = 0
+
+    def hear_epoch(self, epoch: int) -> None:
+        node: Any = self._node
+        node.highest_epoch = max(node.highest_epoch, epoch)
+        super().hear_epoch(epoch)
 
     def _on_messages(self, messages: list[Message]) -> None:
         for message in messages:

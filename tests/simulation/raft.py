@@ -73,6 +73,8 @@ class Replica:
         self._heard_from: dict[str, float] = {}
         self._submitted = 0
         self._pending: dict[str, tuple[float, list[Then]]] = {}
+        self.fallback_s = FALLBACK_S
+        """Seconds for which it leads without hearing of a majority."""
         self._deadline = 0.0
         self._wait_for_leader()
         self._tick()
@@ -119,7 +121,7 @@ class Replica:
     def _tick(self) -> None:
         now = self._clock.now
         if self._role == "leader":
-            heard = sum(now - self._heard_from.get(peer, 0.0) < FALLBACK_S for peer in self._peers) + 1
+            heard = sum(now - self._heard_from.get(peer, 0.0) < self.fallback_s for peer in self._peers) + 1
             if heard < self.majority:
                 self._step_down(self._disk.term)
             else:

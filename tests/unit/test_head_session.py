@@ -150,6 +150,18 @@ def test_a_deposed_head_is_not_obeyed() -> None:
     assert isinstance(accept(session, 1.5, 6)[0], Joined)
 
 
+def test_who_hears_of_a_later_leader_obeys_its_own_no_more() -> None:
+    session = joined(epoch=5)
+    session.hear_epoch(4)
+    assert session.on_messages(1.0, [("epoch", 5), ("grant", 1)]) == [Deliver(("grant", 1))]
+    session.hear_epoch(6)
+    told = [("epoch", 5), ("grant", 2), ("beat",), ("grant", 3)]
+    close, lost = session.on_messages(1.1, told)
+    assert close == Close()
+    assert lost == Lost("the head at a:1 is of epoch 5, and there has been 6: refused beat, grant")
+    assert session.tick(1.1) == [Dial("b:1")]
+
+
 def test_what_changes_facts_is_kept_until_acknowledged_and_sent_again() -> None:
     session = make()
     assert session.send(("job_start", 1)) == []

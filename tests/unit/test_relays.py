@@ -261,6 +261,26 @@ def test_who_is_not_taken_dials_again_with_pauses() -> None:
     run(test)
 
 
+def test_nodes_that_are_connected_tell_each_other_of_a_later_leader() -> None:
+    async def test(pair: Pair) -> None:
+        heard: asyncio.Queue[tuple[int, int]] = asyncio.Queue()
+        for node in (pair.one, pair.two):
+            node.neighbours._on_epoch = lambda epoch, node=node: heard.put_nowait(
+                (node.neighbours.number, epoch)
+            )
+            node.neighbours.follow(1)
+        await pair.lend()
+        pair.two.neighbours.follow(2)
+        assert await asyncio.wait_for(heard.get(), LIMIT_S) == (1, 2)
+        pair.one.neighbours.follow(3)
+        assert await asyncio.wait_for(heard.get(), LIMIT_S) == (2, 3)
+        pair.two.neighbours.follow(3)
+        await asyncio.sleep(0.1)
+        assert heard.empty()
+
+    run(test)
+
+
 def test_nothing_is_kept_for_a_node_that_was_gone_before_we_joined() -> None:
     async def test() -> None:
         neighbours = Neighbours(asyncio.get_running_loop(), 9, None)
