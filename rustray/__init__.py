@@ -24,15 +24,13 @@ from rustray.driver.api import (
     get,
     get_actor,
     get_gpu_ids,
-    init,
-    is_initialized,
     kill,
     nodes,
     put,
     remote,
-    shutdown,
     wait,
 )
+from rustray.driver.connecting import init, is_initialized, shutdown
 from rustray.driver.generator import ObjectRefGenerator
 from rustray.driver.refs import ObjectRef
 from rustray.driver.remote_function import RemoteFunction

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 import rustray
-from rustray.driver import api, head_contact
+from rustray.driver import connecting, head_contact
 from rustray.errors import GetTimeoutError, NotCommittedError, SessionError
 from rustray.testing import Cluster
 from tests.support import eventually
@@ -172,6 +172,6 @@ def test_who_needs_a_head_while_none_answers_is_told(monkeypatch, capsys):
         assert capsys.readouterr().err.count("no leading head") == 1
         assert rustray.get(counter.inc.remote(), timeout=30) == 2
         rustray.shutdown()
-        monkeypatch.setattr(api, "CONNECT_TIMEOUT_S", 1.0)
+        monkeypatch.setattr(connecting, "CONNECT_TIMEOUT_S", 1.0)
         with pytest.raises(SessionError, match="the node here is well, but no leading head"):
             rustray.init(cluster.address)

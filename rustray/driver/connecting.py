@@ -1,0 +1,244 @@
+"""`init` and `shutdown`: the connection of this process to a cluster, and the cluster that it starts for itself.
+
+Names, defaults and semantics follow Ray Core, so that its users change one import.
+"""
+
+from __future__ import annotations
+
+import atexit
+import inspect
+import os
+import socket
+import threading
+from typing import Any, Literal
+
+from rustray import runtime_env as runtime_envs
+from rustray import serialization
+from rustray.driver import cells, discovery, launch, patience
+from rustray.driver.current import current, current_or_none, set_auto_init, set_current
+from rustray.driver.environment import driver_place
+from rustray.driver.output import print_log
+from rustray.driver.session import Session
+from rustray.errors import ClusterStartError, OptionError, SessionError
+from rustray.model import labels as label_rules
+from rustray.model.job_options import job_options
+from rustray.model.option_checks import unknown_name
+
+CONNECT_TIMEOUT_S = 30.0
+IGNORED_INIT = frozenset(
+    """dashboard_host dashboard_port include_dashboard configure_logging logging_level logging_format
+    logging_config log_to_driver_level _enable_object_reconstruction _redis_max_memory
+    _plasma_directory _node_ip_address _driver_object_store_memory _memory _redis_username _redis_password
+    _temp_dir _metrics_export_port _system_config _tracing_startup_hook _node_name allow_multiple
+    enable_resource_isolation system_reserved_cpu system_reserved_memory _cgroup_path""".split()
+)
+"""Arguments of ray.init that mean nothing here; accepted so that its calls work."""
+
+_init_lock = threading.RLock()
+_server: launch.StartedProcess | None = None
+
+
+class Context(dict[str, Any]):
+    """What `init` gives: facts of the connection by name, and a context manager that ends it."""
+
+    @property
+    def address_info(self) -> dict[str, Any]:
+        return self
+
+    def disconnect(self) -> None:
+        shutdown()
+
+    def __enter__(self) -> Context:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        shutdown()
+
+
+def init(
+    address: str | None = None,
+    *,
+    num_cpus: float | None = None,
+    num_gpus: float | None = None,
+    resources: dict[str, float] | None = None,
+    object_store_memory: int | None = None,
+    namespace: str | None = None,
+    runtime_env: dict[str, Any] | None = None,
+    ignore_reinit_error: bool = False,
+    log_to_driver: bool = True,
+    job_name: str = "",
+    labels: dict[str, str] | None = None,
+    qos: Literal["interactive", "normal", "batch"] | None = None,
+    weight: float | None = None,
+    priority: int | None = None,
+    min_cpus: float | None = None,
+    max_cpus: float | None = None,
+    **others: Any,
+) -> Context:
+    """Connect this process to a cluster, starting one of its own if no address says otherwise.
+
+    Parameters
+    ----------
+    address: None starts a cluster that ends with this process (unless $RUSTRAY_ADDRESS names one); "auto" takes the
+        newest running one, "local" always starts one; else a session folder, a socket's path, "host:port" of a node
+        here, or "host:port,..." of the heads of a cluster anywhere: through a node of it on this machine, else through
+        one without slots that is started for this process, with the token in $RUSTRAY_TOKEN or $RUSTRAY_TOKEN_FILE and
+        the certificates in $RUSTRAY_TLS_DIR.
+    num_cpus, num_gpus, resources: what a cluster started here offers; counted if not given.
+    object_store_memory: bytes of shared memory for objects; 30 % of the machine's if not given.
+    namespace: where this job's named actors are found; its own if not given.
+    runtime_env: "env_vars", "working_dir", "py_modules" for all workers of this job.
+    ignore_reinit_error: keep the present connection instead of raising SessionError.
+    log_to_driver: print here what tasks print.
+    labels: what tasks may ask of the node of a cluster started here, {"zone": "a"}.
+    qos: what kind of job this is: "interactive" (weight 2, priority 1), "normal", "batch" (weight 0.5, priority -1).
+    weight: jobs that wait share what there is in proportion to it, from 0.01 to 100; usually 1.
+    priority: added to that of each task, see `remote`; usually 0.
+    min_cpus: CPUs that this job gets before others, from them if need be, and keeps while it can use them.
+    max_cpus: CPUs that it never exceeds.
+
+    Raises
+    ------
+    OptionError: an argument that is not allowed.
+    SessionError: this process is connected already, or the cluster does not answer.
+    ClusterStartError: no cluster could be started, or none is found at `address`.
+    AuthenticationError: the token is not that of the cluster.
+    """
+    global _server
+    for name in others:
+        if name not in IGNORED_INIT:
+            raise unknown_name("argument of init()", name, _INIT_NAMES)
+    terms = job_options(qos, weight, priority, min_cpus, max_cpus)
+    with _init_lock:
+        session = current_or_none()
+        if session is not None and session.ended is None:
+            if ignore_reinit_error:
+                return _context(session)
+            raise SessionError.already_initialised()
+        if session is not None:
+            shutdown()
+        address = address or os.environ.get("RUSTRAY_ADDRESS") or None
+        if address is None or address == "local":
+            offered = launch.count_resources(num_cpus, num_gpus, resources)
+            settings = launch.ServerSettings(offered, object_store_memory, labels=_checked_labels(labels))
+            _server = launch.start(settings)
+            path = settings.socket
+        else:
+            if (num_cpus, num_gpus, resources, object_store_memory, labels) != (None,) * 5:
+                raise OptionError(
+                    "num_cpus, num_gpus, resources, labels and object_store_memory describe a cluster that init() "
+                    f"starts; the one at {address!r} has its own. Leave them out."
+                )
+            path = discovery.find_node(address) or ""
+            if not path:
+                _server = discovery.start_gateway(address)
+                path = _server.socket
+        try:
+            session = _connect(path, namespace, runtime_env, job_name, log_to_driver, terms)
+        except BaseException:
+            if _server is not None:
+                _server.stop()
+                _server = None
+            raise
+        return _context(session)
+
+
+def _checked_labels(given: dict[str, str] | None) -> dict[str, str]:
+    try:
+        label_rules.check_labels(given or {})
+    except (AttributeError, ValueError) as error:
+        raise OptionError(f"labels={given!r} is not allowed: {error}.") from None
+    return dict(given or {})
+
+
+def _connect(
+    path: str,
+    namespace: str | None,
+    runtime_env: dict[str, Any] | None,
+    name: str,
+    log_to_driver: bool,
+    terms: dict[str, Any],
+) -> Session:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.connect(path)
+    except OSError as error:
+        sock.close()
+        raise ClusterStartError(
+            f"Cannot connect to the node at {path}: {error}. Is the cluster still running?"
+        ) from error
+    hello: dict[str, Any] = {
+        "pid": os.getpid(),
+        "namespace": namespace,
+        "name": name,
+        "options": terms,
+        **driver_place(),
+    }
+    if runtime_env:
+        prepared = runtime_envs.prepare(runtime_envs.RuntimeEnv(runtime_env), os.path.dirname(path))
+        hello["runtime_env"] = dict(prepared)
+    session = Session(sock, ("driver", hello), print_log if log_to_driver else None)
+    session.start(CONNECT_TIMEOUT_S)
+    session.info["runtime_env"] = hello.get("runtime_env")
+    session.info["socket"] = path
+    set_current(session)
+    if log_to_driver:
+        cells.attach(session)
+        patience.attach(session)
+    serialization.on_ref_pickled_outside(lambda ref: session.objects.keep_for_ever(ref))
+    return session
+
+
+def _context(session: Session) -> Context:
+    info = session.info
+    return Context(
+        address=info["socket"],
+        node_id=info["node"],
+        session_dir=info["folder"],
+        job_id=f"{info['job']:08x}",
+        namespace=info["namespace"],
+    )
+
+
+_INIT_NAMES = [name for name in inspect.signature(init).parameters if name != "others"]
+set_auto_init(lambda: (init(), current())[1])
+
+
+def is_initialized() -> bool:
+    """Whether this process is connected to a cluster."""
+    session = current_or_none()
+    return session is not None and session.ended is None
+
+
+def shutdown(_exiting_interpreter: bool = False) -> None:
+    """End this process's connection, and the cluster if `init` started it. Harmless when there is none."""
+    global _server
+    with _init_lock:
+        session = current_or_none()
+        if session is not None:
+            set_current(None)
+            serialization.on_ref_pickled_outside(None)
+        server, _server = _server, None
+        try:
+            if session is not None:
+                session.close()
+        finally:
+            if server is not None:
+                server.stop()
+
+
+def _after_fork_in_child() -> None:
+    # The cluster is the parent's, and a thread of the parent may have been in init() or shutdown().
+    global _server, _init_lock
+    _server = None
+    _init_lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+@atexit.register
+def _at_exit() -> None:
+    session = current_or_none()
+    if session is not None and session.pid == os.getpid() and session.lend is None:
+        shutdown()
