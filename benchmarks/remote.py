@@ -10,7 +10,10 @@ its processors: what a second machine adds is not in these numbers, what the way
 from __future__ import annotations
 
 import argparse
+import socket
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -89,6 +92,31 @@ class Place:
         return size / timed(lambda: rustray.get(ref)) / 1e9
 
 
+SEND = """
+import socket, sys
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
+    connection.recv(1)
+    connection.sendall(bytes(int(sys.argv[2])))
+"""
+
+
+def bare_bytes_a_second(size: int) -> float:
+    """GB/s of as many bytes between two processes that do nothing else: what the loopback interface gives now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        arguments = [sys.executable, "-c", SEND, str(server.getsockname()[1]), str(size)]
+        with subprocess.Popen(arguments) as sender, server.accept()[0] as connection:
+            buffer = bytearray(1 << 20)
+
+            def work() -> None:
+                connection.send(b"!")
+                while connection.recv_into(buffer):
+                    pass
+
+            taken = timed(work)
+            sender.wait()
+    return size / taken / 1e9
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
@@ -113,6 +141,8 @@ def main() -> None:
                 remote.append(measure(there))
             one, other = statistics.median(local), statistics.median(remote)
             print(f"{name:28}{one:>12,.5g}{other:>12,.5g}{other / one:>8.0%}", flush=True)
+        bare = statistics.median(bare_bytes_a_second(options.size) for _round in range(options.rounds))
+        print(f"{'GB/s of a bare socket':40}{bare:>12,.5g}")
         rustray.shutdown()
 
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from rustray.driver import failures
 from rustray.driver.entry import BLOCK, ERROR
 from rustray.errors import ObjectStoreFullError
+from rustray.node.big_buffers import keep_big_buffers
 from rustray.node.transfer import Dial, Place, Puller, Source
 from rustray.store import actions as act
 from rustray.store.errors import SpillFailed, StoreError
@@ -115,6 +116,7 @@ class StoreService:
 
     def join(self, number: int, neighbours: Neighbours, others: Iterable[int], dial: Dial) -> None:
         """This node is `number` of a cluster in which the nodes `others` are up."""
+        keep_big_buffers()
         self._neighbours = neighbours
         self._dial = dial
         self.ledger.federation.join(number, others)

@@ -10,7 +10,9 @@ nodes (`neighbours.py`), which big objects would hold up:
 Rule 1. The source reads an object only for a node that its ledger has as a reader: until that says that it has read,
         the block stays in place.
 Rule 2. What is read and not yet taken by the channel is bounded; several objects take turns, chunk by chunk.
-Rule 3. A pull that is cut goes on where it was, on a new channel. After `TRIES` in a row that brought nothing it fails.
+Rule 3. A chunk has a checksum (CRC-32) where nothing else vouches for the bytes; TLS does, and so does a way without
+        a network. There it is None, for it costs half as much as all the rest.
+Rule 4. A pull that is cut goes on where it was, on a new channel. After `TRIES` in a row that brought nothing it fails.
 
 Chunks are copied between file and message in the event loop: each takes a fraction of a millisecond.
 """
@@ -84,7 +86,8 @@ class Source:
                 continue
             fd, offset, size = place
             data = os.pread(fd, min(CHUNK_BYTES, size - at), offset + at)
-            channel.send(("chunk", number, at, zlib.crc32(data), data))
+            checksum = None if channel.intact else zlib.crc32(data)
+            channel.send(("chunk", number, at, checksum, data))
             at += len(data)
             if at < size:
                 turns.append((number, oid, at))
@@ -192,8 +195,10 @@ class Puller:
             elif op == "failed":
                 self._end(number, fields[0])
 
-    def _take(self, channel: Channel, number: int, pull: _Pull, at: int, checksum: int, data: bytes) -> None:
-        if at != pull.done or zlib.crc32(data) != checksum:
+    def _take(
+        self, channel: Channel, number: int, pull: _Pull, at: int, checksum: int | None, data: bytes
+    ) -> None:
+        if at != pull.done or (checksum is not None and zlib.crc32(data) != checksum):
             log.warning("a piece of object %s has come damaged: once more", pull.oid.hex())
             pull.tries += 1
             if pull.tries >= TRIES:

@@ -49,10 +49,13 @@ class Channel:
     on_drained: called when the backlog has fallen below LOW_WATER after it was over HIGH_WATER.
     backlog: bytes sent and not yet taken by gRPC, which takes little more than the other side has room for.
     closed: nothing that is sent now will arrive.
+    intact: bytes arrive as they were sent: TLS checks them, or no network lies between. TCP's own checksum lets one
+        damaged segment in 65,536 pass.
     """
 
-    def __init__(self, peer: str, far: bool) -> None:
+    def __init__(self, peer: str, far: bool, tls: bool = False) -> None:
         self.peer = peer
+        self.intact = tls or not far
         self.backlog = 0
         self.closed = False
         self.on_messages: Callable[[list[Message]], None] = lambda _messages: None

@@ -130,7 +130,7 @@ async def dial(
     except BaseException:
         await _hang_up(call, connection)
         raise
-    channel = Channel(address, far=not is_loopback(host))
+    channel = Channel(address, far=not is_loopback(host), tls=security.tls)
     if hello is not None:
         channel.send(hello)
 
@@ -280,7 +280,7 @@ class ChannelServer:
             )
         await context.send_initial_metadata(((_VERSION_KEY, PROTOCOL),))
         peer = _peer_of(context.peer())
-        channel = Channel(peer, far=not is_loopback(split_address(peer)[0]))
+        channel = Channel(peer, far=not is_loopback(split_address(peer)[0]), tls=self._security.tls)
         late = asyncio.get_running_loop().call_later(HELLO_S, channel.close, "no first message came")
 
         def on_first(messages: list[Message]) -> None:

@@ -29,6 +29,7 @@ class End:
         self.loop = loop
         self.backlog = 0
         self.closed = False
+        self.intact = False
         self.other: End
         self.on_messages: Callable[[list[Message]], None] = lambda _messages: None
         self.on_closed: Callable[[str], None] = lambda _reason: None
@@ -86,6 +87,7 @@ class Way:
         self.ends: list[Any] = []
         self.dials = 0
         self.refuse = 0
+        self.intact = False
         self.outcomes: dict[bytes, str | None] = {}
         self.done = loop.create_future()
         self.sent: list[Message] = []
@@ -98,6 +100,7 @@ class Way:
             self.refuse -= 1
             raise RustRayError("nobody there")
         ours, theirs = pair(self.loop)
+        theirs.intact = self.intact
         Source(theirs, lambda oid: (self.there, 6, len(self.value)) if self.has else None)
         theirs.alter = self.see
         self.ends.append(theirs)
@@ -150,6 +153,12 @@ def test_a_damaged_piece_is_sent_again(way: Way) -> None:
     way.alter = alter
     assert way.pull() is None
     assert way.arrived() and damaged
+
+
+def test_where_the_way_vouches_for_the_bytes_no_checksum_is_made(way: Way) -> None:
+    way.intact = True
+    assert way.pull() is None
+    assert way.arrived() and {message[3] for message in way.sent} == {None}
 
 
 def test_it_ends_when_all_comes_damaged(way: Way) -> None:

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from rustray.wire import batches, channels, rustray_pb2
-from rustray.wire.channels import HIGH_WATER, dial
+from rustray.wire.channels import HIGH_WATER, Channel, dial
 from rustray.wire.security import split_address
 from tests.unit.channels.ends import HELLO, SECURITY, TIMEOUT_S, End, Server, pair, run, until
 from tests.unit.channels.processes import other_process
@@ -89,6 +89,18 @@ def test_a_server_that_stops_ends_its_channels(caplog: pytest.LogCaptureFixture)
         assert near.closed == ["the other side is shutting down"]
         near.channel.send(("nobody hears",))
         assert near.channel.backlog == 0
+
+    run(test, caplog)
+
+
+@pytest.mark.parametrize(
+    ("far", "tls", "intact"), [(True, False, False), (True, True, True), (False, False, True)]
+)
+def test_who_vouches_for_the_bytes(
+    far: bool, tls: bool, intact: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        assert Channel("host:1", far, tls).intact is intact
 
     run(test, caplog)
 

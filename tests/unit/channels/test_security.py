@@ -64,6 +64,7 @@ def test_tls(authority: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -
                 channel = await dial(server.address, HELLO, secure, TIMEOUT_S)
                 channel.send(("secret",))
                 await until(lambda: server.ends and server.ends[-1].messages == [("secret",)])
+                assert channel.intact and server.ends[-1].channel.intact
                 channel.close()
                 await channel.wait_closed()
             with pytest.raises(ChannelRefused, match="not of the authority"):
