@@ -1,0 +1,81 @@
+"""What tasks print is shown by the driver."""
+
+from __future__ import annotations
+
+from tests.support import run_program
+
+
+class TestPrinting:
+    def test_lines_are_there_before_the_result(self, tmp_path):
+        output = run_program(
+            """
+            import sys, rustray
+            rustray.init(num_cpus=1)
+
+            @rustray.remote
+            def inner():
+                print("from inside")
+
+            @rustray.remote
+            def speak(n):
+                print("line", n)
+                print("error line", file=sys.stderr)
+                print("unfinished", end="")
+                if n == 1:
+                    rustray.get(inner.remote())
+
+            for n in range(3):
+                rustray.get(speak.remote(n))
+                print("got", n)
+            """,
+            folder=tmp_path,
+        )
+        lines = output.splitlines()
+        for n in range(3):
+            at = lines.index(f"got {n}")
+            since = lines[lines.index(f"got {n - 1}") + 1 if n else 0 : at]
+            assert any(line.startswith("(speak pid=") and line.endswith(f") line {n}") for line in since), (
+                output
+            )
+            assert any(line.endswith(") error line") for line in since)
+            assert any(line.endswith(") unfinished") for line in since)
+        assert "from inside" in output
+
+    def test_a_closed_output_ends_no_session(self, tmp_path):
+        output = run_program(
+            """
+            import os, sys, time, rustray
+            rustray.init(num_cpus=1)
+
+            @rustray.remote
+            def speak():
+                print("into nothing")
+                return 1
+
+            reader, writer = os.pipe()
+            os.close(reader)
+            sys.stdout = os.fdopen(writer, "w", 1)
+            for _ in range(2):
+                assert rustray.get([speak.remote(), speak.remote()], timeout=20) == [1, 1]
+            sys.stdout = sys.__stdout__
+            print("goes on")
+            """,
+            folder=tmp_path,
+        )
+        assert output.count("shown no more") == 1 and "goes on" in output
+
+    def test_not_if_not_wanted(self, tmp_path):
+        output = run_program(
+            """
+            import rustray
+            rustray.init(num_cpus=1, log_to_driver=False)
+
+            @rustray.remote
+            def speak():
+                print("not to be seen")
+
+            rustray.get(speak.remote())
+            """,
+            folder=tmp_path,
+        )
+        assert output == ""
