@@ -1,7 +1,9 @@
-"""The gRPC service, asked by a client that has grpcio and the stubs alone: see grpc_client.py."""
+"""The gRPC service, asked by a client that has grpcio and the stubs alone: see client.py."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -13,11 +15,14 @@ import pytest
 import rustray
 from rustray.driver import discovery, launch, registry
 from rustray.testing import Cluster
-from tests.support import eventually
+from tests.support import ROOT, eventually
 
-ROOT = Path(__file__).resolve().parents[2]
-CLIENT = Path(__file__).with_name("grpc_client.py")
-CHECKS = re.findall(r"^def (check_\w+)\(", CLIENT.read_text(), re.MULTILINE)
+HERE = Path(__file__).parent
+CHECKS = {
+    check: program
+    for program in sorted(HERE.glob("checks_of_*.py"))
+    for check in re.findall(r"^def (check_\w+)\(", program.read_text(), re.MULTILINE)
+}
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +41,15 @@ def stubs(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(*command: str, folder: Path) -> str:
+def run(*command: str, stubs: Path) -> str:
     ran = subprocess.run(
-        [sys.executable, *command], cwd=folder, capture_output=True, text=True, timeout=50, check=False
+        [sys.executable, *command],
+        cwd=stubs,
+        env={**os.environ, "PYTHONPATH": f"{stubs}:{HERE}"},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
@@ -49,7 +60,7 @@ def test_bare_client(cluster: Cluster, stubs: Path, check: str) -> None:
     connection = str(Path(cluster.folder) / "cluster.json")
     log = Path(cluster.folder) / "logs/node.log"
     before = len(log.read_text())
-    assert run(str(CLIENT), str(stubs), connection, check, folder=stubs).split() == ["passed"]
+    assert run(str(CHECKS[check]), str(stubs), connection, check, stubs=stubs).split() == ["passed"]
     assert "Traceback" not in (told := log.read_text()[before:]), told
 
 
@@ -59,7 +70,7 @@ def test_client_of_the_documentation(cluster: Cluster, stubs: Path) -> None:
         code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "import grpc\n" in code
     )
     (stubs / "client.py").write_text(program)
-    printed = run("client.py", str(Path(cluster.folder) / "cluster.json"), folder=stubs)
+    printed = run("client.py", str(Path(cluster.folder) / "cluster.json"), stubs=stubs)
     assert printed.split("\n") == ["[1, 2, 3]", "6", ""]
 
 
@@ -78,19 +89,16 @@ def test_taken_port_is_told_at_the_start(cluster: Cluster) -> None:
 
 
 def test_embedded_cluster_serves_too_and_ends_with_its_driver(stubs: Path) -> None:
-    import json
-
     context = rustray.init(num_cpus=1)
     try:
         path = Path(context["session_dir"]) / "cluster.json"
         connection = eventually(lambda: (c := json.loads(path.read_text())).get("address") and c)
         program = (
-            "import sys\nsys.argv[3] = ''\n"
-            f"exec(open({str(CLIENT)!r}).read().split('if __name__')[0])\n"
+            "from client import Client\n"
             "client = Client()\nassert client.get(client.submit(lambda: 5)) == 5\nprint(client.session.hex())\n"
         )
         (stubs / "leaver.py").write_text(program)
-        run("leaver.py", str(stubs), str(path), "-", folder=stubs)  # its session stays open
+        run("leaver.py", str(stubs), str(path), stubs=stubs)  # its session stays open
     finally:
         rustray.shutdown()
     eventually(lambda: not registry.is_alive(connection["pid"]))
