@@ -13,7 +13,7 @@ from rustray.errors import OptionError, PendingCallsLimitExceeded
 from rustray.model.options import MethodOptions
 
 if TYPE_CHECKING:
-    from rustray.driver.actors import ActorChannel
+    from rustray.driver.actor_channel import ActorChannel
 
 
 class ActorMethod:

@@ -122,7 +122,7 @@ def scheduling_class(
     if code.refs:
         # What it captures lives as long as its code may be sent to another worker: to the end of the session.
         session.objects.pin(session.objects.escape(code.refs))
-    session.leases.add_function(key, code.pickle, name)
+    session.leases.functions.add(key, code.pickle, name)
     resources = options.resource_request()
     env, env_key = class_environment(session, options.runtime_env)
     places = placing(session, options)

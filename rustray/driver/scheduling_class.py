@@ -122,7 +122,7 @@ class SchedulingClass:
             told: tuple[Any, ...] = ("demand", self.key, self.asked)
             if self.queue and self.queue[0].deps and (places := near(self.queue)) is not None:
                 told = (*told, places)
-            self._submitter.tell(*self._submitter.spare(), told)
+            self._submitter.tell(*self._submitter.unused.offers(), told)
         if self.queue and not self.leases:
             self._submitter.waiting.add(self)
 
@@ -167,7 +167,8 @@ class SchedulingClass:
             self.idle -= 1
         batch: list[Any] = []
         messages: list[Message] = []
-        known = self._submitter.functions_at(lease.worker)
+        functions = self._submitter.functions
+        known = functions.at(lease.worker)
         size = 0
         while queue and count > 0 and size < MAX_FRAME_BYTES:
             task = queue.popleft()
@@ -177,7 +178,7 @@ class SchedulingClass:
             in_flight[task.number] = task
             if task.function not in known:
                 known.add(task.function)
-                messages.append(("fn", task.function, *self._submitter.function(task.function)))
+                messages.append(("fn", task.function, *functions[task.function]))
             batch.append(task.message())
             size += task.weight
             count -= 1

@@ -1,4 +1,4 @@
-"""Leases of a client: taking them, giving them back, and taking the answers that come by them.
+"""Leases of a client: taking them, giving them back, and what becomes of their tasks when a worker dies.
 
 Between a worker and its client there is nobody: see `scheduling_class` for how tasks are pushed.
 """
@@ -11,19 +11,15 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from rustray.driver import failures
-from rustray.driver.entry import VALUE
-from rustray.driver.reactor import NEVER
+from rustray.driver import failures, losses
+from rustray.driver.answers import Answers
+from rustray.driver.functions import Functions
 from rustray.driver.scheduling_class import Lease, SchedulingClass
 from rustray.driver.task import Task
 from rustray.driver.tasks import cancelled
+from rustray.driver.unused_leases import UnusedLeases
 from rustray.errors import (
     InfeasibleError,
-    OutOfMemoryError,
-    RuntimeEnvSetupError,
-    RustRayError,
-    WorkerCrashedError,
-    WorkerExitedError,
 )
 from rustray.model.ids import node_of
 from rustray.wire.frames import Connection, ConnectionClosed, Message
@@ -32,25 +28,10 @@ from rustray.wire.page import LeasePage
 if TYPE_CHECKING:
     from rustray.driver.session import Session
 
-IDLE_S = 0.5
-"""Seconds after which an unused lease goes back."""
-SPARE_S = 0.003
-"""Seconds after which an unused lease is offered to whoever waits."""
-WORKERS_KNOWN = 256
-"""Workers of which it is remembered what functions they have."""
 MAX_FALSE_STARTS = 5
 """Workers that may end, one after the other, before they begin a task."""
 SETUP_TRIES = 2
 """Workers that may fail to set up their environment: the first may have begun before its cause was put right."""
-BY_ITSELF = ("exit", "signal")
-"""How a worker ended that the node has not killed."""
-LOST_ANSWER = "had finished it, but not sent the answer, when it "
-CANCELLED = "cancelled"
-"""How a worker ended that was killed for `cancel(force=True)`."""
-REQUEUE = "requeue"
-"""How a worker ended that was killed to make room: its task has done nothing wrong."""
-NODE = "node"
-"""How a worker ended whose whole node is gone, and with it all word of what it had begun."""
 
 
 class Submitter:
@@ -62,34 +43,13 @@ class Submitter:
         self.tasks = session.tasks
         self.tell = session.tell
         self.shield = session.reactor.shield
-        self._reactor = session.reactor
-        self._reactor.on_alarm = self.offer_unused
         self._classes: dict[bytes, SchedulingClass] = {}
         self._leases: dict[int, Lease] = {}
+        self._take_done = Answers(session).take
+        self.unused = UnusedLeases(self._leases, self.lock, session.tell, session.reactor)
         self.waiting: set[SchedulingClass] = set()
         """Those that had tasks and no lease when they were last looked at."""
-        self._functions: dict[bytes, tuple[bytes, str]] = {}
-        self._functions_at: dict[int, set[bytes]] = {}
-
-    # -- functions -------------------------------------------------------------------------------------
-
-    def add_function(self, key: bytes, code: bytes, name: str) -> None:
-        """Keep the code of a function, to be sent once to each worker that runs it."""
-        self._functions[key] = (code, name)
-
-    def function(self, key: bytes) -> tuple[bytes, str]:
-        """Code and name of a function."""
-        return self._functions[key]
-
-    def functions_at(self, worker: int) -> set[bytes]:
-        """The keys that `worker` has been sent by us."""
-        known = self._functions_at.get(worker)
-        if known is None:
-            # Nobody tells of the end of a worker whose lease was given back. One forgotten gets the code once more.
-            if len(self._functions_at) == WORKERS_KNOWN:
-                del self._functions_at[next(iter(self._functions_at))]
-            known = self._functions_at[worker] = set()
-        return known
+        self.functions = Functions()
 
     # -- classes ---------------------------------------------------------------------------------------
 
@@ -154,18 +114,6 @@ class Submitter:
         if target is not None and target.estimate is None:
             target.estimate = max(1e-6, run_s + 2 * spread_s)
 
-    def spare(self) -> list[Message]:
-        """What tells the node of all leases that are idle. Caller has the lock."""
-        idle = {lease.target for lease in self._leases.values() if not lease.in_flight}
-        return [message for target in idle for message in target.spare()]
-
-    def offer_idle(self) -> None:
-        """Nothing will be submitted for a while: tell the node at once which leases others may have."""
-        if self._leases:
-            with self.lock:
-                if offers := self.spare():
-                    self.tell(*offers)
-
     def on_infeasible(self, key: bytes, text: str) -> None:
         """No node could ever run this class: its tasks fail now. A node that can may come, so later ones ask again."""
         target = self._classes[key]
@@ -197,11 +145,12 @@ class Submitter:
     # -- what a worker says ----------------------------------------------------------------------------
 
     def _on_messages(self, lease: Lease, messages: list[Message]) -> None:
+        take_done = self._take_done
         with self.lock:
             for message in messages:
                 op = message[0]
                 if op == "done":
-                    self._on_done(lease, message[1], message[2])
+                    take_done(lease, message[1], message[2])
                 elif op == "yield":
                     task = lease.in_flight.get(message[1])
                     if task is not None:
@@ -222,44 +171,6 @@ class Submitter:
                 target.ask()
             elif self.waiting and not lease.in_flight and (offer := target.spare()):
                 self.tell(*offer)
-
-    def _on_done(self, lease: Lease, results: list[Any], elapsed: float) -> None:
-        target, in_flight, tasks = lease.target, lease.in_flight, self.tasks
-        # An answer that came before, or that nobody waits for, counts for nothing.
-        answered = [
-            (task, result) for result in results if (task := in_flight.pop(result[0], None)) is not None
-        ]
-        if not answered:
-            return
-        lease.stuck = False
-        count = len(results)
-        each = elapsed / count
-        measured = target.measured
-        measured.count += count
-        measured.seconds += elapsed
-        measured.squares += each * elapsed
-        estimate = target.estimate
-        # Slower news counts at once: a pipe that is too deep hurts more than one that is too shallow.
-        if estimate is None or each > estimate * 4:
-            target.estimate = max(each, 1e-6)
-        else:
-            target.estimate = max(1e-6, estimate + 0.25 * (each - estimate))
-        target.false_starts = 0
-        if not in_flight:
-            # Known before the results are: those who waited for them may submit to this very lease.
-            target.idle += 1
-            lease.idle_since = now = time.monotonic()
-            if self._reactor.alarm == NEVER:
-                self._reactor.alarm = now + SPARE_S
-        for task, result in answered:
-            if result[1] == VALUE and len(result) == 3:
-                tasks.take_value(task, result[2])
-                continue
-            if len(result) > 4 and result[4]:
-                # Rule 3: the worker still refers to these; our hold for it goes before our release.
-                self._session.objects.hold_for(lease.worker, result[4])
-            task.where = None
-            tasks.take_result(task, result, lease.worker)
 
     def _on_returned(self, lease: Lease, numbers: list[int]) -> None:
         back = [lease.in_flight.pop(number) for number in numbers if number in lease.in_flight]
@@ -298,42 +209,20 @@ class Submitter:
             lease.closed = True  # the node will tell how the worker ended
 
     def _lose(self, lease: Lease) -> None:
-        """Charge the task that ran; those behind it have not started and just go elsewhere.
-
-        Those before it have run too, and their answers died with the worker: they are run again without a charge,
-        but fail when they may run only once.
-        """
+        """Its worker is dead, and all that it wrote has been read."""
         assert lease.loss is not None
         kind, text = lease.loss
-        target, started = lease.target, lease.page.started
+        target, begun = lease.target, lease.page.started
+        loss = losses.of_lease(lease.in_flight, begun, kind, text)
         self._forget(lease)
-        self._functions_at.pop(lease.worker, None)
-        again: list[Task] = []
-        if kind == NODE and started not in lease.in_flight:
-            started = next(iter(lease.in_flight), 0)  # the page was behind
-        has_run = started in lease.in_flight
-        for number, task in lease.in_flight.items():
-            has_run = has_run and number != started
-            # Of a node that is gone nobody knows how far it came.
-            if (has_run or kind == NODE and number != started) and task.retries == 0:
-                self.tasks.retract(task)
-                self.tasks.fail(
-                    task, cancelled(task) if task.cancelled else _crash(task, kind, LOST_ANSWER + text)
-                )
-                continue
-            # One that was killed for the sake of another has done nothing wrong.
-            if number == started and (task.cancelled or kind not in (CANCELLED, REQUEUE)):
-                if task.cancelled or task.retries == 0:
-                    self.tasks.retract(task)
-                    self.tasks.fail(task, cancelled(task) if task.cancelled else _crash(task, kind, text))
-                    continue
-                if task.retries > 0:
-                    task.retries -= 1
-            again.append(task)
-        self._requeue(target, again)
-        if not started and (kind == "setup" or lease.in_flight and kind in BY_ITSELF):
+        self.functions.forget_worker(lease.worker)
+        for task, error in loss.failed:
+            self.tasks.retract(task)
+            self.tasks.fail(task, error)
+        self._requeue(target, loss.again)
+        if not begun and (kind == losses.SETUP or lease.in_flight and kind in losses.BY_ITSELF):
             target.false_starts += 1
-            if target.false_starts >= (SETUP_TRIES if kind == "setup" else MAX_FALSE_STARTS):
+            if target.false_starts >= (SETUP_TRIES if kind == losses.SETUP else MAX_FALSE_STARTS):
                 self._give_up(target, kind, text)
         target.pump()
         target.ask()
@@ -344,7 +233,7 @@ class Submitter:
         queued, target.queue = list(target.queue), deque()
         for task in queued:
             if not task.cancelled:
-                self.tasks.fail(task, _crash(task, kind, text))
+                self.tasks.fail(task, losses.crash(task, kind, text))
 
     # -- housekeeping ----------------------------------------------------------------------------------
 
@@ -360,27 +249,10 @@ class Submitter:
                     news.append((target.key, *told))
                 if lease.in_flight:
                     self._look_at(lease, now)
-                if lease.in_flight or target.queue or lease.closed:
-                    continue
-                if now - lease.idle_since >= SPARE_S and (offer := target.spare()):
-                    self.tell(*offer)  # it was left unused by something else than an answer
-                if now - lease.idle_since > IDLE_S:
+                elif self.unused.is_due(lease, now):
                     self._return(lease)
             if news:
                 self.tell(("predicted", news))
-
-    def offer_unused(self, now: float) -> None:
-        """Leases that have not been used for a moment may go to others: what was suspended for them goes on."""
-        with self.lock:
-            for lease in self._leases.values():
-                target = lease.target
-                if lease.in_flight or target.queue or lease.closed:
-                    continue
-                due = lease.idle_since + SPARE_S
-                if due > now:
-                    self._reactor.alarm = min(self._reactor.alarm, due)
-                elif offer := target.spare():
-                    self.tell(*offer)
 
     def _look_at(self, lease: Lease, now: float) -> None:
         """Ask for what waits behind a task that takes longer than was predicted: others may run it meanwhile.
@@ -420,17 +292,3 @@ class Submitter:
                 target.over = error
                 for task in queued:
                     self.tasks.fail(task, error)
-
-
-def _crash(task: Task, kind: str, text: str) -> bytes:
-    what = f"The worker that ran task {task.target.name}() "
-    error: RustRayError
-    if kind == "oom":
-        error = OutOfMemoryError(what + text)
-    elif kind == "setup":
-        error = RuntimeEnvSetupError(what + text)
-    elif kind == "exit":
-        error = WorkerExitedError(what + text)
-    else:
-        error = WorkerCrashedError(what + text)
-    return failures.typed(error)

@@ -114,7 +114,7 @@ class Worker:
         while True:
             if not queue:
                 self.flush()
-                self.session.leases.offer_idle()
+                self.session.leases.unused.offer_now()
                 if self._exit_when_idle:
                     self.leave(0)
                 self.session.reactor.wait(self)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rustray.cluster import facts
-from rustray.driver.actors import ActorChannel
+from rustray.driver.actor_channel import ActorChannel
 from rustray.driver.task import Task
 from rustray.head.reactor import Head
 from rustray.model import ids

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rustray.driver import failures
-from rustray.driver.actors import ActorChannel, Actors
+from rustray.driver.actor_channel import ActorChannel
+from rustray.driver.actors import Actors
 from rustray.driver.entry import ERROR, VALUE, Entry
 from rustray.driver.submitter import Submitter
 from rustray.driver.task import Task
@@ -208,8 +209,7 @@ class Session:
     def submit(self, key: bytes, spec: dict[str, Any], work: Any, retries: int, done: Done) -> Task:
         """Submit a task: done(ok, payload) when its result is known."""
         target = self.leases.scheduling_class(key, spec["name"], spec)
-        if b"f" not in self.leases._functions:
-            self.leases.add_function(b"f", b"", "f")
+        self.leases.functions.add(b"f", b"", "f")
         task = self._task(target, b"f", work, retries, done)
         target.enqueue(task)
         return task

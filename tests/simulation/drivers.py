@@ -6,7 +6,7 @@ import hashlib
 import marshal
 from typing import TYPE_CHECKING, Any
 
-from rustray.driver.actors import ActorChannel
+from rustray.driver.actor_channel import ActorChannel
 from rustray.model import ids
 from tests.simulation.clients import Session
 from tests.simulation.clock import VirtualLoop

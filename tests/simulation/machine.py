@@ -254,7 +254,7 @@ class Store:
 @contextlib.contextmanager
 def installed(kernel: Kernel, dial: Callable[..., Any]) -> Iterator[None]:
     """Have the modules of nodes and clients use `kernel`, and `dial` for channels."""
-    from rustray.driver import actors, scheduling_class, submitter
+    from rustray.driver import actors, answers, scheduling_class, submitter
     from rustray.node import agent, head_link, pool, relays
     from rustray.wire import page
 
@@ -283,6 +283,7 @@ def installed(kernel: Kernel, dial: Callable[..., Any]) -> Iterator[None]:
         put(pool, _signal_group=kernel.signal_group)
         put(submitter, socket=socket, time=time, Connection=Connection)
         put(scheduling_class, time=time)
+        put(answers, time=time)
         put(actors, socket=socket, Connection=Connection)
         put(head_link, time=time, dial=dial)
         yield

@@ -161,7 +161,7 @@ class SimulatedWorker:
         if self.current is not None or self.dead or self.actor is not None and not self._constructed:
             return
         if not self.queue:
-            self.session.leases.offer_idle()
+            self.session.leases.unused.offer_now()
             if self._leaving:
                 self.die(0)
             return

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
-from rustray.driver.actors import ActorChannel
+from rustray.driver.actor_channel import ActorChannel
 from rustray.driver.entry import VALUE
 from rustray.wire.frames import Connection, Message
 from rustray.wire.page import LeasePage, new_page

@@ -12,8 +12,10 @@ import pytest
 
 from rustray.driver import failures
 from rustray.driver.entry import ERROR, PENDING, VALUE
+from rustray.driver.functions import WORKERS_KNOWN
 from rustray.driver.session import Session
-from rustray.driver.submitter import IDLE_S, MAX_FALSE_STARTS, SPARE_S, WORKERS_KNOWN
+from rustray.driver.submitter import MAX_FALSE_STARTS
+from rustray.driver.unused_leases import IDLE_S, SPARE_S
 from rustray.errors import InfeasibleError, OutOfMemoryError, WorkerCrashedError, WorkerExitedError
 from rustray.wire.frames import Connection
 from rustray.wire.page import LeasePage, new_page
@@ -68,7 +70,7 @@ class Bench:
         ours, self.node = socket.socketpair()
         self.session = Session(ours, None, None)
         self.told = Connection(self.node)
-        self.session.leases.add_function(CODE, b"", "f")
+        self.session.leases.functions.add(CODE, b"", "f")
         spec = {"name": "f", "resources": {"CPU": 1.0}, "runtime_env": None, "env_key": b""}
         self.target = self.session.leases.scheduling_class(KEY, "f", spec)
         self.workers: list[Worker] = []
@@ -308,8 +310,8 @@ class TestDeath:
 
     def test_of_workers_given_back_is_not_waited_for(self, bench: Bench) -> None:
         for worker in range(2 * WORKERS_KNOWN):
-            bench.session.leases.functions_at(worker).add(CODE)
-        assert len(bench.session.leases._functions_at) == WORKERS_KNOWN
+            bench.session.leases.functions.at(worker).add(CODE)
+        assert len(bench.session.leases.functions._at) == WORKERS_KNOWN
 
     def test_all_that_was_submitted_comes_back(self, bench: Bench) -> None:
         for _turn in range(3):
@@ -360,7 +362,7 @@ class TestIdleLeases:
         worker.answer(*numbers(entries))
         bench.told.receive()
         now = time.monotonic()
-        bench.session.leases.offer_unused(now + SPARE_S + 0.01)
+        bench.session.leases.unused.on_alarm(now + SPARE_S + 0.01)
         assert bench.demands() == [0]
         bench.session.leases.tick(now + IDLE_S + 0.01)
         assert ("return", worker.lease) in bench.told.receive()
