@@ -59,9 +59,13 @@ class Server(Daemon):
         self._predictions = PredictionFile(self.loop, self.head.forecasts)
         self._wake: asyncio.TimerHandle | None = None
         name = f"node-{os.urandom(4).hex()}"
-        self.node = self._host.make_agent(name, ONLY_NODE, Neighbours(self.loop, ONLY_NODE, None))
-        self.node.head = lambda message: self.head.from_node(name, message)
-        self.node.on_last_driver_gone = lambda _client: self._stop_if_lonely()
+        self.node = self._host.make_agent(
+            name,
+            ONLY_NODE,
+            Neighbours(self.loop, ONLY_NODE, None),
+            lambda message: self.head.from_node(name, message),
+            self._stop_if_lonely,
+        )
         self._grpc: Any = None
         self._serving: asyncio.Task[None] | None = None
         info = {
@@ -125,7 +129,7 @@ class Server(Daemon):
 
     def _stop_if_lonely(self) -> None:
         # The sessions of gRPC clients end with an embedded cluster, and do not keep it.
-        if not any(c.worker is None and not c.info.get("gateway") for c in self.node.clients.values()):
+        if all(driver.info.get("gateway") for driver in self.node.clients.drivers()):
             self.stop()
 
     def _on_zygote_lost(self) -> None:

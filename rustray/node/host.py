@@ -44,8 +44,15 @@ class NodeHost:
         self._listener: socket.socket | None = None
         self.agent: NodeAgent | None = None
 
-    def make_agent(self, name: str, number: int, neighbours: Neighbours) -> NodeAgent:
-        """The node under this number; workers of an earlier one are ended already."""
+    def make_agent(
+        self,
+        name: str,
+        number: int,
+        neighbours: Neighbours,
+        head: Callable[[Message], None],
+        on_driver_gone: Callable[[], None] = lambda: None,
+    ) -> NodeAgent:
+        """The node under this number; workers of an earlier one are ended already. See `NodeAgent`."""
         self.agent = NodeAgent(
             self._loop,
             name,
@@ -55,6 +62,8 @@ class NodeHost:
             self._fork,
             self._settings["object_store_memory"],
             neighbours,
+            head,
+            on_driver_gone,
         )
         return self.agent
 
@@ -68,10 +77,14 @@ class NodeHost:
         self._loop.add_reader(listener.fileno(), self._accept, listener)
 
     def _accept(self, listener: socket.socket) -> None:
+        try:
+            sock, _address = listener.accept()
+        except OSError:
+            return  # it has gone again
         if self.agent is not None:
-            self.agent.accept(listener)
+            self.agent.door.on_knock(sock)
         else:
-            listener.accept()[0].close()  # the node is about to join anew
+            sock.close()  # the node is about to join anew
 
     def _fork(self, worker: int, place: dict[str, Any], fd: int) -> None:
         self._zygote.send(("fork", worker, place), fds=[fd])
@@ -81,9 +94,9 @@ class NodeHost:
             if self.agent is None:
                 continue
             if op == "forked":
-                self.agent.on_forked(*fields)
+                self.agent.pool.on_forked(*fields)
             else:
-                self.agent.on_exited(*fields)
+                self.agent.departures.on_exited(*fields)
 
     def close_agent(self) -> None:
         """End the present node: its workers are killed, its clients' connections closed."""

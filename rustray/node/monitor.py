@@ -102,7 +102,7 @@ class Monitor:
             if worker.leases and worker.actor is None and worker.pid:
                 size = resident(worker.pid)
                 for lease in worker.leases:
-                    key = node.leases[lease][2]
+                    key = node.leases.here[lease].key
                     peaks[key] = max(size, peaks.get(key, 0))
         told = self._told_memory
         news = [
@@ -112,7 +112,8 @@ class Monitor:
         ]
         if news:
             node.head(("worker_memory", news))
-            self._told_memory = {key: size for key, size in told.items() if key in node.classes} | dict(news)
+            known = node.classes.known
+            self._told_memory = {key: size for key, size in told.items() if key in known} | dict(news)
 
     def _watch_memory(self) -> None:
         memory = psutil.virtual_memory()

@@ -9,7 +9,13 @@ from rustray.wire.frames import Connection, ConnectionClosed, Message
 
 
 class Peer:
-    """A frame connection served by asyncio."""
+    """A frame connection served by asyncio.
+
+    Attributes
+    ----------
+    on_messages: called with what has come.
+    on_closed: called when the other end has gone.
+    """
 
     def __init__(
         self,
@@ -20,8 +26,8 @@ class Peer:
     ) -> None:
         self._loop = loop
         self._connection = connection
-        self._on_messages = on_messages
-        self._on_closed = on_closed
+        self.on_messages = on_messages
+        self.on_closed = on_closed
         connection.on_backlog = self._on_backlog
         loop.add_reader(connection.fd, self._on_readable)
 
@@ -41,16 +47,16 @@ class Peer:
             messages = self._connection.receive()
         except ConnectionClosed:
             self.close()
-            self._on_closed()
+            self.on_closed()
             return
         if messages:
-            self._on_messages(messages)
+            self.on_messages(messages)
 
     def drain(self) -> None:
         """Handle all that has arrived, without waiting for the peer to close its end."""
         try:
             while messages := self._connection.receive():
-                self._on_messages(messages)
+                self.on_messages(messages)
         except ConnectionClosed:
             pass  # that was all
 

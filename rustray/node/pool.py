@@ -79,6 +79,7 @@ class WorkerProcess:
 
 Fork = Callable[[int, dict[str, Any], int], None]
 """fork(worker, place, fd): ask the zygote."""
+Adopt = Callable[[WorkerProcess, socket.socket, dict[str, Any]], None]
 
 
 class WorkerPool:
@@ -87,13 +88,11 @@ class WorkerPool:
     Parameters
     ----------
     fork: asks the zygote for a process.
-    adopt: called with (worker, socket): its node socket's other end, to be served from now on.
+    adopt: called with (worker, socket, place): its node socket's other end, to be served from now on.
     log_folder: gets one file a worker for what it prints outside of tasks.
     """
 
-    def __init__(
-        self, fork: Fork, adopt: Callable[[WorkerProcess, socket.socket], None], log_folder: str
-    ) -> None:
+    def __init__(self, fork: Fork, adopt: Adopt, log_folder: str) -> None:
         self._fork = fork
         self._adopt = adopt
         self._log_folder = log_folder
@@ -110,7 +109,7 @@ class WorkerPool:
             env.setdefault(name, threads)
         env["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, setting.gpus))
         self.workers[client] = worker
-        self._adopt(worker, ours)
+        self._adopt(worker, ours, place)
         self._fork(client, {**place, "env": env, "log": worker.log}, theirs.fileno())
         theirs.close()
         return worker

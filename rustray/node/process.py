@@ -64,6 +64,7 @@ class NodeProcess(Daemon):
         self._address = ""
         self._draining = False
         self._told_lost = False
+        self._told_unwritten = False
         self._ticks = 0
         self._host = NodeHost(self.loop, settings, zygote_pid, zygote_socket, self._on_zygote_lost)
         self._monitor: Monitor | None = None
@@ -140,10 +141,10 @@ class NodeProcess(Daemon):
             agent.on_node_up(other, name, address)
         if self._gateway or self._draining:
             self._link.send(("draining",))  # nothing of others is to run here
-        agent.on_head_found()
-        agent.ask_again()
-        update_connection_file(
-            self.folder, address=self._address, name=self._name, number=number, heads=list(heads), joined=True
+        agent.outage.on_found()
+        agent.actors.ask_again()
+        self._tell_drivers(
+            address=self._address, name=self._name, number=number, heads=list(heads), joined=True
         )
         self._told_lost = False
         if not self._first_join.done():
@@ -161,15 +162,28 @@ class NodeProcess(Daemon):
             return dial(neighbours.address_of(node), hello, self._security, DIAL_S, bulk=True)
 
         neighbours = Neighbours(self.loop, number, open_channel, link.hear_epoch)
-        agent = self._host.make_agent(self._name, number, neighbours)
+        on_driver_gone = self._stop_if_lonely if self._gateway else lambda: None
+        agent = self._host.make_agent(self._name, number, neighbours, link.send, on_driver_gone)
         agent.store.join(number, neighbours, nodes, open_bulk_channel)
-        agent.head = link.send
         agent.draining = self._gateway or self._draining
-        if self._gateway:
-            agent.on_last_driver_gone = lambda _client: self._stop_if_lonely()
         self._monitor = Monitor(agent)
         self._monitor.start(self.loop)
         return agent
+
+    def _tell_drivers(self, **facts: Any) -> None:
+        """Enter these facts in the registry, where drivers of this machine look; the node can do without."""
+        try:
+            update_connection_file(self.folder, **facts)
+        except OSError as error:
+            if not self._told_unwritten:
+                log.error(
+                    "%s cannot be written, so drivers on this machine may not find this node: %s",
+                    self.folder,
+                    error,
+                )
+            self._told_unwritten = True
+        else:
+            self._told_unwritten = False
 
     def from_head(self, message: Message) -> None:
         """The head says this."""
@@ -181,9 +195,9 @@ class NodeProcess(Daemon):
         assert self._link is not None
         if not self._told_lost:
             self._told_lost = True
-            update_connection_file(self.folder, joined=False)
+            self._tell_drivers(joined=False)
         if self._host.agent is not None:
-            self._host.agent.on_head_lost(reason, self._link.session.addresses)
+            self._host.agent.outage.on_lost(reason, self._link.session.addresses)
 
     def on_removed(self) -> None:
         """Others have been told that this node is dead: nothing that it did may be believed."""
@@ -231,7 +245,7 @@ class NodeProcess(Daemon):
 
     def _stop_if_lonely(self) -> None:
         agent = self._host.agent
-        if agent is None or not any(client.worker is None for client in agent.clients.values()):
+        if agent is None or not agent.clients.drivers():
             self.stop()
 
     def _on_zygote_lost(self) -> None:
@@ -253,7 +267,7 @@ class NodeProcess(Daemon):
         while self.loop.time() < deadline:
             await asyncio.sleep(TICK_S)
             agent = self._host.agent
-            if agent is None or all(not client for _worker, client, _key in agent.leases.values()):
+            if agent is None or all(not lease.client for lease in agent.leases.here.values()):
                 break  # actors, which the head itself has leased, may never end
         self.stop()
 

@@ -211,19 +211,20 @@ class Checks:
             agent = node.agent
             if agent is None:
                 continue
-            known, had = set(head.status.leases_on(node._name)), set(agent.leases)
+            known, had = set(head.status.leases_on(node._name)), set(agent.leases.here)
             if known != had:
                 text = f"{_hex(known - had)} known to the head only, {_hex(had - known)} to the node only"
                 yield f"leases on {node._name}: {text}"
-            for lease, (_worker, client, _key) in agent.leases.items():
+            for lease, (_worker, client, _key) in agent.leases.here.items():
                 if client:
                     yield f"lease {lease:x} on {node._name} is still held by {client:x}"
-            if agent._leased_from:
-                yield f"{node._name} has {_hex(agent._leased_from)} from others"
-            if agent._guests:
-                yield f"{node._name} has guests {agent._guests}"
-            if agent._connecting:
-                yield f"on {node._name} wait for actors: {agent._connecting}"
+            if agent.elsewhere.leases:
+                yield f"{node._name} has {_hex(agent.elsewhere.leases)} from others"
+            if agent.leases.guests:
+                yield f"{node._name} has guests {agent.leases.guests}"
+            awaited = {at.client: at.awaited for at in agent.clients.connected.values() if at.awaited}
+            if awaited:
+                yield f"on {node._name} wait for actors: {awaited}"
         for row in head.status.waiting():
             if not row["infeasible"]:
                 yield f"demand is not served: {row}"
@@ -238,7 +239,7 @@ class Checks:
         if running != alive:
             yield f"running jobs {running}, drivers {alive}"
         for node in self._cluster.nodes:
-            for job in node.agent.jobs if node.agent is not None else ():
+            for job in node.agent.jobs.known if node.agent is not None else ():
                 if job not in running and not _has_detached(head, job):
                     yield f"{node._name} still knows job {job}, which has ended"
 
@@ -271,7 +272,10 @@ class Checks:
 
     def _clients(self) -> set[int]:
         return {
-            client for node in self._cluster.nodes if node.agent is not None for client in node.agent.clients
+            client
+            for node in self._cluster.nodes
+            if node.agent is not None
+            for client in node.agent.clients.connected
         }
 
     def _workers(self, head: Head) -> Iterator[str]:

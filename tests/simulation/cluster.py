@@ -225,7 +225,7 @@ class _LogTold(logging.Handler):
         from rustray.driver.scheduling_class import SchedulingClass
         from rustray.head import prediction_file
         from rustray.head import process as head_process
-        from rustray.node import agent, host, monitor
+        from rustray.node import host, monitor
         from rustray.node import process as node_process
         from rustray.wire import channels
 
@@ -241,7 +241,6 @@ class _LogTold(logging.Handler):
             mock.patch.object(host, "NodeHost", VirtualHost),
             mock.patch.object(prediction_file, "PredictionFile", nothing),
             mock.patch.object(channels, "dial", self._cluster._dial),
-            mock.patch.object(agent, "peer_is_me", lambda _sock: True),
             # Sets of these would be in the order of their addresses.
             mock.patch.object(SchedulingClass, "__hash__", lambda self: hash(self.key)),
         ]

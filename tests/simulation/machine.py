@@ -255,7 +255,7 @@ class Store:
 def installed(kernel: Kernel, dial: Callable[..., Any]) -> Iterator[None]:
     """Have the modules of nodes and clients use `kernel`, and `dial` for channels."""
     from rustray.driver import actors, answers, scheduling_class, submitter
-    from rustray.node import agent, head_link, pool, relays
+    from rustray.node import agent, door, head_link, introductions, pool, relays
     from rustray.wire import page
 
     os = SimpleNamespace(
@@ -277,7 +277,9 @@ def installed(kernel: Kernel, dial: Callable[..., Any]) -> Iterator[None]:
                 stack.enter_context(mock.patch.object(module, name, value))
 
         put(page, os=os, mmap=mmap)
-        put(agent, os=os, socket=socket, Connection=Connection, StoreService=Store)
+        put(agent, os=os, StoreService=Store)
+        put(door, Connection=Connection, peer_is_me=lambda _sock: True)
+        put(introductions, os=os, socket=socket)
         put(relays, os=os, socket=socket)
         put(pool, os=os, socket=socket, time=time, end_group=kernel.end_group, resident=lambda _pid: 1 << 20)
         put(pool, _signal_group=kernel.signal_group)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from rustray.node.agent import NodeAgent
@@ -46,10 +45,10 @@ class VirtualHost:
         self._node: SimulatedNode = settings["node"]
         self.agent: NodeAgent | None = None
 
-    def make_agent(self, name: str, number: int, neighbours: Neighbours) -> NodeAgent:
+    def make_agent(self, name: str, number: int, neighbours: Neighbours, *links: Any) -> NodeAgent:
         node = self._node
         self.agent = NodeAgent(
-            node.loop, name, number, node.settings["resources"], "/sim", node.fork, None, neighbours
+            node.loop, name, number, node.settings["resources"], "/sim", node.fork, None, neighbours, *links
         )
         return self.agent
 
@@ -142,7 +141,7 @@ class SimulatedNode(NodeProcess, VirtualDaemon, Host):
     def _forked(self, client: int, place: dict[str, Any], end: Any) -> None:
         worker = self.workers[client] = SimulatedWorker(self, client, place, end)
         if self.agent is not None:
-            self.agent.on_forked(client, worker.pid)
+            self.agent.pool.on_forked(client, worker.pid)
 
     def on_worker_exit(self, worker: SimulatedWorker, code: int) -> None:
         """A process has ended: the zygote tells."""
@@ -152,7 +151,7 @@ class SimulatedNode(NodeProcess, VirtualDaemon, Host):
 
     def _exited(self, client: int, pid: int, code: int) -> None:
         if self.agent is not None:
-            self.agent.on_exited(client, pid, code)
+            self.agent.departures.on_exited(client, pid, code)
 
     # -- drivers
 
@@ -160,7 +159,7 @@ class SimulatedNode(NodeProcess, VirtualDaemon, Host):
         """A driver knocks; False when there is nobody to answer."""
         if self.agent is None or self.loop.dead:
             return False
-        self.agent.accept(SimpleNamespace(accept=lambda: (sock, "")))  # type: ignore[arg-type]
+        self.agent.door.on_knock(sock)
         return True
 
     # -- the end

@@ -14,6 +14,7 @@ from rustray.errors import NotCommittedError, SessionError
 from rustray.node.agent import NodeAgent
 from tests.unit.test_agent import Sent, driver
 from tests.unit.test_agent import agent as agent  # the fixture
+from tests.unit.test_agent import head as head  # and what it needs
 from tests.unit.test_submitter import Bench
 from tests.unit.test_submitter import bench as bench  # the fixture
 
@@ -60,7 +61,8 @@ def test_one_line_says_which_heads_were_tried_and_why(at: Contact) -> None:
     at.ask()
     (line,) = at.lines
     assert (
-        "no leading head of the cluster has answered for 3 s (tried: 10.0.0.1:6380, 10.0.0.2:6380; the last" in line
+        "no leading head of the cluster has answered for 3 s (tried: 10.0.0.1:6380, 10.0.0.2:6380; the last"
+        in line
     )
     assert "reason: cannot connect to 10.0.0.2:6380)" in line and "what needs a head waits" in line
     at.ready_at = at.now + 20
@@ -106,23 +108,25 @@ def test_a_head_may_take_its_time(at: Contact) -> None:
 
 def test_init_says_that_the_node_is_well(bench: Bench) -> None:
     bench.told.send([("head_lost", 70.0, "nobody listens there", HEADS)])
-    with pytest.raises(SessionError, match=r"node here is well, but no leading head .* for 7\d s .*nobody listens"):
+    with pytest.raises(
+        SessionError, match=r"node here is well, but no leading head .* for 7\d s .*nobody listens"
+    ):
         bench.session.start(0.2)
 
 
 def test_a_node_tells_its_clients_also_those_that_come(agent: NodeAgent) -> None:
     first = driver(agent, 1)
     first.peer = told = Sent()  # type: ignore[assignment]
-    agent.on_head_lost("it was cut", HEADS)
-    agent.on_head_lost("it was cut", HEADS)
-    agent.on_head_lost("nobody listens", HEADS)
+    agent.outage.on_lost("it was cut", HEADS)
+    agent.outage.on_lost("it was cut", HEADS)
+    agent.outage.on_lost("nobody listens", HEADS)
     assert [message[2] for message in told.messages] == ["it was cut", "nobody listens"]
     late = Sent()
     time.sleep(0.01)
-    agent._on_hello(late, "driver", {"prestart": False})  # type: ignore[arg-type]
+    agent.door.on_hello(late, "driver", {"prestart": False})  # type: ignore[arg-type]
     ((op, for_s, reason, heads),) = late.messages
     assert (op, reason, heads) == ("head_lost", "nobody listens", HEADS) and for_s > 0
     told.ops()
-    agent.on_head_found()
-    agent.on_head_found()
+    agent.outage.on_found()
+    agent.outage.on_found()
     assert told.ops() == ["head_found"] and late.ops() == ["head_lost", "head_found"]
