@@ -303,7 +303,7 @@ class SessionError(RustRayError, RuntimeError):
 
 
 class AuthenticationError(RustRayError):
-    """The cluster's token is missing or wrong."""
+    """The cluster's token is missing or wrong, or others can read what proves that one belongs to the cluster."""
 
 
 class ClusterStartError(RustRayError):

@@ -1,7 +1,7 @@
 """Whether a head of the cluster answers the node, and what those are told who need one and wait.
 
-The node tells its clients when it has lost the head, and when it has found one again (`node.head_outage`). What runs does
-not need the head; new leases, actors, names, `rustray.kv` and questions about the cluster do.
+The node tells its clients when it has lost the head, and when it has found one again (`node.head_outage`). What runs
+does not need the head; new leases, actors, names, `rustray.kv` and questions about the cluster do.
 
 Rule 1. A loss as short as a change of the leader is not worth a word: `TOLD_AFTER_S`.
 Rule 2. Whoever waits is told once of a loss, and in a notebook once in each cell that waits.

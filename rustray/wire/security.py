@@ -59,7 +59,13 @@ class Security:
 
     @classmethod
     def load(cls, token: str, tls_folder: str | None) -> Security:
-        """With the files of a folder made by `rustray certs`, if one is given. ClusterStartError."""
+        """With the files of a folder made by `rustray certs`, if one is given.
+
+        Raises
+        ------
+        ClusterStartError: a file cannot be read.
+        AuthenticationError: others can read the key.
+        """
         if not tls_folder:
             return cls(token)
         read = []
@@ -67,12 +73,18 @@ class Security:
             path = os.path.join(tls_folder, name)
             try:
                 with open(path, "rb") as file:
+                    mode = os.fstat(file.fileno()).st_mode
                     read.append(file.read())
             except OSError as error:
                 raise ClusterStartError(
                     f"The TLS folder {tls_folder} has no readable {name}: {error}. Make one with 'rustray certs DIR', "
                     "or copy that of another machine of the cluster."
                 ) from error
+            if name == KEY_FILE and _is_open_to_others(mode):
+                raise AuthenticationError(
+                    f"Others can read {path}, and with the key they can pass for a process of the cluster. "
+                    f"Make it yours alone: chmod 600 {path}"
+                )
         return cls(token, *read)
 
 
@@ -92,12 +104,17 @@ def read_token(token_file: str | None = None) -> str | None:
             token = file.read(4096)
     except (OSError, UnicodeDecodeError) as error:
         raise AuthenticationError(f"The token file {token_file} cannot be read: {error}.") from error
-    if stat.S_IMODE(mode) & 0o077:
+    if _is_open_to_others(mode):
         raise AuthenticationError(
             f"Others can read the token file {token_file}, and with the token they can run programs as you. "
             f"Make it yours alone: chmod 600 {token_file}"
         )
     return check_token(token.strip(), token_file)
+
+
+def _is_open_to_others(mode: int) -> bool:
+    """Whether group or others may do anything with a file of this mode."""
+    return stat.S_IMODE(mode) & 0o077 != 0
 
 
 def check_token(token: str, where: str) -> str:

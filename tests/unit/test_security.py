@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rustray.errors import ClusterStartError
+from rustray.errors import AuthenticationError, ClusterStartError
 from rustray.wire import security
 from rustray.wire.security import Security, check_bind, leads_to_loopback, outer_host, reachable_address
 
@@ -65,3 +66,22 @@ class TestNameOfLoopback:
     def test_a_cluster_on_loopback_stays_there(self) -> None:
         assert outer_host("127.0.0.1:6380") == "127.0.0.1"
         assert reachable_address("0.0.0.0:5000", "localhost:6380") == "127.0.0.1:5000"
+
+
+def tls_folder(path: Path, key_mode: int) -> str:
+    for name in ("ca.pem", "cert.pem", "key.pem"):
+        (path / name).write_bytes(name.encode())
+        (path / name).chmod(0o644)
+    (path / "key.pem").chmod(key_mode)
+    return str(path)
+
+
+def test_a_key_that_is_ones_own_is_taken(tmp_path: Path) -> None:
+    loaded = Security.load("token", tls_folder(tmp_path, 0o600))
+    assert (loaded.ca, loaded.cert, loaded.key) == (b"ca.pem", b"cert.pem", b"key.pem")
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o666])
+def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
+    with pytest.raises(AuthenticationError, match=r"Others can read .*: chmod 600 .*/key\.pem"):
+        Security.load("token", tls_folder(tmp_path, mode))
