@@ -1,4 +1,4 @@
-"""Heads and nodes as processes of their own: joining, refusing, leaving, and the command line."""
+"""The command rustray, and the heads and nodes that it starts."""
 
 from __future__ import annotations
 
@@ -8,303 +8,19 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
 import rustray
-from rustray.driver import launch, registry
-from rustray.errors import AuthenticationError, ClusterStartError
+from rustray.driver import registry
+from rustray.errors import ClusterStartError
 from rustray.testing import Cluster
 from rustray.testing.ports import free_ports
-from rustray.wire import certificates
 from rustray.wire.security import TOKEN_VARIABLE
 from tests.support import ROOT, eventually, lives, run_program, start_program
-
-
-@rustray.remote
-def where(seconds: float = 0.0) -> str:
-    time.sleep(seconds)
-    return str(rustray.get_runtime_context().get_node_id())
-
-
-@rustray.remote
-def nothing() -> None:
-    pass
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with Cluster(nodes=2, num_cpus=1) as running:
-        yield running
-
-
-@pytest.fixture
-def session(cluster: Cluster) -> Iterator[None]:
-    rustray.init(cluster.address, log_to_driver=False)
-    yield
-    rustray.shutdown()
-
-
-def node_settings(cluster: Cluster, **others: Any) -> launch.NodeSettings:
-    heads = cluster.address.split(",")
-    return launch.NodeSettings(
-        **{"heads": heads, "token": cluster.token, "resources": {"CPU": 1.0}, **others}
-    )
-
-
-def names(cluster: Cluster) -> set[str]:
-    return {node.name for node in cluster.nodes}
-
-
-class TestJoining:
-    def test_tasks_run_on_all_nodes(self, cluster: Cluster, session: None) -> None:
-        cluster.wait_for_nodes(2)
-        assert {row["NodeID"] for row in rustray.nodes()} == names(cluster)
-        assert set(rustray.get([where.remote(0.3) for _task in range(4)], timeout=20)) == names(cluster)
-        assert rustray.cluster_resources()["CPU"] == 2
-        assert sorted(node.number for node in cluster.nodes) == [1, 2]
-
-    def test_wrong_token_is_refused_with_a_text_that_helps(self, cluster: Cluster) -> None:
-        with pytest.raises(AuthenticationError, match="refused the token.*--token-file.*RUSTRAY_TOKEN"):
-            launch.start(node_settings(cluster, token="0" * 64))
-
-    def test_no_head_there(self, cluster: Cluster) -> None:
-        with pytest.raises(
-            ClusterStartError, match="No head took this node within 0.5 s. Tried: 127.0.0.1:1"
-        ):
-            launch.start(node_settings(cluster, heads=["127.0.0.1:1"], join_timeout=0.5))
-
-    def test_one_head_of_the_list_is_enough(self, cluster: Cluster) -> None:
-        heads = ["127.0.0.1:1", *cluster.address.split(",")]
-        node = launch.start(node_settings(cluster, heads=heads))
-        try:
-            assert registry.read_connection_file(node.settings.folder)["heads"] == cluster.address.split(",")
-        finally:
-            node.stop()
-
-    @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-    def test_refuses_to_listen_to_others_without_tls(self, cluster: Cluster, host: str) -> None:
-        for settings in (launch.HeadSettings(host=host), node_settings(cluster, host=host)):
-            with pytest.raises(ClusterStartError, match="Refused to listen at .* without TLS.*--insecure"):
-                launch.start(settings)
-
-    def test_listens_to_others_where_the_user_insists(self, cluster: Cluster) -> None:
-        node = launch.start(node_settings(cluster, host="0.0.0.0", insecure=True))
-        try:
-            address = registry.read_connection_file(node.settings.folder)["address"]
-            assert address.startswith("127.0.0.1:")  # from where it reaches the head
-        finally:
-            node.stop()
-
-    def test_a_program_that_is_no_cluster(self, cluster: Cluster) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            head = f"127.0.0.1:{server.getsockname()[1]}"
-            with pytest.raises(ClusterStartError, match="No head took this node"):
-                launch.start(node_settings(cluster, heads=[head], join_timeout=1.5))
-
-    def test_tls(self, cluster: Cluster, tmp_path: Path) -> None:
-        certificates.make(str(tmp_path / "tls"), [])
-        certificates.make(str(tmp_path / "other"), [])
-        with Cluster(nodes=2, tls_folder=str(tmp_path / "tls")) as secure:
-            rustray.init(secure.address)
-            try:
-                assert set(rustray.get([where.remote(0.3) for _task in range(4)])) == names(secure)
-            finally:
-                rustray.shutdown()
-            with pytest.raises(ClusterStartError, match="probably uses TLS"):
-                launch.start(node_settings(secure))
-            with pytest.raises(ClusterStartError, match="not of the authority"):
-                launch.start(node_settings(secure, tls_folder=str(tmp_path / "other")))
-            with pytest.raises(AuthenticationError):
-                launch.start(node_settings(secure, tls_folder=str(tmp_path / "tls"), token="0" * 64))
-            with pytest.raises(ClusterStartError, match="does not use TLS"):
-                launch.start(node_settings(cluster, tls_folder=str(tmp_path / "tls")))
-
-
-class TestLeaving:
-    def test_a_node_that_drains_finishes_its_tasks(self) -> None:
-        with Cluster(nodes=2, num_cpus=1) as cluster:
-            rustray.init(cluster.nodes[0].address)
-            try:
-                cluster.wait_for_nodes(2)
-                refs = [where.options(max_retries=0).remote(1.0) for _task in range(2)]
-                time.sleep(0.5)
-                leaving = cluster.nodes[1]
-                name = leaving.name
-                cluster.remove_node(leaving)
-                assert name in rustray.get(refs)
-                cluster.wait_for_nodes(1)
-                assert set(rustray.get([where.remote() for _task in range(4)])) == names(cluster)
-            finally:
-                rustray.shutdown()
-
-    def test_killed_paused_and_new_nodes(self) -> None:
-        with Cluster(nodes=2, num_cpus=1) as cluster:
-            rustray.init(cluster.nodes[0].address)
-            try:
-                cluster.wait_for_nodes(2)
-                pids = cluster.nodes[1].processes()
-                cluster.kill_node(cluster.nodes[1])
-                assert not [pid for pid in pids if lives(pid)]
-                cluster.wait_for_nodes(1)
-                node = cluster.add_node(num_cpus=1, resources={"disk": 1}, labels={"zone": "b"})
-                assert node.number == 3
-                assert rustray.get(where.options(resources={"disk": 1}).remote()) == node.name
-                cluster.pause_node(node)
-                cluster.wait_for_nodes(1)
-                cluster.resume_node(node)
-                cluster.wait_for_nodes(2)
-                assert node.number == 4
-                assert rustray.get(where.options(resources={"disk": 1}).remote(), timeout=20) == node.name
-            finally:
-                rustray.shutdown()
-
-    def test_all_ends_with_the_program_that_made_it(self, tmp_path: Path) -> None:
-        program = start_program(
-            """
-            import time
-            from rustray.testing import Cluster
-            cluster = Cluster(nodes=1)
-            print(*cluster.processes(), flush=True)
-            time.sleep(60)
-            """,
-            folder=tmp_path,
-        )
-        assert program.stdout is not None
-        pids = [int(pid) for pid in program.stdout.readline().split()]
-        assert len(pids) >= 3  # head, node, zygote
-        program.kill()
-        program.wait()
-        eventually(lambda: not [pid for pid in pids if lives(pid)])
-
-
-class TestHeads:
-    def test_a_single_head_that_is_killed_comes_back_with_what_it_knew(self) -> None:
-        with Cluster(nodes=1, num_cpus=1) as cluster:
-            rustray.init(cluster.address, namespace="tests")
-            try:
-                actor = rustray.remote(Counter).options(name="counter", lifetime="detached").remote()
-                assert rustray.get(actor.next.remote()) == 1
-                running = where.remote(2.0)
-                time.sleep(0.5)
-                head = cluster.leader
-                cluster.kill_head(head)
-                assert rustray.get(actor.next.remote(), timeout=5) == 2  # workers and drivers do not need it
-                cluster.restart_head(head)
-                assert rustray.get(running, timeout=10) in names(cluster)
-                assert cluster.leader.facts["epoch"] == 2
-                assert rustray.get(where.remote(), timeout=10) in names(cluster)
-                assert rustray.get(rustray.get_actor("counter").next.remote()) == 3
-            finally:
-                rustray.shutdown()
-
-    def test_another_head_leads_when_the_leader_is_killed(self) -> None:
-        with Cluster(heads=3, nodes=2, num_cpus=1) as cluster:
-            rustray.init(cluster.address)
-            try:
-                cluster.wait_for_nodes(2)
-                first = cluster.leader
-                refs = [where.remote(0.2) for _task in range(30)]
-                time.sleep(0.5)
-                cluster.kill_head(first)
-                assert set(rustray.get(refs, timeout=40)) <= names(cluster)
-                assert cluster.leader is not first
-                cluster.wait_for_nodes(2)
-                assert sorted(node.number for node in cluster.nodes) == [1, 2]
-                again = cluster.restart_head(first)
-                eventually(lambda: again.alive and not again.leads)
-                cluster.kill_head(cluster.leader)  # the one that came back makes the majority
-                assert rustray.get(where.remote(), timeout=20) in names(cluster)
-            finally:
-                rustray.shutdown()
-
-
-class Counter:
-    def __init__(self) -> None:
-        self.count = 0
-
-    def next(self) -> int:
-        self.count += 1
-        return self.count
-
-
-class TestGateway:
-    """A driver on a machine without a node: a runtime folder of its own stands for the machine."""
-
-    @pytest.fixture
-    def elsewhere(self, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        folder = tmp_path_factory.mktemp("rr")
-        folder.chmod(0o700)
-        monkeypatch.setenv("RUSTRAY_RUNTIME_DIR", str(folder))
-        for variable in (TOKEN_VARIABLE, "RUSTRAY_TOKEN_FILE", "RUSTRAY_TLS_DIR", "RUSTRAY_ADDRESS"):
-            monkeypatch.delenv(variable, raising=False)
-        return folder
-
-    PROGRAM = """
-        import os, sys, time
-        import rustray
-        rustray.init(sys.argv[1])
-
-        @rustray.remote
-        def where():
-            return rustray.get_runtime_context().get_node_id()
-
-        @rustray.remote
-        class Anywhere:
-            def where(self):
-                return rustray.get_runtime_context().get_node_id()
-
-        found = set(rustray.get([where.remote() for _ in range(10)]))
-        found |= set(rustray.get([actor.where.remote() for actor in [Anywhere.remote() for _ in range(4)]]))
-        print(*found, flush=True)
-        if sys.argv[2] == "killed":
-            os.kill(os.getpid(), 9)
-        if sys.argv[2] == "shutdown":
-            rustray.shutdown()
-    """
-
-    @pytest.mark.parametrize("end", ["shutdown", "exit", "killed"])
-    def test_runs_on_the_cluster_and_leaves_nothing(
-        self, cluster: Cluster, elsewhere: Path, end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv(TOKEN_VARIABLE, cluster.token)
-        program = start_program(self.PROGRAM, cluster.address, end, folder=tmp_path)
-        printed, _nothing = program.communicate(timeout=40)
-        assert program.returncode == (-9 if end == "killed" else 0), printed
-        assert set(printed.split()) <= names(cluster)
-        eventually(lambda: not registry.clusters())
-        if end != "killed":
-            eventually(lambda: os.listdir(elsewhere) == [])
-
-    def test_token_file(self, cluster: Cluster, elsewhere: Path, tmp_path: Path, monkeypatch: Any) -> None:
-        path = tmp_path / "token"
-        path.write_text(cluster.token)
-        path.chmod(0o600)
-        monkeypatch.setenv("RUSTRAY_TOKEN_FILE", str(path))
-        assert set(run_program(self.PROGRAM, cluster.address, "exit", folder=tmp_path).split()) <= names(
-            cluster
-        )
-
-    def test_errors(self, cluster: Cluster, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        with pytest.raises(ClusterStartError, match="needs its token: set RUSTRAY_TOKEN"):
-            rustray.init(cluster.address)
-        with pytest.raises(ClusterStartError, match="rustray start --head"):
-            rustray.init("auto")
-        monkeypatch.setenv(TOKEN_VARIABLE, "0" * 64)
-        with pytest.raises(AuthenticationError, match="refused the token"):
-            rustray.init(cluster.address)
-        assert not rustray.is_initialized()
-        monkeypatch.setattr("rustray.driver.discovery.GATEWAY_TIMEOUT_S", 0.5)
-        with pytest.raises(
-            ClusterStartError, match="No head took this node.*Nobody answers at 127.0.0.1:[12]"
-        ):
-            rustray.init("127.0.0.1:1,127.0.0.1:2")
-        assert registry.clusters() == []
 
 
 class TestCommandLine:
@@ -395,10 +111,10 @@ class TestCommandLine:
             rustray.init("auto")
             @rustray.remote
             def busy():
-                time.sleep(60)
+                time.sleep(60)  # until the driver is killed
             refs = [busy.remote() for _ in range(4)]
             print(refs[0].hex(), flush=True)
-            time.sleep(60)
+            time.sleep(60)  # until it is killed
             """,
             folder=tmp_path,
         )
