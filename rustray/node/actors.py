@@ -6,8 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from rustray.error_packing import pack_system_error
-from rustray.errors import SessionError
+from rustray.node.client_messages import refusal
 from rustray.node.clients import Clients
 from rustray.node.introductions import Introductions
 from rustray.node.jobs import Jobs
@@ -56,8 +55,7 @@ class Actors:
         """It cannot be made."""
         self.on_over(actor)
         if request:
-            packed = pack_system_error(SessionError(f"The node cannot handle this request: {text}."))
-            self._clients.send(client, ("answer", request, False, packed))
+            self._clients.send(client, ("answer", request, False, refusal(text)))
         else:
             self._clients.send(client, ("actor_dead", actor, "text", f"it cannot be created: {text}"))
 

@@ -43,6 +43,7 @@ ASK_AGAIN_TICKS = 20
 COMPLAIN_TICKS = 10
 """Ticks after which the head is told of the nodes that cannot be reached, again and again."""
 MAX_PRESTART = 8
+"""Workers forked before the first task of a job asks; the rest on demand."""
 
 Handlers = dict[str, Callable[..., None]]
 

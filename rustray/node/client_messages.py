@@ -5,11 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from rustray.error_packing import pack_system_error
+from rustray.errors import SessionError
 from rustray.node.clients import Client
 from rustray.node.peers import Peer
 from rustray.wire.frames import Message
 
 log = logging.getLogger(__name__)
+
+
+def refusal(text: str) -> bytes:
+    """The error in place of the answer that somebody waits for."""
+    return pack_system_error(SessionError(f"The node cannot handle this request: {text}."))
 
 
 class ClientMessages:

@@ -31,7 +31,7 @@ class Jobs:
 
     Parameters
     ----------
-    prestart: workers forked for a new job before its first task asks; the rest on demand.
+    prestart: workers forked for a new job before its first task asks.
     welcome: welcome(client, job, place) tells a driver that it has a job.
     """
 

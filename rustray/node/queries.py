@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rustray.error_packing import pack_system_error
-from rustray.errors import SessionError
+from rustray.node.client_messages import refusal
 from rustray.node.clients import Clients
 from rustray.node.pool import WorkerPool
 from rustray.node.store import StoreService
@@ -40,8 +39,7 @@ class Queries:
 
     def refuse(self, client: int, text: str, request: int, *_question: Any) -> None:
         """It cannot be answered."""
-        packed = pack_system_error(SessionError(f"The node cannot handle this request: {text}."))
-        self._clients.send(client, ("answer", request, False, packed))
+        self._clients.send(client, ("answer", request, False, refusal(text)))
 
     def on_explain(self, client: int, token: int, number: int) -> None:
         """The head asks a client of ours where one of its tasks is."""

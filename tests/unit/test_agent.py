@@ -194,3 +194,52 @@ def test_a_worker_speaks_for_the_actor_that_it_hosts(agent: NodeAgent, head: lis
     assert head == []
     say(agent, worker, "actor_ready", b"hosted", [])
     assert head == [("actor_ready", b"hosted", worker.client, 0)]
+
+
+def test_who_asks_what_cannot_be_done_is_told(agent: NodeAgent, head: list[Any]) -> None:
+    one = driver(agent, 1)
+    one.peer = told = Sent()  # type: ignore[assignment]
+
+    def answers(op: str, *fields: Any) -> list[Any]:
+        told.messages.clear()
+        say(agent, one, op, *fields)
+        return told.messages
+
+    head.clear()
+    (answer,) = answers("query", 7, "lose", ())
+    assert answer[:3] == ("answer", 7, False)
+    (answer,) = answers("create_actor", 8, b"actor", {})
+    assert answer[:3] == ("answer", 8, False)
+    (answer,) = answers("create_actor", 0, b"actor", {})
+    assert answer[:3] == ("actor_dead", b"actor", "text") and "KeyError: 'detached'" in answer[3]
+    assert head == []
+    with pytest.raises(TypeError):
+        say(agent, one, "demand")
+
+
+def test_demand_for_a_class_that_was_refused_is_infeasible(
+    agent: NodeAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = driver(agent, 1)
+    one.peer = told = Sent()  # type: ignore[assignment]
+    monkeypatch.setattr(agent.classes, "on_told", lambda *_fields: 1 / 0)
+    say(agent, one, "class", b"key", SPEC)
+    say(agent, one, "demand", b"key", 0)
+    say(agent, one, "demand", b"key", 1)
+    assert told.messages == [("infeasible", b"key", "ZeroDivisionError: division by zero")]
+    monkeypatch.undo()
+    say(agent, one, "class", b"key", SPEC)
+    say(agent, one, "demand", b"key", 1)
+    assert len(told.messages) == 1 and one.demands == {b"key": 1}
+
+
+def test_a_client_whose_message_makes_no_sense_is_disconnected_and_forgotten(
+    agent: NodeAgent, head: list[Any]
+) -> None:
+    one = driver(agent, 1)
+    one.peer = peer = Sent()  # type: ignore[assignment]
+    agent.messages.serve(one, peer)  # type: ignore[arg-type]
+    peer.on_messages([("blocked",), ("nonsense",), ("counts", 1, 0)])  # type: ignore[attr-defined]
+    assert peer.messages[-1][0] == "ended" and "nonsense" in peer.messages[-1][1]
+    assert one.client not in agent.clients.connected and agent.finished == 0
+    assert head[-2:] == [("client_gone", one.client), ("job_end", 1)]
