@@ -227,7 +227,7 @@ class ActorChannel(KeepsOrder):
                             tasks.take_value(task, result[2])
                             continue
                         if len(result) > 4 and result[4]:
-                            self._actors.session.objects.hold_for(self.worker, result[4])
+                            self._actors.session.sharing.hold_for(self.worker, result[4])
                         task.where = None
                         tasks.take_result(task, result, self.worker)
                 elif op == "yield":

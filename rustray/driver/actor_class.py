@@ -182,7 +182,7 @@ def create_actor(
     if args or kwargs:
         session.tasks.pack(task, args, kwargs, signature)
     if code.refs:
-        captured = session.objects.escape(code.refs)
+        captured = session.sharing.escape(code.refs)
         session.objects.pin(captured)
         task.pins = (*task.pins, *captured)
     missing = [entry for _at, entry in task.deps if not entry.ready]

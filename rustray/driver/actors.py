@@ -51,7 +51,7 @@ class Actors:
         """The entry that counts this process's handles to `actor`. Caller has the lock."""
         hosted = self.session.hosted_actor
         if hosted is None or hosted[0] != actor:
-            return self.session.objects.entry_of(actor)
+            return self.session.sharing.entry_of(actor)
         if self._self is None:
             # An actor that held itself would never end: its own handles are not counted by the node.
             self._self = Entry(actor, owned=False)
@@ -68,7 +68,7 @@ class Actors:
         entry.state = VALUE
         with self.lock:
             self._owned.add(actor)
-            self.session.objects.publish_new(entry, arguments)
+            self.session.sharing.publish_new(entry, arguments)
         return entry
 
     def on_forgotten(self, oid: bytes) -> None:
@@ -114,7 +114,7 @@ class Actors:
         with self.lock:
             if actor in self._owned:
                 # It will not be started again: what its constructor was given is needed no more.
-                self.session.objects.let_contents_go(actor)
+                self.session.sharing.let_contents_go(actor)
             channel = self._channels.get(actor)
             if channel is None:
                 return

@@ -57,6 +57,6 @@ class Answers:
                 continue
             if len(result) > 4 and result[4]:
                 # Rule 3: the worker still refers to these; our hold for it goes before our release.
-                self._session.objects.hold_for(lease.worker, result[4])
+                self._session.sharing.hold_for(lease.worker, result[4])
             task.where = None
             tasks.take_result(task, result, lease.worker)

@@ -116,7 +116,7 @@ def put(value: Any) -> ObjectRef:
         raise TypeError("put() takes a value, not an ObjectRef: the ref can be passed on as it is.")
     session = auto_init()
     session.check_open()
-    return session.objects.put(value)
+    return session.writer.put(value)
 
 
 def wait(

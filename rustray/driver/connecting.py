@@ -185,7 +185,7 @@ def _connect(
     if log_to_driver:
         cells.attach(session)
         patience.attach(session)
-    serialization.on_ref_pickled_outside(lambda ref: session.objects.keep_for_ever(ref))
+    serialization.on_ref_pickled_outside(session.sharing.keep_for_ever)
     return session
 
 

@@ -62,7 +62,7 @@ class Explaining:
             if task is not None:
                 return self.of_task(task)
             oid = ids.make_object_id(session.client, number, 0)
-            entry = session.objects.known_entry(oid)
+            entry = session.objects.entries.get(oid)
             if entry is not None and entry.state != PENDING:
                 return {"task": ids.task_of(oid).hex(), **_settled(entry)}
             ended = number < session.tasks.next_number()

@@ -88,4 +88,4 @@ class ObjectRef:
 def _load_ref(oid: bytes) -> ObjectRef:
     from rustray.driver.current import current
 
-    return current().objects.ref_of(oid)
+    return current().sharing.ref_of(oid)

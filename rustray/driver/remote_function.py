@@ -121,7 +121,7 @@ def scheduling_class(
     key = hashlib.sha1(code.pickle, usedforsecurity=False).digest()[:KEY_BYTES]
     if code.refs:
         # What it captures lives as long as its code may be sent to another worker: to the end of the session.
-        session.objects.pin(session.objects.escape(code.refs))
+        session.objects.pin(session.sharing.escape(code.refs))
     session.leases.functions.add(key, code.pickle, name)
     resources = options.resource_request()
     env, env_key = class_environment(session, options.runtime_env)

@@ -16,13 +16,16 @@ from rustray.driver.blocks import Blocks
 from rustray.driver.explaining import Explaining
 from rustray.driver.futures import Futures
 from rustray.driver.head_contact import LOOK_S, HeadContact
+from rustray.driver.lineage import Lineage
 from rustray.driver.objects import ObjectTable
 from rustray.driver.output import Output, Sink
 from rustray.driver.reactor import Awaited, Reactor
 from rustray.driver.reading import Reader
 from rustray.driver.requests import Reply, Requests
+from rustray.driver.sharing import Sharing
 from rustray.driver.submitter import Submitter
 from rustray.driver.tasks import Tasks
+from rustray.driver.writing import Writer
 from rustray.errors import RustRayError, SessionError, TaskCancelledError
 from rustray.wire.frames import Connection, Message
 
@@ -67,7 +70,10 @@ class Session:
         self._node = Connection(sock, takes_fds=True)
         self.tell = self._tell
         self.requests = Requests(self)
+        self.lineage = Lineage(self)
         self.objects = ObjectTable(self)
+        self.sharing = Sharing(self)
+        self.writer = Writer(self)
         self.reader = Reader(self)
         self.futures = Futures(self)
         self.tasks = Tasks(self)
@@ -95,8 +101,8 @@ class Session:
             "unmap": self.blocks.on_unmap,
             "object": self.objects.on_object,
             "no_room": self.objects.on_no_room,
-            "freed": self.objects.on_freed,
-            "recover": self.objects.on_recover,
+            "freed": self.lineage.on_freed,
+            "recover": self.lineage.on_recover,
             "actor_channel": self._on_actor_channel,
             "actor_restarting": self.actors.on_restarting,
             "actor_dead": self.actors.on_dead,

@@ -15,7 +15,7 @@ from rustray import serialization
 from rustray.driver import failures
 from rustray.driver.entry import BLOCK, ERROR, PENDING, VALUE, Entry, wake_all
 from rustray.driver.generator import ObjectRefGenerator, Stream
-from rustray.driver.objects import INLINE_LIMIT, inline, packed_size
+from rustray.driver.packing import INLINE_LIMIT, inline, packed_size
 from rustray.driver.refs import ObjectRef
 from rustray.driver.task import Task
 from rustray.errors import SessionError, TaskCancelledError
@@ -145,9 +145,9 @@ class Tasks:
         size = packed_size(packed)
         pins: tuple[Entry, ...] = ()
         if packed.refs:
-            pins = self._objects.escape(packed.refs)
+            pins = self._session.sharing.escape(packed.refs)
         if size >= INLINE_LIMIT:
-            big = self._objects.put_packed(packed, pins)
+            big = self._session.writer.put_packed(packed, pins)
             task.args = (BLOCK, big.id)
             pins = (*pins, big)
         else:
@@ -286,8 +286,8 @@ class Tasks:
 
     def retract(self, task: Task) -> None:
         """The worker has died, perhaps after it stored a result: nobody will release its block."""
-        lineage = self._objects.has_lineage
-        stored = [entry.id for entry in task.entries if not lineage(entry.id)]
+        lineage = self._session.lineage.tasks
+        stored = [entry.id for entry in task.entries if entry.id not in lineage]
         if task.stream is not None:
             stored = [ids.make_stream_id(self._session.client, task.number, task.stream.received)]
         if stored:
@@ -349,7 +349,8 @@ class Tasks:
     def end_lineage(self, task: Task, oid: bytes) -> None:
         """`oid` is gone for good; with the last of its results the task lets its arguments go."""
         with self._objects.lock:
-            if not any(e.id != oid and self._objects.has_lineage(e.id) for e in task.entries):
+            lineage = self._session.lineage.tasks
+            if not any(e.id != oid and e.id in lineage for e in task.entries):
                 pins, task.pins = task.pins, ()
                 self._objects.unpin(pins)
 

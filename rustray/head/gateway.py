@@ -21,7 +21,7 @@ from rustray.driver.actor_handle import ActorHandle, ActorMethod
 from rustray.driver.entry import BLOCK, ERROR, PENDING, VALUE, Entry
 from rustray.driver.environment import driver_place
 from rustray.driver.methods import Method
-from rustray.driver.objects import INLINE_LIMIT, inline, packed_size
+from rustray.driver.packing import INLINE_LIMIT, inline, packed_size
 from rustray.driver.refs import ObjectRef
 from rustray.driver.remote_function import scheduling_class
 from rustray.driver.scheduling_class import SchedulingClass
@@ -276,7 +276,7 @@ class Gateway:
         objects = self._session.objects
         packed = serialization.Packed(pickle, buffers, ())
         if packed_size(packed) >= INLINE_LIMIT:
-            entry = objects.put_packed(packed, ())
+            entry = self._session.writer.put_packed(packed, ())
         else:
             entry = Entry(self._session.new_object_id(), owned=True)
             entry.state, entry.payload = VALUE, inline(packed)

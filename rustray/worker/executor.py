@@ -15,7 +15,7 @@ from rustray.actor import ActorExit
 from rustray.driver import failures
 from rustray.driver.blocks import Location
 from rustray.driver.entry import BLOCK, ERROR, VALUE, Entry
-from rustray.driver.objects import INLINE_LIMIT, inline, packed_size
+from rustray.driver.packing import INLINE_LIMIT, inline, packed_size
 from rustray.driver.session import Session
 from rustray.driver.tasks import FINISHED, MULTIPLE
 from rustray.error_packing import pack_error
@@ -53,7 +53,7 @@ class Executor:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._objects = session.objects
+        self._sharing = session.sharing
         self._code: dict[bytes, tuple[bytes, str]] = {}
         self._functions: dict[bytes, Callable[..., Any]] = {}
         self.forked = False
@@ -80,7 +80,7 @@ class Executor:
         """Read (args, kwargs). The entries of the refs met, pinned by the submitter, are added to `lent`."""
         if not args and not deps:
             return (), {}
-        with self._objects.lending(lent):
+        with self._sharing.lending(lent):
             positional, kwargs = self._read(args, lent) if args else ((), {})
             if deps:
                 values = list(positional)
@@ -97,14 +97,14 @@ class Executor:
         if type(packed) is bytes:
             return serialization.deserialize(packed)
         if packed[0] == BLOCK:
-            with self._objects.lock:
-                entry = self._objects.entry_of(packed[1])
+            with self._session.objects.lock:
+                entry = self._sharing.entry_of(packed[1])
                 entry.count += 1
             try:
                 self._session.reader.fetch(entry)
                 return self._session.reader.value_of(entry)
             finally:
-                self._objects.unpin_lent(entry)
+                self._sharing.unpin_lent(entry)
         return serialization.deserialize(packed[0], packed[1])
 
     # -- results ---------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ class Executor:
         packed = serialization.serialize(value, f"the result of {name}()")
         contains: list[bytes] = []
         if packed.refs:
-            contains = [entry.id for entry in self._objects.escape(packed.refs)]
+            contains = [entry.id for entry in self._sharing.escape(packed.refs)]
         if packed_size(packed) >= INLINE_LIMIT:
             oid = ids.make_stream_id(client, number, index)
             location = self._session.blocks.store(oid, packed, contains, client)
@@ -165,7 +165,7 @@ class Executor:
             raise
         results: list[tuple[int, Any, list[bytes]]] = []
         for index, one in enumerate(packed):
-            contains = [entry.id for entry in self._objects.escape(one.refs)]
+            contains = [entry.id for entry in self._sharing.escape(one.refs)]
             if index in locations:
                 blocks.seal(ids.make_object_id(client, number, index), locations[index], contains, client)
                 results.append((BLOCK, self._told_to(client, locations[index]), []))
@@ -218,7 +218,7 @@ class Executor:
 
     def with_borrowed(self, answer: Answer, lent: list[Entry]) -> Answer:
         """Add to an answer which of the lent refs are still in use here (Rule 3)."""
-        borrowed = self._objects.borrowed(lent)
+        borrowed = self._sharing.borrowed(lent)
         if not borrowed:
             return answer
         number, kind, payload, *contains = answer

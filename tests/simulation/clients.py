@@ -66,7 +66,7 @@ class _Reactor:
 
 
 class _Objects:
-    """As much of `driver.objects.ObjectTable` as actors need."""
+    """As much of `driver.objects.ObjectTable` and `driver.sharing.Sharing` as actors need."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -125,7 +125,7 @@ class Session:
         self.hosted_actor = None
         self.node = connection
         self.ended = False
-        self.objects = _Objects()
+        self.objects = self.sharing = _Objects()
         self.tasks = _Tasks(cluster, self)
         self.reactor = _Reactor(loop, self._on_tick)
         self.tell = self._tell
