@@ -55,7 +55,7 @@ class Server(Daemon):
 
         self._host = NodeHost(self.loop, settings, zygote_pid, zygote_socket, self._on_zygote_lost)
         self.head = Head(time.monotonic, time.time, LocalLog())
-        self.head.wake_at = self._wake_at
+        self.head.scheduling.wake_at = self._wake_at
         self._predictions = PredictionFile(self.loop, self.head.forecasts)
         self._wake: asyncio.TimerHandle | None = None
         name = f"node-{os.urandom(4).hex()}"
@@ -74,7 +74,7 @@ class Server(Daemon):
             "alive": True,
             "socket": settings["socket"],
         }
-        self.head.on_node_up(name, settings["resources"], settings["labels"], info, self.node.from_head)
+        self.head.members.on_node_up(name, settings["resources"], settings["labels"], info, self.node.from_head)
 
     async def begin(self) -> None:
         """Serve the driver; the rest comes later."""

@@ -6,16 +6,19 @@ Who has a task's id only is helped by the head, which asks the owner.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rustray.cluster import facts
+from rustray.cluster.state import ClusterState
 from rustray.driver import failures
 from rustray.errors import OptionError, SessionError
-from rustray.head.actors import NO_CLIENT
+from rustray.head.actor_starts import NO_CLIENT
+from rustray.head.actors import Actors
+from rustray.head.forecasts import Forecasts
+from rustray.head.node_links import NodeLinks
+from rustray.head.task_classes import TaskClasses
 from rustray.model import ids
-
-if TYPE_CHECKING:
-    from rustray.head.reactor import Head
+from rustray.scheduler.status import Status
 
 Answered = Callable[[bool, Any], None]
 
@@ -24,10 +27,30 @@ HOLDERS_SHOWN = 5
 
 
 class Explaining:
-    """Explanations of one head."""
+    """Explanations of one head.
 
-    def __init__(self, head: Head) -> None:
-        self._head = head
+    Parameters
+    ----------
+    now: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        state: ClusterState,
+        now: Callable[[], float],
+        status: Status,
+        nodes: NodeLinks,
+        classes: TaskClasses,
+        actors: Actors,
+        forecasts: Forecasts,
+    ) -> None:
+        self._state = state
+        self._now = now
+        self._status = status
+        self._nodes = nodes
+        self._classes = classes
+        self._actors = actors
+        self._forecasts = forecasts
         self._asked: dict[int, tuple[float, str, Answered]] = {}
         self._tokens = 0
 
@@ -50,13 +73,13 @@ class Explaining:
                 f"{name!r} is no id of a task: those have {2 * ids.OBJECT_ID_BYTES - 4} hexadecimal digits, as "
                 f"ref.task_id() gives them, and those of objects, as ref.hex(), {2 * ids.OBJECT_ID_BYTES}."
             )
-        if oid in self._head.state.actors:
+        if oid in self._state.actors:
             answered(True, self.complete({"task": "", "state": "actor", "actor": oid}))
             return
         owner = ids.owner_of(oid)
         self._tokens += 1
-        self._asked[self._tokens] = (self._head.scheduler_time() + OWNER_ANSWERS_S, name, answered)
-        self._head.to_client(owner, ("explain", owner, self._tokens, ids.number_of(oid)))
+        self._asked[self._tokens] = (self._now() + OWNER_ANSWERS_S, name, answered)
+        self._nodes.to_client(owner, ("explain", owner, self._tokens, ids.number_of(oid)))
 
     def on_explained(self, _node: str, token: int, description: dict[str, Any] | None) -> None:
         """The owner has answered; None: its node says that it has ended."""
@@ -90,8 +113,8 @@ class Explaining:
         if "actor" in told:
             told |= self._of_actor(told["actor"])
         elif "class" in told:
-            spec = self._head.spec_of(told["class"])
-            estimate = self._head.forecasts.of(spec)
+            spec = self._classes.spec_of(told["class"])
+            estimate = self._forecasts.of(spec)
             if spec is not None:
                 told["resources"] = dict(spec["resources"])
             if estimate is not None:
@@ -110,13 +133,13 @@ class Explaining:
         return told
 
     def _of_node(self, number: int) -> dict[str, Any]:
-        for name, link in self._head.nodes.items():
-            if link.number == number:
-                return {"node": name, "hostname": link.info.get("hostname", "")}
-        return {"node": f"number {number}"}
+        link = self._nodes.numbered(number)
+        if link is None:
+            return {"node": f"number {number}"}
+        return {"node": link.name, "hostname": link.info.get("hostname", "")}
 
     def _of_actor(self, actor: bytes) -> dict[str, Any]:
-        record = self._head.state.actors.get(actor)
+        record = self._state.actors.get(actor)
         if record is None:
             return {"actor_state": "unknown"}
         told: dict[str, Any] = {
@@ -126,7 +149,7 @@ class Explaining:
             "cause": record.cause,
             "complete": record.complete,
         }
-        spec = self._head.actors.specs.get(actor)
+        spec = self._actors.specs.get(actor)
         if spec is not None:
             told["resources"] = dict(spec["resources"])
         if record.state in (facts.PENDING, facts.RESTARTING) and record.complete:
@@ -134,9 +157,9 @@ class Explaining:
         return told
 
     def _of_lease(self, key: bytes, client: int) -> dict[str, Any]:
-        lease = self._head.status.explain(key, client)
+        lease = self._status.explain(key, client)
         if lease.get("missing"):
-            lease["holders"] = self._head.status.holders(key, lease["missing"])[:HOLDERS_SHOWN]
+            lease["holders"] = self._status.holders(key, lease["missing"])[:HOLDERS_SHOWN]
         return lease
 
 

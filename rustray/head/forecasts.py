@@ -5,15 +5,14 @@ Clients report run times a few times a second at most (`driver.measured`), nodes
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
+from rustray.head.node_links import NodeLinks
+from rustray.head.scheduling import Scheduling
+from rustray.head.task_classes import TaskClasses
 from rustray.scheduler import events
 from rustray.scheduler.prediction import Estimate, Predictions
-
-if TYPE_CHECKING:
-    from rustray.head.reactor import Head
-
 
 FUNCTIONS_SHOWN = 10
 
@@ -21,13 +20,22 @@ FUNCTIONS_SHOWN = 10
 class Forecasts:
     """The estimates of one head.
 
+    Parameters
+    ----------
+    wall: seconds since the epoch.
+
     Attributes
     ----------
     predictions: of all functions, those of earlier runs included.
     """
 
-    def __init__(self, head: Head) -> None:
-        self._head = head
+    def __init__(
+        self, wall: Callable[[], float], nodes: NodeLinks, scheduling: Scheduling, classes: TaskClasses
+    ) -> None:
+        self._wall = wall
+        self._nodes = nodes
+        self._scheduling = scheduling
+        self._classes = classes
         self.predictions = Predictions()
 
     def of(self, spec: dict[str, Any] | None) -> Estimate | None:
@@ -40,29 +48,31 @@ class Forecasts:
         """A client is about to run tasks of a class: tell it how long they take, if that very code has run before."""
         estimate = self.of(spec)
         if estimate is not None and estimate.sure and estimate.run_s is not None:
-            self._head.to_client(client, ("estimate", client, key, estimate.run_s, estimate.spread_s))
+            self._nodes.to_client(client, ("estimate", client, key, estimate.run_s, estimate.spread_s))
 
     def on_predicted(self, _node: str, rows: Iterable[tuple[bytes, int, float, float]]) -> None:
         """A client has measured tasks: (class, count, seconds in all, sum of the squares of their seconds)."""
         for key, count, seconds, squares in rows:
-            spec = self._head.spec_of(key)
+            spec = self._classes.spec_of(key)
             if spec is not None and spec.get("function"):
                 self.predictions.observe(
-                    spec["function"], spec["name"], count, seconds, squares, self._head.wall()
+                    spec["function"], spec["name"], count, seconds, squares, self._wall()
                 )
                 self._tell_scheduler(key, spec)
 
     def on_worker_memory(self, _node: str, rows: Iterable[tuple[bytes, int]]) -> None:
         """Workers have grown or shrunk: (class that they run, bytes)."""
         for key, size in rows:
-            spec = self._head.spec_of(key)
+            spec = self._classes.spec_of(key)
             if spec is not None and spec.get("function"):
-                self.predictions.note_memory(spec["function"], spec["name"], size, self._head.wall())
+                self.predictions.note_memory(spec["function"], spec["name"], size, self._wall())
                 self._tell_scheduler(key, spec)
 
     def functions(self) -> list[dict[str, Any]]:
         """Of the functions of living jobs, as `rustray.status` shows them: those that ran last first."""
-        named = {spec["function"]: spec["name"] for _key, spec in self._head.specs() if spec.get("function")}
+        named = {
+            spec["function"]: spec["name"] for _key, spec in self._classes.specs() if spec.get("function")
+        }
         rows = []
         for function in self.predictions.latest(named)[:FUNCTIONS_SHOWN]:
             estimate = self.predictions.estimate(function, named[function])
@@ -74,10 +84,10 @@ class Forecasts:
     def learn(self, kept: dict[str, Any]) -> None:
         """Take in what earlier runs have learned (`Predictions.to_dict`); it is news for the classes that are here."""
         self.predictions.merge(kept)
-        for key, spec in self._head.specs():
+        for key, spec in self._classes.specs():
             self._tell_scheduler(key, spec)
 
     def _tell_scheduler(self, key: bytes, spec: dict[str, Any]) -> None:
         estimate = self.of(spec)
         if estimate is not None:
-            self._head.step(events.Predicted(key, estimate.run_s, estimate.memory))
+            self._scheduling.step(events.Predicted(key, estimate.run_s, estimate.memory))

@@ -1,8 +1,62 @@
-"""What is told of a class that no node of the cluster could ever run."""
+"""Classes that no node of the cluster could ever run: who waits for them is told, once that is certain."""
 
 from __future__ import annotations
 
+from rustray.head.actors import Actors
+from rustray.head.node_links import NodeLinks
+from rustray.head.scheduling import Scheduling
+from rustray.head.task_classes import TaskClasses
 from rustray.scheduler.actions import Infeasible
+from rustray.scheduler.constraints import Constraint
+
+
+class Refusals:
+    """Words of the scheduler that a class can never be placed, passed on or kept back.
+
+    Parameters
+    ----------
+    may_grow: whether nodes may join, so that what no node can run now waits.
+
+    Attributes
+    ----------
+    complete: whether all nodes of the cluster are here: the one that is missing may be what a class needs.
+    """
+
+    def __init__(
+        self, nodes: NodeLinks, scheduling: Scheduling, classes: TaskClasses, actors: Actors, may_grow: bool
+    ) -> None:
+        self._nodes = nodes
+        self._status = scheduling.status
+        self._classes = classes
+        self._actors = actors
+        self._may_grow = may_grow
+        self.complete = False
+        self._too_early: list[Infeasible] = []
+        scheduling.carry_out[Infeasible] = self._refuse
+
+    def all_are_here(self) -> None:
+        """All nodes have reported: what is infeasible still is so for good."""
+        self.complete = True
+        for action in self._too_early:
+            if self._status.explain(action.key, action.client)["state"] == "infeasible":
+                self._refuse(action)
+        self._too_early.clear()
+
+    def _refuse(self, action: Infeasible) -> None:
+        if self._may_grow and not self._is_bound(action.key):
+            return  # a node that has it may join; whoever waits for long is told what for
+        if not self.complete:
+            self._too_early.append(action)
+            return
+        text = infeasible_text(action)
+        if not self._actors.infeasible(action.key, text):
+            self._nodes.to_client(action.client, ("infeasible", action.key, action.client, text))
+
+    def _is_bound(self, key: bytes) -> bool:
+        """Whether the class may run on a node or in a group only that will never be there again."""
+        spec = self._actors.specs.get(key) or self._classes[key][1]
+        constraint = Constraint.of(spec.get("constraint"))
+        return bool(constraint.node and not constraint.soft) or bool(constraint.group)
 
 
 def infeasible_text(action: Infeasible) -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rustray.cluster import commands
 from rustray.driver import failures
 from rustray.errors import NotCommittedError
-
-if TYPE_CHECKING:
-    from rustray.head.reactor import Head
+from rustray.head.commits import Commits
 
 Answered = Callable[[bool, Any], None]
 
@@ -18,8 +16,8 @@ Answered = Callable[[bool, Any], None]
 class KeyValue:
     """Questions named ``kv_...`` of clients."""
 
-    def __init__(self, head: Head) -> None:
-        self._head = head
+    def __init__(self, commits: Commits) -> None:
+        self._commits = commits
 
     def ask_kv_put(
         self, answered: Answered, namespace: str, key: bytes, value: bytes, overwrite: bool
@@ -45,4 +43,4 @@ class KeyValue:
             else:
                 answered(True, result[field])
 
-        self._head.submit(command, done, waits=False)
+        self._commits.submit(command, done, waits=False)

@@ -16,7 +16,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from rustray.head.reactor import NODE_TIMEOUT_S, Head
+from rustray.head.membership import NODE_TIMEOUT_S
+from rustray.head.reactor import Head
 from rustray.wire.frames import Message
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ class Links:
         self._last_beat = 0.0
         self._last_tick = loop.time()
         self._wake: asyncio.TimerHandle | None = None
-        head.wake_at = self._wake_at
-        head.dismiss = self._dismiss
+        head.scheduling.wake_at = self._wake_at
+        head.members.dismiss = self._dismiss
         self._timer = loop.call_later(TICK_S, self._tick)
 
     # -- joining ---------------------------------------------------------------------------------------
@@ -106,7 +107,7 @@ class Links:
         self._joining.add(channel)
         channel.on_messages = lambda messages: self._on_messages(link, messages)
         channel.on_closed = lambda reason: self._on_closed(link, reason)
-        self._head.on_node_up(
+        self._head.members.on_node_up(
             name,
             info["resources"],
             info["labels"],
@@ -130,13 +131,13 @@ class Links:
 
     def _flush(self, link: _Link) -> None:
         messages, link.out = link.out, []
-        if not self._head.over:
+        if not self._head.commits.over:
             link.channel.send(("epoch", self._head.epoch), *messages)
 
     def _on_messages(self, link: _Link, messages: list[Message]) -> None:
         link.heard = self._loop.time()
         for message in messages:
-            if self._head.over or self._links.get(link.name) is not link:
+            if self._head.commits.over or self._links.get(link.name) is not link:
                 return
             self._on_message(link, message)
 
@@ -169,7 +170,7 @@ class Links:
         if self._links.pop(link.name, None) is link:
             log.warning("%s is lost: %s", link.name, cause)
             link.channel.close()
-            self._head.on_node_lost(link.name, cause)
+            self._head.members.on_node_lost(link.name, cause)
 
     def _dismiss(self, name: str, cause: str) -> None:
         link = self._links.get(name)
@@ -209,7 +210,7 @@ class Links:
 
     def close(self) -> None:
         """This head does not lead any more."""
-        self._head.over = True
+        self._head.commits.over = True
         self._timer.cancel()
         if self._wake is not None:
             self._wake.cancel()

@@ -8,39 +8,51 @@ scheduler follows.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rustray.cluster import commands, facts
+from rustray.cluster.state import ClusterState
 from rustray.driver import failures
 from rustray.errors import OptionError, PlacementGroupNotFoundError, RustRayError, SessionError
+from rustray.head.commits import Commits
+from rustray.head.scheduling import Scheduling
 from rustray.model.labels import parse_selector
 from rustray.model.resources import UNIT, Resources
 from rustray.scheduler import actions, events
-
-if TYPE_CHECKING:
-    from rustray.head.reactor import Head
 
 Answered = Callable[[bool, Any], None]
 
 
 class PlacementGroups:
-    """Questions named ``group_...`` of clients, and what the scheduler says of groups."""
+    """Questions named ``group_...`` of clients, and what the scheduler says of groups.
 
-    def __init__(self, head: Head) -> None:
-        self._head = head
+    Parameters
+    ----------
+    wall: seconds since the epoch.
+    """
+
+    def __init__(
+        self, state: ClusterState, wall: Callable[[], float], commits: Commits, scheduling: Scheduling
+    ) -> None:
+        self._state = state
+        self._wall = wall
+        self._commits = commits
+        self._scheduling = scheduling
+        commits.before = self._sweep
+        scheduling.carry_out[actions.GroupPlaced] = self._placed
 
     def take_over(self) -> None:
         """Tell the scheduler of the groups that the facts tell of, before it is told of nodes."""
-        for group in list(self._head.state.groups.values()):
+        for group in list(self._state.groups.values()):
             if group.state == facts.REMOVED:
-                self._head.step(events.PlacementGroupRemoved(group.id))
+                self._scheduling.step(events.PlacementGroupRemoved(group.id))
             else:
                 self._add(group)
 
-    def sweep(self, result: dict[str, Any]) -> None:
+    def _sweep(self, result: dict[str, Any]) -> None:
         """A command has been committed: the groups that went with what it ended are given up."""
         for group in result.get("groups_removed", ()):
-            self._head.step(events.PlacementGroupRemoved(group))
+            self._scheduling.step(events.PlacementGroupRemoved(group))
 
     # -- questions of clients
 
@@ -56,7 +68,7 @@ class PlacementGroups:
             job,
             [_units(bundle) for bundle in spec["bundles"]],
             spec["strategy"],
-            self._head.wall(),
+            self._wall(),
             selectors=spec["selectors"],
             actor=spec["actor"],
             name=spec["name"],
@@ -68,23 +80,23 @@ class PlacementGroups:
             if result.get("error") not in (None, "group_exists"):
                 answered(False, failures.typed(_refusal(spec, result)))
                 return
-            self._add(self._head.state.groups[group])
+            self._add(self._state.groups[group])
             answered(True, None)
 
-        self._head.submit(command, created, waits=False)
+        self._commits.submit(command, created, waits=False)
 
     def ask_group_remove(self, answered: Answered, group: bytes) -> None:
         """Remove a group, and kill what runs in it; harmless when it is removed already."""
 
         def removed(result: dict[str, Any]) -> None:
-            self._head.step(events.PlacementGroupRemoved(group))
+            self._scheduling.step(events.PlacementGroupRemoved(group))
             answered(True, None)
 
-        self._head.submit(commands.remove_group(group, "it was removed", self._head.wall()), removed)
+        self._commits.submit(commands.remove_group(group, "it was removed", self._wall()), removed)
 
     def ask_group_named(self, answered: Answered, name: str, namespace: str) -> None:
         """(id, bundles) of a group that is not removed; PlacementGroupNotFoundError."""
-        group = self._head.state.group_named(namespace, name)
+        group = self._state.group_named(namespace, name)
         if group is not None:
             answered(True, (group.id, [_ones(bundle) for bundle in group.bundles]))
             return
@@ -93,7 +105,7 @@ class PlacementGroups:
 
     def ask_group_table(self, answered: Answered, group: bytes | None) -> None:
         """Rows of all groups, or of one; the removed of late included."""
-        groups = self._head.state.groups
+        groups = self._state.groups
         found = list(groups.values()) if group is None else [groups[group]] if group in groups else []
         answered(True, [self._row(fact) for fact in found])
 
@@ -110,13 +122,13 @@ class PlacementGroups:
             "selectors": group.selectors,
             "nodes": group.nodes,
             "detached": group.detached,
-            "reason": self._head.status.group_waits_for(group.id) if waits else group.cause,
+            "reason": self._scheduling.status.group_waits_for(group.id) if waits else group.cause,
         }
 
     # -- the scheduler
 
     def _add(self, group: facts.PlacementGroup) -> None:
-        self._head.step(
+        self._scheduling.step(
             events.PlacementGroupAdded(
                 group.id,
                 0 if group.detached else group.job,
@@ -127,9 +139,9 @@ class PlacementGroups:
             )
         )
 
-    def placed(self, action: actions.GroupPlaced) -> None:
+    def _placed(self, action: actions.GroupPlaced) -> None:
         """There is room for all of its bundles."""
-        self._head.submit(commands.group_placed(action.group, action.nodes))
+        self._commits.submit(commands.group_placed(action.group, action.nodes))
 
 
 def _refusal(spec: dict[str, Any], result: dict[str, Any]) -> RustRayError:

@@ -2,33 +2,52 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rustray.cluster import facts
+from rustray.cluster.state import ClusterState
 from rustray.errors import ActorNotFoundError
-
-if TYPE_CHECKING:
-    from rustray.head.reactor import Head
+from rustray.head.actors import Actors
+from rustray.head.forecasts import Forecasts
+from rustray.head.metrics import Metrics
+from rustray.head.node_links import NodeLinks
+from rustray.head.task_classes import TaskClasses
+from rustray.scheduler.status import Status
 
 
 class Queries:
     """Read-only views of one head."""
 
-    def __init__(self, head: Head) -> None:
-        self._head = head
+    def __init__(
+        self,
+        state: ClusterState,
+        status: Status,
+        nodes: NodeLinks,
+        classes: TaskClasses,
+        actors: Actors,
+        forecasts: Forecasts,
+        metrics: Metrics,
+    ) -> None:
+        self._state = state
+        self._status = status
+        self._nodes = nodes
+        self._classes = classes
+        self._actors = actors
+        self._forecasts = forecasts
+        self._metrics = metrics
 
     def resources(self) -> tuple[dict[str, float], dict[str, float]]:
         """What the cluster has, and what of it is free."""
-        return self._head.status.total(), self._head.status.available()
+        return self._status.total(), self._status.available()
 
     def nodes(self) -> list[dict[str, Any]]:
         """One row a node."""
-        rows = self._head.status.nodes()
+        rows = self._status.nodes()
         return [
             {
                 "name": node,
-                **self._head.node_info.get(node, {}),
-                "number": self._head.state.nodes[node].number,
+                **self._nodes.info.get(node, {}),
+                "number": self._state.nodes[node].number,
                 "resources": row["total"],
                 "available": row["available"],
                 "labels": row["labels"],
@@ -41,12 +60,12 @@ class Queries:
 
         Gateways are left out: they end with their programs.
         """
-        gone = [node for node in self._head.state.nodes.values() if node.removed is not None and node.total]
+        gone = [node for node in self._state.nodes.values() if node.removed is not None and node.total]
         return [
             {
                 "name": node.name,
                 "number": node.number,
-                "hostname": self._head.node_info.get(node.name, {}).get("hostname", ""),
+                "hostname": self._nodes.info.get(node.name, {}).get("hostname", ""),
                 "labels": dict(node.labels),
                 "removed": node.removed,
                 "cause": node.cause,
@@ -56,12 +75,12 @@ class Queries:
 
     def office(self) -> dict[str, Any]:
         """The address of the head that leads, and its epoch."""
-        return {"leader": self._head.state.leader, "epoch": self._head.state.epoch}
+        return {"leader": self._state.leader, "epoch": self._state.epoch}
 
     def actors(self) -> list[dict[str, Any]]:
         """One row an actor, the dead of late included."""
         rows = []
-        for record in self._head.state.actors.values():
+        for record in self._state.actors.values():
             row = facts.plain(record)
             del row["spec"]
             row["id"] = record.id.hex()
@@ -70,34 +89,34 @@ class Queries:
 
     def jobs(self) -> list[dict[str, Any]]:
         """One row a job."""
-        return [facts.plain(job) for job in self._head.state.jobs.values()]
+        return [facts.plain(job) for job in self._state.jobs.values()]
 
     def waiting(self) -> list[dict[str, Any]]:
         """Classes that wait for leases."""
-        return self._head.status.waiting()
+        return self._status.waiting()
 
     def functions(self) -> list[dict[str, Any]]:
         """What is expected of the functions in use, those that ran last first."""
-        return self._head.forecasts.functions()
+        return self._forecasts.functions()
 
     def names(self) -> list[str]:
         """What the functions and actors of living jobs are called."""
-        specs = (*(spec for _key, spec in self._head.specs()), *self._head.actors.specs.values())
+        specs = (*(spec for _key, spec in self._classes.specs()), *self._actors.specs.values())
         return sorted({spec["name"] for spec in specs})
 
     def explain(self, key: bytes, client: int) -> dict[str, Any]:
         """Why a class waits: see `scheduler.status`."""
-        return self._head.status.explain(key, client)
+        return self._status.explain(key, client)
 
     def metrics(self, since: float = 0.0) -> list[dict[str, Any]]:
         """Samples after `since`, seconds since the epoch: see `node.monitor`."""
-        return self._head.metrics.since(since)
+        return self._metrics.since(since)
 
     def actor_named(self, name: str, namespace: str) -> tuple[bytes, Any]:
         """(id, handle) of a living actor; ActorNotFoundError."""
-        record = self._head.state.actor_named(namespace, name)
+        record = self._state.actor_named(namespace, name)
         if record is None:
-            living = sorted(n for (space, n) in self._head.state.names if space == namespace)
+            living = sorted(n for (space, n) in self._state.names if space == namespace)
             raise ActorNotFoundError(
                 f"No actor named {name!r} lives in namespace {namespace!r}"
                 + (
@@ -107,10 +126,8 @@ class Queries:
                 )
                 + " Actors are found under the namespace given to init() or to options(namespace=...)."
             )
-        return record.id, self._head.actors.specs[record.id]["handle"]
+        return record.id, self._actors.specs[record.id]["handle"]
 
     def actor_names(self, namespace: str | None) -> list[tuple[str, str]]:
         """(namespace, name) of the living, of one namespace or (None) of all."""
-        return [
-            (space, name) for space, name in self._head.state.names if namespace is None or space == namespace
-        ]
+        return [(space, name) for space, name in self._state.names if namespace is None or space == namespace]

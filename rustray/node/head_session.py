@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rustray.wire.frames import Message
+from rustray.wire.node_words import REPORTED
 
 BEAT_S = 0.5
 SILENCE_S = 1.5
@@ -26,27 +27,6 @@ JOIN_S = 5.0
 """Seconds within which a head must answer a join: a new leader first commits that it leads."""
 
 NO_LEADER = " and knows of no head that does; more than half of the heads must be up"
-
-REPORTED = frozenset(
-    (
-        "class",
-        "demand",
-        "returned",
-        "worker_blocked",
-        "worker_unblocked",
-        "suspended",
-        "resumed",
-        "sample",
-        "explained",
-        "predicted",
-        "worker_memory",
-        "unreachable",
-        "draining",
-        "leaving",
-        "beat",
-    )
-)
-"""Messages that a later report makes superfluous."""
 
 SEARCHING, DIALLING, JOINING, JOINED, OVER = "searching", "dialling", "joining", "joined", "over"
 
@@ -165,6 +145,10 @@ class HeadSession:
     def unacknowledged(self) -> int:
         """Messages that no head has acknowledged yet."""
         return len(self._kept)
+
+    def unacknowledged_of(self, op: str) -> list[Message]:
+        """Those of one kind, the oldest first."""
+        return [message for message in self._kept.values() if message[0] == op]
 
     # -- what happens ------------------------------------------------------------------------------------
 

@@ -119,8 +119,17 @@ class NodeProcess(Daemon):
             "alive": True,
             "gateway": self._gateway,
         }
-        agent = self._host.agent
-        return ("join", PROTOCOL, info, agent.report() if agent is not None else {})
+        return ("join", PROTOCOL, info, self._report())
+
+    def _report(self) -> dict[str, Any]:
+        """What is true on the node; and of which actors' ends the head is yet to be told."""
+        if self._host.agent is None or self._link is None:
+            return {}
+        exits = self._link.session.unacknowledged_of("actor_exited")
+        return {
+            **self._host.agent.report(),
+            "exits": [(actor, incarnation) for _op, actor, _worker, _kind, _text, incarnation in exits],
+        }
 
     def load(self) -> dict[str, Any]:
         """What the head is told with each beat; the monitor's samples tell the rest."""

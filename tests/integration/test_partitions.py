@@ -6,17 +6,21 @@ Hosts 0, 1 and 2 are the heads', the others the nodes'.
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 import rustray
 from rustray import errors
-from rustray.head.reactor import NODE_TIMEOUT_S
+from rustray.driver.launch import HeadSettings
+from rustray.head.membership import NODE_TIMEOUT_S
 from rustray.node.neighbours import UNREACHABLE_S
 from rustray.testing import Cluster, Head, Node
 from rustray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -278,6 +282,94 @@ def test_a_leader_is_cut_off_from_the_other_heads_only(network):
         assert new is not old and cluster.leader.facts["epoch"] > epoch
         assert {node.number for node in cluster.nodes} == numbers
         assert writer.gap_after(cut) < BOUND_S
+        rustray.shutdown()
+
+
+@dataclass(slots=True)
+class LateHead(HeadSettings):
+    """A head that does not notice for a minute that it has lost the majority."""
+
+    module: ClassVar[str] = "tests.late_head"
+
+
+class LateCluster(Cluster):
+    """All of its heads are late."""
+
+    def _start_head(self, address: str) -> Head:
+        settings, host = self._head_settings[address]
+        self._head_settings[address] = LateHead(**asdict(settings)), host
+        return super()._start_head(address)
+
+
+class Demands(threading.Thread):
+    """Submits tasks to one node, each of a class of its own, so that each needs an order of the head."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__()
+        self.node = node
+        self.refs: list[rustray.ObjectRef] = []
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        while not self.over.wait(0.02):
+            number = len(self.refs)
+            task = same.options(num_cpus=0.5 + number / 10_000, **on(self.node))
+            self.refs.append(task.remote(number))
+
+    def __enter__(self) -> Demands:
+        self.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.over.set()
+        self.join(10)
+
+
+@rustray.remote
+def same(i: int) -> int:
+    return i
+
+
+def refusal(node: Node, epoch: int) -> tuple[float, str] | None:
+    """When, on the monotonic clock, a node has refused orders of the leader of an epoch, and which."""
+    text = (Path(node.folder) / "logs" / "node.log").read_text()
+    found = re.search(
+        rf"^(\S+ \S+),(\d+) .* is of epoch {epoch}, and there has been \d+: refused (.*)$", text, re.M
+    )
+    if found is None:
+        return None
+    at = time.mktime(time.strptime(found[1], "%Y-%m-%d %H:%M:%S")) + int(found[2]) / 1000
+    return at - time.time() + time.monotonic(), found[3]
+
+
+def test_orders_of_a_deposed_leader_are_refused(network):
+    with LateCluster(heads=3, nodes=2, hosts=network.hosts[:5]) as cluster:
+        near, far = cluster.nodes
+        rustray.init(near.folder)
+        numbers = {node.number for node in cluster.nodes}
+        counter = Counter.options(num_cpus=0, **on(far)).remote()
+        assert rustray.get(counter.inc.remote(), timeout=20) == 1
+        old = cluster.leader
+        here, epoch = index(cluster, old), old.facts["epoch"]
+        with Demands(near) as demands, Writer() as writer:
+            eventually(lambda: len(demands.refs) > 20)
+            network.cut([here], {0, 1, 2, 4} - {here})
+            cut = time.monotonic()
+            # Its orders are obeyed until the other node, which has found the new leader, tells of that.
+            refused_at, orders = eventually(lambda: refusal(near, epoch), 20)
+            assert old.leads and cluster.leader is not old
+            writer.wait_for_more()
+            assert old.leads
+            network.heal()
+            eventually(lambda: not old.leads)
+            writer.wait_for_more()
+        assert "grant" in orders
+        assert not [at for at in writer.acknowledged if cut + 0.2 < at < refused_at]
+        writer.check()
+        assert rustray.get(demands.refs, timeout=40) == list(range(len(demands.refs)))
+        assert rustray.get(counter.inc.remote(), timeout=20) == 2
+        assert {node.number for node in cluster.nodes} == numbers
+        assert refusal(far, epoch) is None
         rustray.shutdown()
 
 

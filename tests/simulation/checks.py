@@ -61,7 +61,7 @@ class Checks:
             at = state.jobs.get(job)
             if at is None or at.client != client:
                 cluster.fail(f"{process.name} leads without the acknowledged job {job} of {client:x}")
-        scheduler, random = head.scheduler, cluster.clock.random
+        scheduler, random = head.scheduling.scheduler, cluster.clock.random
         step = scheduler.step
 
         def checked(event: Any, now: float) -> list[Any]:
@@ -169,12 +169,13 @@ class Checks:
             yield from self._actors(head)
             yield from self._workers(head)
             yield from self._replicas()
-        head.scheduler.sanity_check()
+        head.scheduling.scheduler.sanity_check()
 
     def _links(self, head: Head) -> Iterator[str]:
         names = {node._name for node in self._cluster.nodes}
-        if set(head.nodes) != names:
-            yield f"the head has the nodes {sorted(head.nodes)}, there are {sorted(names)}"
+        linked = {link.name for link in head.nodes}
+        if linked != names:
+            yield f"the head has the nodes {sorted(linked)}, there are {sorted(names)}"
         members = {name for name, node in head.state.nodes.items() if node.removed is None}
         if members != names:
             yield f"the facts have the nodes {sorted(members)}, there are {sorted(names)}"
@@ -186,10 +187,10 @@ class Checks:
                 yield f"{node._name} follows epoch {session.epoch}, not {head.epoch}"
             if session.unacknowledged:
                 yield f"{node._name} keeps {session._kept}"
-        for link in head.nodes.values():
+        for link in head.nodes:
             if link.busy or link.waiting:
                 yield f"the head is busy with {link.busy} commands of {link.name}, {len(link.waiting)} wait"
-        if not head._settled:
+        if not head.members.settled:
             yield "the head has not settled"
 
     def _drivers(self) -> Iterator[str]:
@@ -263,12 +264,12 @@ class Checks:
             owner = ids.owner_of(record.id)
             if not record.detached and owner not in self._clients():
                 yield f"{told}, and its owner {owner:x} is gone"
-            if head.actors._waiting.get(record.id):
-                yield f"{told}: {head.actors._waiting[record.id]} wait for it"
+            if waiting := head.callers.waiting_for(record.id):
+                yield f"{told}: {waiting} wait for it"
         for actor, hosts in hosting.items():
             yield f"actor {actor.hex()} is not known, and runs: {hosts}"
-        if head.actors._unseen:
-            yield f"actors not seen: {head.actors._unseen}"
+        if head.actors.unseen:
+            yield f"actors not seen: {head.actors.unseen}"
 
     def _clients(self) -> set[int]:
         return {

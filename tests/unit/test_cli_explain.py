@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from rustray.cli.explain import _none, _sentence
-from rustray.head.queries import Queries
 from tests.unit.test_explanation import KEY, SPEC
 from tests.unit.test_head_reactor import DRIVER, Bench
 
@@ -37,7 +36,9 @@ def test_a_name_that_never_was_is_told_from_one_that_is_over() -> None:
     bench = Bench()
     bench.alive()
     bench.say("class", KEY, 1, SPEC, DRIVER)
-    names = Queries(bench.head).names()
+    answers: list[tuple[bool, list[str]]] = []
+    bench.head.questions.ask("names", (), lambda *answer: answers.append(answer))
+    ((_ok, names),) = answers
     assert names == ["Counter", "f"]
     assert "run, or are over" in _none("f", "f" in names)
     assert "no running job has a function or actor of that name" in _none("g", "g" in names)

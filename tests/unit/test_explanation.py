@@ -229,7 +229,7 @@ class TestHead:
 
     def ask(self, bench: Bench, what: str, *args: Any) -> list[tuple[bool, Any]]:
         answers: list[tuple[bool, Any]] = []
-        bench.head.ask(what, args, lambda ok, value: answers.append((ok, value)))
+        bench.head.questions.ask(what, args, lambda ok, value: answers.append((ok, value)))
         return answers
 
     def test_it_says_who_has_the_slots(self, bench: Bench) -> None:

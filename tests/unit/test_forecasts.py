@@ -57,14 +57,14 @@ def bench() -> Bench:
 def stepped(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What the scheduler is told of classes and their tasks."""
     seen: list[Any] = []
-    step = bench.head.scheduler.step
+    step = bench.head.scheduling.scheduler.step
 
     def note(event: Any, now: float) -> Any:
         if isinstance(event, events.ClassAdded | events.Predicted):
             seen.append(event)
         return step(event, now)
 
-    monkeypatch.setattr(bench.head.scheduler, "step", note)
+    monkeypatch.setattr(bench.head.scheduling.scheduler, "step", note)
     return seen
 
 
@@ -108,7 +108,7 @@ def test_what_earlier_runs_knew_reaches_classes_that_came_first(bench: Bench, st
 
 def test_a_report_of_another_node_counts_alike(bench: Bench) -> None:
     there: list[tuple[Any, ...]] = []
-    bench.head.on_node_up("n2", {"CPU": 1.0}, {}, {}, there.append)
+    bench.head.members.on_node_up("n2", {"CPU": 1.0}, {}, {}, there.append)
     bench.said()
     client = ids.node_client(2) + 1
     bench.say("class", KEY, 1, SPEC, client, node="n2")

@@ -30,11 +30,11 @@ class Bench:
 
     def node(self, name: str, **report: Any) -> None:
         self.said[name] = []
-        self.head.on_node_up(name, {"CPU": 2.0}, {}, {}, self.said[name].append, report=report or None)
+        self.head.members.on_node_up(name, {"CPU": 2.0}, {}, {}, self.said[name].append, report=report or None)
 
     def say(self, *message: Any, node: str = "n1") -> None:
         self.head.from_node(node, message)
-        self.head.scheduler.sanity_check()
+        self.head.scheduling.scheduler.sanity_check()
 
     def driver(self) -> None:
         self.say("job_start", DRIVER, {"namespace": "ns", "env": {}})
@@ -99,7 +99,7 @@ def test_a_group_with_room_becomes_a_fact_at_once(bench: Bench) -> None:
 def test_a_group_without_room_says_what_it_waits_for(bench: Bench) -> None:
     assert bench.create(G, 3.0).state == "PENDING"
     assert bench.query("group_table", G)[0]["reason"] == "no node has 3 CPU for bundle 0"
-    bench.head.on_node_up("big", {"CPU": 3.0}, {}, {}, lambda _message: None)
+    bench.head.members.on_node_up("big", {"CPU": 3.0}, {}, {}, lambda _message: None)
     assert bench.head.state.groups[G].nodes == ["big"]
 
 
@@ -139,7 +139,7 @@ def test_a_lost_nodes_bundles_are_placed_anew() -> None:
     bench = Bench("n1", "n2")
     bench.driver()
     bench.create(G, 1.0, 1.0, strategy="STRICT_SPREAD")
-    bench.head.on_node_lost("n2", "silent")
+    bench.head.members.on_node_lost("n2", "silent")
     assert bench.head.state.groups[G].state == "RESCHEDULING"
     bench.node("n3")
     group = bench.head.state.groups[G]
@@ -151,7 +151,7 @@ def test_a_node_that_was_cut_off_finds_the_bundles_as_they_were(bench: Bench) ->
     lease = bench.run_in(G)
     row = (lease, b"f", DRIVER, False, False)
     bench.node("n1", number=1, clients=[(DRIVER, 1)], jobs=[1], leases=[row], demands=[(b"f", DRIVER, 1)])
-    bench.head.scheduler.sanity_check()
+    bench.head.scheduling.scheduler.sanity_check()
     assert bench.head.status.leases_on("n1") == [lease] and bench.head.status.available()["CPU"] == 1
 
 
@@ -170,7 +170,7 @@ def test_a_new_leader_knows_the_groups(bench: Bench) -> None:
         leases=[(lease, b"f", DRIVER, False, False)],
         demands=[(b"f", DRIVER, 1)],
     )
-    successor.head.scheduler.sanity_check()
+    successor.head.scheduling.scheduler.sanity_check()
     assert successor.head.status.leases_on("n1") == [lease]
     assert successor.head.status.available()["CPU"] == 1
     assert [row["state"] for row in successor.query("group_table", None)] == ["CREATED", "REMOVED"]

@@ -9,9 +9,10 @@ import pytest
 
 from rustray.driver import failures
 from rustray.errors import ActorAlreadyExistsError, ActorNotFoundError, InfeasibleError
-from rustray.head.actors import UNKNOWN_FOR_S
+from rustray.head.actor_callers import UNKNOWN_FOR_S
 from rustray.head.log import LocalLog
-from rustray.head.reactor import NODE_TIMEOUT_S, SETTLE_S, Head
+from rustray.head.membership import NODE_TIMEOUT_S, SETTLE_S
+from rustray.head.reactor import Head
 from rustray.model import ids
 
 DRIVER, OTHER = ids.node_client(1) + 1, ids.node_client(1) + 2
@@ -28,7 +29,7 @@ class Bench:
         self._next = 0
         for name, resources in (nodes or {"n1": {"CPU": 2.0, "memory": GIB}}).items():
             self._said[name] = []
-            self.head.on_node_up(name, resources, {}, {}, self._said[name].append)
+            self.head.members.on_node_up(name, resources, {}, {}, self._said[name].append)
         self.driver(DRIVER)
 
     def driver(self, client: int, namespace: str = "ns") -> None:
@@ -38,7 +39,7 @@ class Bench:
 
     def say(self, *message: Any, node: str = "n1") -> None:
         self.head.from_node(node, message)
-        self.head.scheduler.sanity_check()
+        self.head.scheduling.scheduler.sanity_check()
 
     def said(self, node: str = "n1") -> list[tuple[Any, ...]]:
         told, self._said[node][:] = list(self._said[node]), []
@@ -222,7 +223,7 @@ def test_actors_end_with_their_creator_but_for_detached_ones(bench: Bench) -> No
     bench.say("kill_actor", lasting, True)
     bench.say("client_gone", 2001)
     assert {message[1] for message in bench.said() if message[0] == "stop_actor"} == {lasting, child}
-    assert 2 not in bench.head.scheduler._book.jobs
+    assert 2 not in bench.head.scheduling.scheduler._book.jobs
 
 
 def test_what_fits_nowhere_is_told_at_once(bench: Bench) -> None:
@@ -240,9 +241,9 @@ def of_the_other_node(then: Callable[[Head], None]) -> list[tuple[Any, ...]]:
     for epoch in (1, 2):
         head = Head(lambda: now[0], lambda: now[0], log, epoch, may_grow=True)
         info = {"number": 1} if epoch == 2 else {}
-        head.on_node_up("n1", {"CPU": 1.0}, {}, info, told.append, report=report)
+        head.members.on_node_up("n1", {"CPU": 1.0}, {}, info, told.append, report=report)
         if epoch == 1:
-            head.on_node_up("n2", {"CPU": 1.0}, {}, {}, lambda _message: None)
+            head.members.on_node_up("n2", {"CPU": 1.0}, {}, {}, lambda _message: None)
             head.from_node("n1", ("job_start", DRIVER, {"namespace": "ns", "env": {}}))
             spec = {"name": "f", "resources": {"CPU": 1.0}, "constraint": {"node": "n2"}}
             report.update(
@@ -260,7 +261,7 @@ def test_a_new_leader_gives_up_only_what_needs_a_node_that_does_not_come_back() 
     assert len(of_the_other_node(lambda _head: None)) == 1
     back = {"number": 2}
     assert not of_the_other_node(
-        lambda head: head.on_node_up("n2", {"CPU": 1.0}, {}, back, lambda _message: None, report={})
+        lambda head: head.members.on_node_up("n2", {"CPU": 1.0}, {}, back, lambda _message: None, report={})
     )
 
 
@@ -275,6 +276,79 @@ def test_unknown_actors_are_dead(bench: Bench) -> None:
     assert bench.said() == []
 
 
+def crash(bench: Bench, actor: bytes, start: tuple[Any, ...]) -> None:
+    """The process that was started dies before its constructor has returned."""
+    bench.say("actor_exited", actor, 2000, "exit", "ended", start[4]["incarnation"])
+    bench.say("returned", start[1])
+
+
+def test_an_actor_that_keeps_dying_is_started_later_and_later(bench: Bench) -> None:
+    wakes: list[float] = []
+    bench.head.scheduling.wake_at = wakes.append
+    actor = bench.create(max_restarts=-1)
+    (start,) = bench.said()
+    crash(bench, actor, start)
+    (start,) = bench.said()  # at once
+    for pause in (0.1, 0.2, 0.4):
+        crash(bench, actor, start)
+        assert bench.said() == [] and bench.now + pause in wakes
+        bench.now += pause - 0.01
+        bench.head.tick()
+        assert bench.said() == []
+        bench.now += 0.02
+        bench.head.tick()
+        (start,) = bench.said()
+    assert start[0] == "start_actor" and start[4]["incarnation"] == 4
+    bench.say("actor_ready", actor, 2001, 4)
+    bench.now += 60.0
+    bench.exited(actor, start[1], 2001)
+    (start,) = bench.said()
+    assert start[4]["incarnation"] == 5
+
+
+def test_an_actor_that_dies_while_it_rests_is_not_started(bench: Bench) -> None:
+    actor = bench.create(max_restarts=-1)
+    for _ in range(2):
+        (start,) = bench.said()
+        crash(bench, actor, start)
+    bench.say("kill_actor", actor, True)
+    assert "start_actor" not in bench.ops()
+    bench.now += 60.0
+    bench.head.tick()
+    assert bench.ops() == [] and not bench.head.scheduling.scheduler._book.classes
+
+
+def test_nothing_is_started_before_a_node_has_said_how_the_last_process_ended(bench: Bench) -> None:
+    there: list[tuple[Any, ...]] = []
+
+    def join(**report: Any) -> None:
+        bench.head.members.on_node_up("n2", {"CPU": 1.0}, {}, {}, there.append, report=report)
+
+    def starts() -> list[int]:
+        """Incarnations that were ordered since last asked, on either node."""
+        said = [*there, *bench.said()]
+        there.clear()
+        return [message[4]["incarnation"] for message in said if message[0] == "start_actor"]
+
+    join()
+    constraint = {"node": "n2", "soft": True}
+    actor = bench.create(max_restarts=2, resources={"CPU": 1.0}, constraint=constraint)
+    assert starts() == [0]
+    # It has died; the node's link was cut before that was said, and the report has its lease no more.
+    join(exits=[(actor, 0)])
+    assert starts() == []
+    bench.say("actor_exited", actor, 2000, "exit", "ended", 0, node="n2")
+    assert starts() == [1] and bench.head.state.actors[actor].restarts == 1
+    # A start that never came to the node is made good: no process of it has ended.
+    join()
+    assert starts() == [1] and bench.head.state.actors[actor].restarts == 1
+    # A node that is gone says nothing any more.
+    join(exits=[(actor, 1)])
+    assert starts() == []
+    bench.head.members.on_node_lost("n2", "it is lost")
+    assert starts() == [1] and bench.head.state.actors[actor].restarts == 1
+
+
 def test_nothing_is_kept_of_the_dead(bench: Bench) -> None:
     for _ in range(20):
         actor, lease = bench.alive()
@@ -282,10 +356,10 @@ def test_nothing_is_kept_of_the_dead(bench: Bench) -> None:
         bench.say("kill_actor", actor, True)
         bench.exited(actor, lease)
         bench.said()
-    head = bench.head.actors
-    assert not head.specs and not head._waiting and not head._callers and not head._errors
-    assert not head._owned.get(DRIVER)
-    assert not bench.head.scheduler._book.classes
+    actors, callers = bench.head.actors, bench.head.callers
+    assert not actors.specs and not actors._owned.get(DRIVER)
+    assert not callers._waiting and not callers._connected and not callers._errors
+    assert not bench.head.scheduling.scheduler._book.classes
 
 
 def test_a_question_that_nobody_answers_is_an_error(bench: Bench) -> None:
@@ -310,7 +384,7 @@ class Moody(LocalLog):
 def test_what_the_log_cannot_take_is_submitted_again_in_its_order(trouble: str) -> None:
     log, said, acknowledged = Moody(), list[tuple[Any, ...]](), list[int]()
     head = Head(lambda: 1.0, lambda: 1.0, log, may_grow=True)
-    head.on_node_up("n1", {"CPU": 2.0}, {}, {"number": 0}, said.append)
+    head.members.on_node_up("n1", {"CPU": 2.0}, {}, {"number": 0}, said.append)
     log.trouble = trouble
     head.from_node("n1", ("job_start", DRIVER, {}), "node1.1", lambda: acknowledged.append(1))
     head.from_node("n1", ("job_start", OTHER, {}), "node1.2", lambda: acknowledged.append(2))
@@ -330,20 +404,22 @@ def test_what_the_log_cannot_take_is_submitted_again_in_its_order(trouble: str) 
 def test_a_node_is_removed_when_the_log_takes_it() -> None:
     log, dead = Moody(), list[str]()
     head = Head(lambda: 1.0, lambda: 1.0, log, may_grow=True)
-    head.on_node_up("n1", {"CPU": 2.0}, {}, {}, lambda _message: None)
+    head.members.on_node_up("n1", {"CPU": 2.0}, {}, {}, lambda _message: None)
     log.trouble = "read_only"
-    head.on_node_lost("n1", "it was silent")
-    head.on_node_up("n1", {"CPU": 2.0}, {}, {}, lambda _m: None, refused=lambda r: dead.append(r["error"]))
+    head.members.on_node_lost("n1", "it was silent")
+    head.members.on_node_up(
+        "n1", {"CPU": 2.0}, {}, {}, lambda _m: None, refused=lambda r: dead.append(r["error"])
+    )
     assert dead == ["read_only"] and head.state.nodes["n1"].removed is None
     log.trouble = ""
     head.tick()
     assert head.state.nodes["n1"].removed is not None
-    head.scheduler.sanity_check()
+    head.scheduling.scheduler.sanity_check()
 
 
 def test_who_writes_is_told_that_the_log_takes_nothing() -> None:
     log, answers = Moody(), list[bool]()
     head = Head(lambda: 1.0, lambda: 1.0, log, may_grow=True)
     log.trouble = "read_only"
-    head.ask("kv_put", ("ns", b"key", b"value", True), lambda ok, _value: answers.append(ok))
+    head.questions.ask("kv_put", ("ns", b"key", b"value", True), lambda ok, _value: answers.append(ok))
     assert answers == [False]

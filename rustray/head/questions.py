@@ -1,0 +1,57 @@
+"""Questions of clients, led to who answers them: at once, or when what they ask for is committed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from rustray.driver import failures
+from rustray.errors import OptionError, RustRayError
+from rustray.head.explaining import Explaining
+from rustray.head.keyvalue import KeyValue
+from rustray.head.node_links import NodeLinks
+from rustray.head.placement_groups import PlacementGroups
+from rustray.head.queries import Queries
+
+Answered = Callable[[bool, Any], None]
+
+
+class Questions:
+    """Those of `queries` have their answer as the result of a method, the others call back."""
+
+    def __init__(
+        self,
+        nodes: NodeLinks,
+        queries: Queries,
+        keyvalue: KeyValue,
+        groups: PlacementGroups,
+        explaining: Explaining,
+    ) -> None:
+        self._nodes = nodes
+        self._queries = queries
+        self._parts = (keyvalue, groups, explaining)
+
+    def on_query(self, _node: str, client: int, request: int, what: str, args: tuple[Any, ...]) -> None:
+        """A client asks."""
+
+        def answered(ok: bool, value: Any) -> None:
+            self._nodes.to_client(client, ("answer", client, request, ok, value))
+
+        self.ask(what, args, answered)
+
+    def ask(self, what: str, args: Iterable[Any], answered: Answered) -> None:
+        """Answer a question: answered(True, plain value) or answered(False, packed error), at once or when what it
+        asks for is committed."""
+        try:
+            for part in self._parts:
+                if (submit := getattr(part, f"ask_{what}", None)) is not None:
+                    submit(answered, *args)
+                    return
+            answer = getattr(self._queries, what, None) if not what.startswith("_") else None
+            if answer is None:
+                raise OptionError(f"The cluster cannot be asked for {what!r}.")
+            value = answer(*args)
+        except RustRayError as error:
+            answered(False, failures.typed(error))
+            return
+        answered(True, value)

@@ -1,0 +1,72 @@
+"""The scheduling classes of tasks that nodes have told of, by their keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rustray.model.resources import Resources
+from rustray.scheduler import events
+from rustray.scheduler.constraints import Constraint
+from rustray.scheduler.prediction import Estimate
+
+Spec = dict[str, Any]
+
+
+class TaskClasses:
+    """Which job each is of, and what it asks for."""
+
+    def __init__(self) -> None:
+        self._classes: dict[bytes, tuple[int, Spec]] = {}
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._classes
+
+    def __getitem__(self, key: bytes) -> tuple[int, Spec]:
+        """(job, spec)"""
+        return self._classes[key]
+
+    def add(self, key: bytes, job: int, spec: Spec) -> None:
+        """There is a class."""
+        self._classes[key] = (job, spec)
+
+    def spec_of(self, key: bytes) -> Spec | None:
+        """What it asks for, if it is known."""
+        return self._classes[key][1] if key in self._classes else None
+
+    def specs(self) -> list[tuple[bytes, Spec]]:
+        """Of all classes."""
+        return [(key, spec) for key, (_job, spec) in self._classes.items()]
+
+    def forget_job(self, job: int) -> list[bytes]:
+        """The job is over; the keys of its classes."""
+        gone = [key for key, (of, _spec) in self._classes.items() if of == job]
+        for key in gone:
+            del self._classes[key]
+        return gone
+
+
+def class_event(key: bytes, job: int, spec: Spec, estimate: Estimate | None) -> events.ClassAdded:
+    """What the scheduler is told of a class of tasks."""
+    return events.ClassAdded(
+        key,
+        job,
+        spec["name"],
+        resources_of(spec["resources"]),
+        predicted=estimate.run_s if estimate is not None else None,
+        predicted_memory=estimate.memory if estimate is not None else 0,
+        priority=spec.get("priority", 0),
+        preemptible=spec.get("preemptible", True),
+        retriable=spec.get("retriable", False),
+        constraint=Constraint.of(spec.get("constraint")),
+    )
+
+
+def resources_of(amounts: dict[str, float]) -> Resources:
+    """Resources from {"CPU": 1.0, ..., custom names}."""
+    custom = {name: amount for name, amount in amounts.items() if name not in ("CPU", "GPU", "memory")}
+    return Resources.of(
+        cpu=amounts.get("CPU", 0.0),
+        gpu=amounts.get("GPU", 0.0),
+        memory=amounts.get("memory", 0.0),
+        custom=custom,
+    )
