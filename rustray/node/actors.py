@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from rustray.model.ids import owner_of
 from rustray.node.client_messages import refusal
 from rustray.node.clients import Clients
 from rustray.node.introductions import Introductions
@@ -114,8 +115,8 @@ class Actors:
             self._head(("actor_ready", actor, client, worker.incarnation))
 
     def on_failed(self, client: int, actor: bytes, packed: bytes) -> None:
-        """Its constructor has raised this."""
-        if self._host(client, actor) is not None:
+        """Its constructor has raised this, or, as its creator says, could not be given its arguments."""
+        if owner_of(actor) == client or self._host(client, actor) is not None:
             self._head(("actor_failed", actor, packed))
 
     def on_ended(self, client: int, actor: bytes, text: str) -> None:

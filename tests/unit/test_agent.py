@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rustray.model.ids import node_client
+from rustray.model.ids import make_object_id, node_client
 from rustray.node.agent import NodeAgent
 from rustray.node.clients import Client
 from rustray.node.neighbours import Neighbours
@@ -184,16 +184,19 @@ def test_a_node_speaks_for_its_own_clients_only(agent: NodeAgent, caplog: pytest
 
 
 def test_a_worker_speaks_for_the_actor_that_it_hosts(agent: NodeAgent, head: list[Any]) -> None:
-    driver(agent, 1)
+    creator = driver(agent, 1)
+    hosted, another = (make_object_id(creator.client, number, 0) for number in (1, 2))
     spec = SPEC | {"detached": False, "incarnation": 0}
-    agent.from_head(("start_actor", 70, b"hosted", 1, spec))
-    worker = agent.clients.connected[agent.actors.hosted[b"hosted"].client]
+    agent.from_head(("start_actor", 70, hosted, 1, spec))
+    worker = agent.clients.connected[agent.actors.hosted[hosted].client]
     head.clear()
     for op, said in (("actor_ready", []), ("actor_failed", b"error"), ("actor_ended", "it wanted to")):
-        say(agent, worker, op, b"another", said)
+        say(agent, worker, op, another, said)
     assert head == []
-    say(agent, worker, "actor_ready", b"hosted", [])
-    assert head == [("actor_ready", b"hosted", worker.client, 0)]
+    say(agent, worker, "actor_ready", hosted, [])
+    say(agent, creator, "actor_failed", another, b"its arguments failed")
+    told = [("actor_ready", hosted, worker.client, 0), ("actor_failed", another, b"its arguments failed")]
+    assert head == told
 
 
 def test_who_asks_what_cannot_be_done_is_told(agent: NodeAgent, head: list[Any]) -> None:
