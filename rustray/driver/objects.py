@@ -28,6 +28,7 @@ class ObjectTable:
     lock: guards counts and states, also of entries that are not in the table.
     dropped, view_dropped, dropped_streams: whose reference, view or generator has died since the last look.
     fresh: entries stored since the last tick: they count as read for a while (Rule 7).
+    short: by id, why what this process has asked for has had no room in the store for some seconds.
     """
 
     def __init__(self, session: Session) -> None:
@@ -40,6 +41,7 @@ class ObjectTable:
         self.dropped_streams: deque[Task] = deque()
         self.fresh: list[Entry] = []
         self._fresh_before: list[Entry] = []
+        self.short: dict[bytes, str] = {}
         self._release: list[bytes] = []
         self._unread: list[bytes] = []
 
@@ -66,6 +68,7 @@ class ObjectTable:
     def _remove(self, entry: Entry) -> None:
         if self.entries.get(entry.id) is entry:
             del self.entries[entry.id]
+            self.short.pop(entry.id, None)
 
     def pin(self, entries: Iterable[Entry]) -> None:
         """Count one more local reference on each."""
@@ -178,6 +181,7 @@ class ObjectTable:
     def on_object(self, oid: bytes, state: int, payload: Any) -> None:
         """The node's answer to a `want`."""
         with self.lock:
+            self.short.pop(oid, None)
             entry = self.entries.get(oid)
             if entry is not None and entry.state in (PENDING, BLOCK):
                 entry.asked = False
@@ -187,13 +191,20 @@ class ObjectTable:
                 self.session.tell(("unread", oid))  # forgotten meanwhile
 
     def on_no_room(self, oid: bytes, error: bytes) -> None:
-        """The node's answer to a `want` of what is on disk, while all memory is being read."""
+        """The node's answer to a `want` of what is not in memory, while nobody will make room for it."""
         with self.lock:
+            self.short.pop(oid, None)
             entry = self.entries.get(oid)
             if entry is not None and entry.asked:
                 entry.asked = False
                 entry.no_room = True
                 entry.settle(ERROR, error)
+
+    def on_short(self, oid: bytes, why: str) -> None:
+        """What was wanted waits for room in the store; its answer will come."""
+        with self.lock:
+            if oid in self.entries:
+                self.short[oid] = why
 
     # -- values that somebody else has -----------------------------------------------------------------
 

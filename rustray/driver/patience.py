@@ -51,6 +51,8 @@ class Patience:
         self._lacking: set[tuple[bytes, Any]] = set()
         """What no node was found to have, and the cell that was told."""
         self._told_in: Any = None
+        self._short_told = ""
+        """What was said last of room: where there are no cells, the same is not said twice."""
 
     def tick(self, now: float) -> None:
         """Time has passed."""
@@ -60,6 +62,8 @@ class Patience:
             return
         if self._waiting_since is None:
             self._waiting_since = now
+        if session.objects.short:
+            self._tell_short()
         if not session.leases.waiting and not session.actors.has_unconnected:
             self._since.clear()
             return
@@ -78,6 +82,16 @@ class Patience:
                     self._asked.add(asked)
                     self._ask(key, stuck[key], patience)
                     return
+
+    def _tell_short(self) -> None:
+        """What is waited for finds no room in the store: the node has said so after some seconds."""
+        cell = cells.running_cell()
+        if cell is None or cell != self._told_in:
+            with self._session.objects.lock:
+                why = next(iter(self._session.objects.short.values()), "")
+            if why and why != self._short_told:
+                self._told_in, self._short_told = cell, why
+                self._write(f"rustray: get() waits: {why}.\n")
 
     def _stuck(self) -> dict[bytes, Task]:
         """By class or actor, the first task of each that has no slot."""

@@ -101,6 +101,7 @@ class Session:
             "unmap": self.blocks.on_unmap,
             "object": self.objects.on_object,
             "no_room": self.objects.on_no_room,
+            "short": self.objects.on_short,
             "freed": self.lineage.on_freed,
             "recover": self.lineage.on_recover,
             "actor_channel": self._on_actor_channel,

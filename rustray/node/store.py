@@ -41,8 +41,8 @@ log = logging.getLogger(__name__)
 Send = Callable[..., None]
 
 PATIENCE_S = 3.0
-"""Seconds for which a request for room is tried again before it is refused: that arrays have been collected and
-references dropped takes a moment to be told."""
+"""Seconds for which a request for room is tried again before it is refused, and after which those who want to read
+what finds no room are told: that arrays have been collected and references dropped takes a moment to be told."""
 TRY_AGAIN_S = 0.1
 ASK_OWNERS_S = 5.0
 FORGET_AFTER_S = 10.0
@@ -84,8 +84,8 @@ class StoreService:
         self._asking: asyncio.TimerHandle | None = None
         self._delayed: dict[tuple[int, int], tuple[int, float]] = {}
         """(client, request) of those that wait for room: (size, when they are refused)"""
-        self._unread: dict[tuple[int, bytes], float] = {}
-        """(client, object) of spilled objects for which there is no room now: when that is said"""
+        self._short: dict[bytes, asyncio.TimerHandle] = {}
+        """When to look again after objects that wait for room."""
         self._neighbours: Neighbours | None = None
         self._dial: Dial | None = None
         self._pullers: dict[int, Puller] = {}
@@ -211,21 +211,18 @@ class StoreService:
 
         self._loop.call_later(TRY_AGAIN_S, again)
 
-    def _on_no_room_to_read(self, action: act.Deliver) -> None:
-        key = action.client, action.oid
-        deadline = self._unread.setdefault(key, self._loop.time() + PATIENCE_S)
-
-        def again() -> None:
-            if action.client not in self._clients or not self.ledger.knows(action.oid):
-                self._unread.pop(key, None)
-            elif self._loop.time() < deadline:
-                self.do(self.ledger.want(action.client, action.oid))
-            else:
-                del self._unread[key]
-                error = failures.typed(ObjectStoreFullError(str(action.payload)))
-                self._send(action.client, ("no_room", action.oid, error))
-
-        self._loop.call_later(TRY_AGAIN_S, again)
+    def _look_after(self, oid: bytes) -> None:
+        """An object has waited for room: tell those who want it why, or that there is no hope."""
+        del self._short[oid]
+        outlook = self.ledger.outlook(oid)
+        if outlook is None:
+            return
+        if outlook.hopeless:
+            self.do(self.ledger.give_up(oid))
+            return
+        for client, text in outlook.told:
+            self._send(client, ("short", oid, text))
+        self._short[oid] = self._loop.call_later(PATIENCE_S, self._look_after, oid)
 
     def _on_map(self, client: int, request: int, segment: int) -> None:
         fd, size = self._segments[segment]
@@ -260,10 +257,9 @@ class StoreService:
     def _deliver(self, action: act.Deliver) -> None:
         status, payload = action.status, action.payload
         if status == act.STORE_FULL:
-            self._on_no_room_to_read(action)
+            error = failures.typed(ObjectStoreFullError(str(payload)))
+            self._send(action.client, ("no_room", action.oid, error))
             return
-        if self._unread:
-            self._unread.pop((action.client, action.oid), None)
         if status == act.IN_BLOCK:
             status = BLOCK
         elif status == act.OWNER_DIED:
@@ -289,6 +285,9 @@ class StoreService:
             self._later(self._restore, action)
         elif isinstance(action, act.PullIn):
             self._pull(action)
+        elif isinstance(action, act.Short):
+            if action.oid not in self._short:
+                self._short[action.oid] = self._loop.call_later(PATIENCE_S, self._look_after, action.oid)
         elif isinstance(action, act.DropSpill):
             self._io.submit(delete, action.path)
 
@@ -338,6 +337,8 @@ class StoreService:
         """Let all memory and files go."""
         if self._asking is not None:
             self._asking.cancel()
+        for timer in self._short.values():
+            timer.cancel()
         for puller in self._pullers.values():
             puller.abandon()
         for sources in self._sources.values():

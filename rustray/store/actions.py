@@ -12,7 +12,9 @@ from typing import Any
 IN_BLOCK = -1  # payload: the location (segment, offset, size)
 OWNER_DIED = -2  # payload: None. The owner went before the value was known
 LOST = -3  # payload: why, a text. No copy is left and nobody can make a new one
-STORE_FULL = -4  # payload: why, a text. Spilled, and no room to bring it back; a later want tries again
+STORE_FULL = (
+    -4
+)  # payload: why, a text. No room to bring it here, and no hope of any; a later want tries again
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,13 @@ class PullIn:
 
 
 @dataclass(frozen=True, slots=True)
+class Short:
+    """An object that is wanted waits for room. After a while, ask for its `outlook`."""
+
+    oid: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Freed:
     """Tell the owner that nobody holds these objects any more, and that the node has forgotten them."""
 
@@ -135,6 +144,7 @@ Action = (
     | Deliver
     | Tell
     | PullIn
+    | Short
     | Freed
     | Recover
 )

@@ -80,6 +80,7 @@ class Allocator:
         # By client: (segment, offset, size) of what it wrote and what was freed since.
         self._warm: dict[int | None, deque[tuple[int, int, int]]] = {}
         self._number = 0
+        self.eased = False  # something has gone, or may go now, since somebody set this to False
 
     def allocate(self, size: int, client: int | None) -> Block | None:
         """A block from the segments there are, or None."""
@@ -129,6 +130,12 @@ class Allocator:
         """Bytes of segments that could be had by dropping what is idle, with what was never taken."""
         return self.limit - self.total + sum(segment.size for segment in self.idle.values())
 
+    def fits(self, size: int) -> bool:
+        """Whether there is a range for it, or could be by dropping what is idle."""
+        length = pages(size)
+        in_gap = length <= self.shared_limit and bool(self._gaps) and self._gaps[-1][0] >= length
+        return in_gap or self.droppable() >= length
+
     def drop(self, segment: Segment) -> None:
         """Forget a segment that has no blocks."""
         assert not segment.blocks
@@ -147,6 +154,7 @@ class Allocator:
     def free(self, block: Block) -> None:
         """Take a block back; the client that wrote it gets it again first."""
         segment, offset, size = block.segment, block.offset, block.size
+        self.eased = True
         del segment.blocks[offset]
         self.used -= size
         segment.client = block.client

@@ -98,6 +98,7 @@ class Federation:
             table.doubt(entry)
         gone.wanted.clear()
         gone.reading.clear()
+        table.room.allocator.eased = True
         return table.done(out)
 
     def forget(self, node: int) -> list[Action]:

@@ -41,6 +41,7 @@ from .errors import InvalidRequest
 from .federation import Federation
 from .object_table import ObjectTable
 from .sanity import check
+from .shortage import Outlook
 
 
 class Ledger:
@@ -240,8 +241,9 @@ class Ledger:
                 entry.seal_reading = False
             if entry.away is not None:
                 self._table.doubt(entry)
-                return self._table.done([])
-        return []
+            elif not len(self._table.shortage):
+                return []
+        return self._table.done([])
 
     def hold(self, client: int, oids: Iterable[bytes]) -> list[Action]:
         """Count one up for each."""
@@ -334,6 +336,18 @@ class Ledger:
                 self._table.recover(entry, out)
         self._unknown = {entry.oid for entry in unknown}
         return out
+
+    # Values that wait for room
+
+    def outlook(self, oid: bytes) -> Outlook | None:
+        """Of an object that was `Short`, after a while; None if it is that no longer."""
+        return self._table.shortage.outlook(oid)
+
+    def give_up(self, oid: bytes) -> list[Action]:
+        """There is no hope of room: answer with STORE_FULL who wants it."""
+        out: list[Action] = []
+        self._table.shortage.give_up(oid, out)
+        return self._table.done(out)
 
     # For people
 

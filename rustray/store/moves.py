@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from . import actions
 from .actions import Action, RestoreIn, SpillOut
-from .allocator import Block
+from .allocator import Block, pages
 from .entries import BLOCK, PULLING, SPILLED, SPILLING, Entry
 
 if TYPE_CHECKING:
@@ -54,11 +54,14 @@ class Moves:
         out.append(RestoreIn(entry.oid, entry.path, block.segment.number, block.offset, entry.size))
 
     def no_room(self, entry: Entry, text: str, out: list[Action]) -> None:
-        """There will be no block for the entry."""
+        """There is no block for the entry, now or ever."""
         entry.request = None
         if entry.state == PULLING:
             self._table.pulls.stop(entry, out)
         else:
             self._table.enter(entry, SPILLED)
-        self._table.answer_all(entry, actions.STORE_FULL, text, out)
+        if entry.wants and pages(entry.size) <= self._table.room.allocator.capacity:
+            self._table.shortage.begin(entry, text, out)
+        else:
+            self._table.answer_all(entry, actions.STORE_FULL, text, out)
         self._table.doubt(entry)

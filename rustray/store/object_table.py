@@ -38,6 +38,7 @@ from .holders import Holders
 from .moves import Moves
 from .pulls import Pulls
 from .reservations import Reservations
+from .shortage import Shortage
 
 _COUNTER = (1 << NODE_SHIFT) - 1  # of a client's number; 0 in that of a node
 
@@ -54,6 +55,7 @@ class ObjectTable:
         self.room = Reservations(capacity, Moves(self))
         self.copies = Copies(self)
         self.pulls = Pulls(self)
+        self.shortage = Shortage(self)
         self.holders = Holders(self)
         self.counts = [0] * len(STATES)  # of entries, by state
         self.spilled_bytes = 0
@@ -64,10 +66,10 @@ class ObjectTable:
 
     def done(self, out: list[Action]) -> list[Action]:
         """End a call: free what is no longer held, serve who waits for room, tell the owners."""
-        while self._doubtful or self.room.waiting:
+        while self._doubtful or self.room.waiting or self.shortage.look(out):
             self._settle(out)
             self.room.serve(out)
-            if not self._doubtful:
+            if not self._doubtful and not self.shortage.look(out):
                 break
         if self._freed:
             out.extend(Freed(owner, oids) for owner, oids in self._freed.items())
@@ -154,6 +156,7 @@ class ObjectTable:
 
     def value(self, entry: Entry, state: int, contains: tuple[bytes, ...], out: list[Action]) -> None:
         """Clear the old value away and enter a state that has one."""
+        self.shortage.end(entry)
         self.contain(entry, contains)
         self._clear(entry, out)
         if entry.away is not None:
@@ -188,6 +191,7 @@ class ObjectTable:
 
     def mark_lost(self, entry: Entry, why: str, out: list[Action]) -> None:
         """The copy that was here is gone; what is left is another one, or none."""
+        self.shortage.end(entry)
         self._clear(entry, out)
         if entry.copies:
             block, entry.size = entry.copies.pop()
@@ -243,6 +247,7 @@ class ObjectTable:
         else:
             del entry.readings[client]
             self.clients[client].reading.pop(entry, None)
+            self.room.allocator.eased = True
 
     def deliver_block(self, entry: Entry, client: int, out: list[Action]) -> None:
         """Tell a client where the value is; it reads from now on."""
@@ -282,6 +287,8 @@ class ObjectTable:
             return
         entry.wants[client] = None
         self.clients[client].wanted[entry] = None
+        if entry in self.shortage:
+            return
         if state == SPILLED:
             self.enter(entry, RESTORING)
             self.ask_room(entry, out)
@@ -352,6 +359,7 @@ class ObjectTable:
 
     def _free(self, entry: Entry, out: list[Action]) -> None:
         del self.entries[entry.oid]
+        self.shortage.end(entry)
         for client in entry.readings:
             self.clients[client].reading.pop(entry, None)
         owner = self.clients.get(entry.owner)

@@ -35,7 +35,7 @@ class Objects(Protocol):
         """The block that the entry asked for is there."""
 
     def no_room(self, entry: Entry, text: str, out: list[Action]) -> None:
-        """There will be no block for the entry."""
+        """There is no block for the entry, now or ever."""
 
 
 class Reservations:
@@ -55,7 +55,8 @@ class Reservations:
         self.allocator.connect(client)
 
     def disconnect(self, client: int) -> None:
-        """Its unsealed blocks are free, its requests forgotten."""
+        """Its unsealed blocks are free, its requests forgotten. It reads nothing any more."""
+        self.allocator.eased = True
         self.allocator.disconnect(client)
         for block in self.unsealed.pop(client).values():
             self.allocator.free(block)
@@ -73,6 +74,7 @@ class Reservations:
         block = self.unsealed[client].pop((segment, offset), None)
         if block is None:
             raise InvalidRequest(f"client {client} has no unsealed block at {offset} of segment {segment}")
+        self.allocator.eased = True  # what it holds may be spilled from now on
         return block
 
     def serve(self, out: list[Action]) -> None:
@@ -131,6 +133,23 @@ class Reservations:
         """Bytes of blocks that clients may be writing."""
         return sum(block.size for blocks in self.unsealed.values() for block in blocks.values())
 
+    def promises(self, size: int) -> bool:
+        """Whether a request of that size would have a chance now."""
+        allocator, length = self.allocator, pages(size)
+        if self.spilling or allocator.fits(size):
+            return True
+        shared = length <= allocator.shared_limit
+        spillable = self._objects.spillable
+        return bool(victims(allocator.segments.values(), length, shared, allocator.droppable(), spillable))
+
+    def needs(self, size: int) -> str:
+        """How much is needed, and how much there is."""
+        allocator = self.allocator
+        return (
+            f"no room for {size:,} bytes: the object store has {allocator.capacity / MIB:,.1f} MiB, "
+            f"{allocator.used / MIB:,.1f} MiB of it in use"
+        )
+
     def _find(self, request: Request, out: list[Action]) -> Block | None:
         allocator = self.allocator
         block = allocator.allocate(request.size, request.client)
@@ -178,12 +197,8 @@ class Reservations:
             out.append(Full(request.client, request.number, text))
 
     def _why_full(self, size: int) -> str:
-        allocator = self.allocator
-        text = (
-            f"no room for {size:,} bytes: the object store has {allocator.capacity / MIB:,.1f} MiB, "
-            f"{allocator.used / MIB:,.1f} MiB of it in use"
-        )
-        if pages(size) > allocator.capacity:
+        text = self.needs(size)
+        if pages(size) > self.allocator.capacity:
             return text + ". Use smaller objects, or a larger object_store_memory"
         if self._trouble:
             text += f", and more cannot be had or spilled: {self._trouble}"

@@ -46,7 +46,9 @@ def _check_entry(table: ObjectTable, entry: Entry) -> None:
     assert all(count > 0 for count in entry.readings.values())
     assert not entry.readings or state in (BLOCK, SPILLING) or entry.copies, state
     waiting = state < INLINE or state in (RESTORING, PULLING)
-    assert not entry.wants or waiting or not table.held(entry), state
+    short = entry in table.shortage
+    assert not short or state in (SPILLED, UNKNOWN, REMOTE), state
+    assert not entry.wants or waiting or short or not table.held(entry), state
     in_flight = state == SPILLING or (state in (RESTORING, PULLING) and has_block)
     assert (entry.request is not None) == (state in (RESTORING, PULLING) and _lacks_room(entry))
     if entry.away is not None:
@@ -86,7 +88,8 @@ def _check_away(table: ObjectTable, entry: Entry, away: Away) -> None:
     assert not away.places and state not in (PENDING, LOST, REMOTE)
     assert not home.down or not (away.registered or away.asked or away.kept)
     assert home.down or bool(away.registered) == bool(entry.holds or entry.inside), "home is not told"
-    assert not entry.wants or state != UNKNOWN or away.asked, "nobody was asked"
+    asked = away.asked or entry in table.shortage
+    assert not entry.wants or state != UNKNOWN or asked, "nobody was asked"
     assert not away.kept or state in (INLINE, BLOCK, SPILLING, SPILLED, RESTORING, PULLING)
 
 

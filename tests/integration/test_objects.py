@@ -10,6 +10,7 @@ import enum
 import gc
 import os
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 
@@ -18,7 +19,7 @@ import pytest
 
 import rustray
 from rustray.driver.current import current
-from rustray.exceptions import ObjectStoreFullError
+from rustray.exceptions import GetTimeoutError, ObjectStoreFullError
 from tests.support import eventually, run_program
 
 MIB = 1 << 20
@@ -237,6 +238,28 @@ class TestPressure:
         failed = len(views)
         views.clear()
         assert (rustray.get(refs[failed]) == failed).all()
+
+    def test_who_reads_waits_for_room_that_others_keep(self, capfd):
+        @rustray.remote(num_cpus=0)
+        class Keeper:
+            def keep(self, refs):
+                self.views = rustray.get(refs)
+
+            def drop(self, delay_s):
+                time.sleep(delay_s)
+                self.views = None
+
+        refs = [rustray.put(np.full(4 * MIB, number, dtype=np.uint8)) for number in range(30)]
+        keeper = Keeper.remote()
+        rustray.get(keeper.keep.remote(refs[-15:]))
+        with pytest.raises(
+            GetTimeoutError, match=r"no room for 4,\d+,\d+ bytes.* by 1 other process.*Delete arrays"
+        ):
+            rustray.get(refs[0], timeout=3.5)
+        dropped = keeper.drop.remote(3.5)
+        assert (rustray.get(refs[0]) == 0).all()  # however long it takes
+        rustray.get(dropped)
+        assert "rustray: get() waits: no room" in capfd.readouterr().err
 
     def test_larger_than_the_store(self):
         with pytest.raises(ObjectStoreFullError, match="larger object_store_memory"):

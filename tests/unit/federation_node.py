@@ -32,6 +32,7 @@ class NodeSim:
         self.files: dict[str, Tag] = {}
         self.segments: set[int] = set()
         self.jobs: list[Callable[[], list[act.Action]]] = []
+        self.short: set[bytes] = set()
         self.clients = node_client(number)
         self.numbers = 0
         self.gone = False
@@ -132,6 +133,17 @@ class NodeSim:
     def on_Granted(self, action: act.Granted) -> None:
         if action.client in self.processes:
             self.processes[action.client].granted(action)
+
+    def on_Short(self, action: act.Short) -> None:
+        self.short.add(action.oid)
+
+    def look_after_short(self) -> None:
+        """What the shell does after a while."""
+        for oid in sorted(self.short):
+            outlook = self.ledger.outlook(oid)
+            if outlook is None or outlook.hopeless:
+                self.short.discard(oid)
+                self.do(self.ledger.give_up(oid))
 
     def on_Full(self, action: act.Full) -> None:
         if action.client in self.processes:

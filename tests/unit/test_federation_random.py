@@ -62,6 +62,7 @@ def drain(world: World) -> None:
             for node in world.nodes.values():
                 for _ in range(2):
                     node.do(node.ledger.ask_owners())
+                node.look_after_short()
             if not world.pump():
                 return
     raise AssertionError("it never comes to rest")
@@ -85,6 +86,11 @@ def storm(seed: int, nodes: int, steps: int, deaths: float = 0.0) -> Counter[str
         step(world, deaths)
     world.closing = True
     drain(world)
+    for _ in range(20):  # what waits for room gets it when others look away
+        for process in world.processes:
+            for oid in list(process.readings):
+                process.look_away(oid)
+        drain(world)
     for process in world.processes:
         waits = [oid for oid in process.asked if process.has(oid)]
         assert not waits, f"{process} was never answered: {[oid.hex() for oid in waits]}"

@@ -96,6 +96,13 @@ class Node:
     def on_Granted(self, action: act.Granted) -> None:
         self.clients[action.client].granted(action)
 
+    def on_Short(self, action: act.Short) -> None:
+        def job() -> list[act.Action]:
+            outlook = self.ledger.outlook(action.oid)
+            return self.ledger.give_up(action.oid) if outlook is not None and outlook.hopeless else []
+
+        self.jobs.append(job)
+
     def on_Full(self, action: act.Full) -> None:
         self.clients[action.client].requests.pop(action.request)
 

@@ -16,6 +16,7 @@ from rustray.store.actions import (
     Granted,
     Recover,
     RestoreIn,
+    Short,
     SpillOut,
 )
 from rustray.store.allocator import MIB
@@ -223,16 +224,60 @@ def test_a_damaged_file_is_a_loss() -> None:
     assert store.do("disconnect", A) == [Deliver(B, oid(1), act.LOST, "damaged")]
 
 
-def test_no_room_to_restore_is_an_answer_and_a_later_want_tries_again() -> None:
+def test_no_room_to_restore_is_waited_for() -> None:
     store = Store(10 * MIB)
     store.put(1, 10 * MIB)
     store.do("reserve", A, 1, 10 * MIB)
     [grant] = store.do("spilled", oid(1), "file")
     assert isinstance(grant, Granted)
-    [answer] = store.do("want", B, oid(1))
+    assert store.do("want", B, oid(1)) == [Short(oid(1))]
+    assert store.do("want", A, oid(1)) == []
+    outlook = store.ledger.outlook(oid(1))
+    assert outlook is not None and [client for client, _text in outlook.told] == [B, A]
+    [of_b, of_a] = [text for _client, text in outlook.told]
+    assert "no room for 10,485,760 bytes" in of_a and "10.0 MiB by this process" in of_a
+    assert "10.0 MiB by 1 other process." in of_b and "larger object_store_memory" in of_b
+    assert store.do("abandon", A, grant.segment, grant.offset) == [RestoreIn(oid(1), "file", 1, 0, 10 * MIB)]
+    assert store.ledger.outlook(oid(1)) is None
+    assert store.do("give_up", oid(1)) == []
+    assert len(store.do("restored", oid(1))) == 3
+
+
+def test_room_is_waited_for_without_hope_if_all_who_could_make_it_wait_too() -> None:
+    store = Store(20 * MIB)
+    for number in (1, 2, 3, 4):
+        store.put(number, 10 * MIB)
+        for action in store.do("reserve", A, 1, 10 * MIB) if number > 1 else ():
+            if isinstance(action, SpillOut):
+                [grant] = store.do("spilled", action.oid, f"file {number}")
+                assert isinstance(grant, Granted)
+                store.do("abandon", A, grant.segment, grant.offset)
+    assert store.stat("spilled") == 3
+    for client, number in ((A, 4), (B, 1)):
+        for action in store.do("want", client, oid(number)):
+            if isinstance(action, RestoreIn):
+                store.do("restored", action.oid)
+    assert store.do("want", A, oid(2)) == [Short(oid(2))]
+    outlook = store.ledger.outlook(oid(2))
+    assert outlook is not None and not outlook.hopeless  # B may look away
+    assert store.do("want", B, oid(3)) == [Short(oid(3))]
+    outlook = store.ledger.outlook(oid(2))
+    assert outlook is not None and outlook.hopeless
+    [answer] = store.do("give_up", oid(2))
     assert isinstance(answer, Deliver) and answer.status == STORE_FULL
+    assert [type(action) for action in store.do("unread", A, oid(4))] == [SpillOut]  # for what B waits for
+
+
+def test_who_goes_makes_room_for_who_waits() -> None:
+    store = Store(10 * MIB)
+    store.put(1, 10 * MIB)
+    store.do("reserve", A, 1, 10 * MIB)
+    [grant] = store.do("spilled", oid(1), "file")
+    assert isinstance(grant, Granted)
     store.do("abandon", A, grant.segment, grant.offset)
-    assert store.do("want", B, oid(1)) == [RestoreIn(oid(1), "file", 1, 0, 10 * MIB)]
+    store.do("reserve", B, 2, 10 * MIB)
+    assert store.do("want", A, oid(1)) == [Short(oid(1))]
+    assert store.do("disconnect", B) == [RestoreIn(oid(1), "file", 1, 0, 10 * MIB)]
 
 
 def test_first_come_first_served() -> None:
