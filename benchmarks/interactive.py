@@ -4,8 +4,8 @@
     python benchmarks/interactive.py --long 20 --quick-tasks 50 --only rustray
 
 For each system: two workers are kept busy by one driver with tasks that compute for `--long` seconds, and the same
-driver submits quick tasks of another function, one after another. Then, for RustRay, what this costs the batch: the
-computing that two workers get done in `--batch` seconds, alone and beside a stream of quick tasks.
+driver submits quick tasks of another function, one after another. Then, for RustRay, what this costs the batch
+(`batch_loss.py`), in `--pairs` pairs of windows with and without quick tasks.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import batch_loss
 from systems import system
 
 HERE = Path(__file__).resolve().parent
 WORKERS = 2
-PAUSE_S = 0.2
+PAUSE_S = batch_loss.PAUSE_S
 
 
 def compute(seconds: float) -> int:
@@ -67,22 +68,11 @@ def wait_for_quick_tasks(name: str, long: float, count: int, patience: float) ->
         api.stop()
 
 
-def batch(seconds: float, quick_tasks: bool) -> float:
-    """Rounds of computing that tasks of a quarter of a second finish in so many seconds, per second of a worker."""
+def batch(pairs: int, window: float) -> batch_loss.Loss:
     api = system("rustray")
     api.start(WORKERS)
     try:
-        api.get_many(api.submit_many(compute, [(0.05,)] * 2 * WORKERS))
-        submit = api.submitter(quick)
-        api.get(submit())
-        start = time.perf_counter()
-        refs = api.submit_many(compute, [(1.0,)] * int(WORKERS * seconds))
-        if quick_tasks:
-            while time.perf_counter() - start < seconds * 0.8:
-                api.get(submit())
-                time.sleep(PAUSE_S)
-        total: int = sum(api.get_many(refs))
-        return total / (time.perf_counter() - start)
+        return batch_loss.measure(api, WORKERS, pairs, window)
     finally:
         api.stop()
 
@@ -112,15 +102,15 @@ def main() -> None:
     parser.add_argument(
         "--patience", type=float, default=60.0, help="seconds for the quick tasks of one system"
     )
-    parser.add_argument("--batch", type=float, default=20.0, help="seconds of the batch that is measured")
-    parser.add_argument("--rounds", type=int, default=3, help="how often the batch is measured")
+    parser.add_argument("--pairs", type=int, default=16, help="pairs of windows of the batch; 0: none")
+    parser.add_argument("--window", type=float, default=2.5, help="seconds of such a window")
     parser.add_argument("--only", default="rustray,ray", help="systems, separated by commas")
     parser.add_argument("--inner", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.inner:
         what, *rest = options.inner
         if what == "batch":
-            print(json.dumps(batch(float(rest[0]), rest[1] == "True")))
+            print(json.dumps(batch(int(rest[0]), float(rest[1]))))
         else:
             print(json.dumps(wait_for_quick_tasks(what, float(rest[0]), int(rest[1]), float(rest[2]))))
         return
@@ -133,15 +123,9 @@ def main() -> None:
         waits = in_own_process(name, *arguments)
         row = (statistics.median(waits), percentile(waits, 0.95), max(waits))
         print(f"{name:10}" + "".join(f"{value:10.4f}" for value in row) + f"{len(waits):8}", flush=True)
-    if "rustray" in options.only.split(",") and options.rounds:
-        alone: list[float] = []
-        beside: list[float] = []
-        for round_ in range(options.rounds):
-            for quick_tasks in (False, True) if round_ % 2 else (True, False):
-                done = in_own_process("batch", str(options.batch), str(quick_tasks))
-                (beside if quick_tasks else alone).append(done)
-        ratio = statistics.median(beside) / statistics.median(alone)
-        print(f"\nThe batch beside a quick task every {PAUSE_S} s: {ratio:.1%} of its throughput alone.")
+    if "rustray" in options.only.split(",") and options.pairs:
+        loss = batch_loss.Loss(*in_own_process("batch", str(options.pairs), str(options.window)))
+        print(f"\n{loss.told()}")
 
 
 if __name__ == "__main__":
