@@ -5,7 +5,6 @@ Hosts 0, 1 and 2 are the heads', the others the nodes'.
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 import time
@@ -26,7 +25,7 @@ from rustray.testing import Cluster, Head, Node
 from rustray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rustray.wire import certificates
 from tests.network import Network, NotPermitted
-from tests.support import eventually, start_program
+from tests.support import Gate, eventually, start_program
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -177,13 +176,15 @@ def test_a_leader_and_a_node_are_cut_off_from_the_others(network, tmp_path):
         near, far = cluster.nodes
         rustray.init(near.folder)
         number = far.number
+        gate = Gate(tmp_path / "gate")
 
         @rustray.remote(max_retries=0)
-        def slow() -> str:
-            time.sleep(3)
+        def held() -> str:
+            gate.wait()
             return "undisturbed"
 
-        running = slow.options(**on(far)).remote()
+        running = held.options(**on(far)).remote()
+        gate.wait_for_waiters()
         other = OtherDriver(far, tmp_path)
         counter = Counter.options(**on(near), name="counter").remote()
         assert rustray.get(counter.inc.remote(), timeout=20) == 1
@@ -197,6 +198,7 @@ def test_a_leader_and_a_node_are_cut_off_from_the_others(network, tmp_path):
             writer.wait_for_more()
             late = Counter.options(**on(near), name="late").remote()
             assert rustray.get(late.inc.remote(), timeout=20) == 1
+            gate.open()
             healed = time.monotonic()
             network.heal()
             eventually(lambda: other.acknowledged_between(healed, 1e20))
@@ -222,10 +224,11 @@ def test_a_leader_and_a_node_are_cut_off_for_long(network, tmp_path):
         near, far = cluster.nodes
         rustray.init(near.folder)
         number = far.number
+        gate = Gate(tmp_path / "gate")
 
         @rustray.remote(max_retries=1)
-        def slow() -> str:
-            time.sleep(1)
+        def held() -> str:
+            gate.wait()
             return rustray.get_runtime_context().get_node_id()
 
         service = Counter.options(
@@ -235,10 +238,11 @@ def test_a_leader_and_a_node_are_cut_off_for_long(network, tmp_path):
         other = OtherDriver(far, tmp_path)
         old = cluster.leader
         with Writer() as writer:
-            running = slow.options(**on(far, soft=True)).remote()
-            assert not rustray.wait([running], timeout=0.5)[0]
+            running = held.options(**on(far, soft=True)).remote()
+            gate.wait_for_waiters()
             network.isolate(index(cluster, old), 4)
             cut = time.monotonic()
+            gate.open()
             assert rustray.get(running, timeout=30) == near.name
             assert rustray.get(service.where.remote(), timeout=20) == near.name
             ran = time.monotonic() - cut
@@ -250,7 +254,7 @@ def test_a_leader_and_a_node_are_cut_off_for_long(network, tmp_path):
             back = time.monotonic() - healed
             writer.wait_for_more()
         assert not other.acknowledged_between(cut, 1e20)
-        assert rustray.get(slow.options(**on(far)).remote(), timeout=20) == far.name
+        assert rustray.get(held.options(**on(far)).remote(), timeout=20) == far.name
         kept = rustray.kv.keys("o-", namespace="history")
         assert len(other.lines) <= len(kept) <= len(other.lines) + 1
         writer.check()
@@ -302,7 +306,7 @@ class LateCluster(Cluster):
 
 
 class Demands(threading.Thread):
-    """Submits tasks to one node, each of a class of its own, so that each needs an order of the head."""
+    """Submits tasks to one node, each of a class and code of its own, so that each needs an order of the head."""
 
     def __init__(self, node: Node) -> None:
         super().__init__()
@@ -311,23 +315,19 @@ class Demands(threading.Thread):
         self.over = threading.Event()
 
     def run(self) -> None:
-        while not self.over.wait(0.02):
+        while not self.over.wait(0.01):
             number = len(self.refs)
-            task = same.options(num_cpus=0.5 + number / 10_000, **on(self.node))
-            self.refs.append(task.remote(number))
+            task = rustray.remote(eval(f"lambda: {number}"))
+            self.refs.append(task.options(num_cpus=0.5, **on(self.node)).remote())
 
     def __enter__(self) -> Demands:
         self.start()
+        eventually(lambda: len(self.refs) > 20)
         return self
 
     def __exit__(self, *_exc: object) -> None:
         self.over.set()
         self.join(10)
-
-
-@rustray.remote
-def same(i: int) -> int:
-    return i
 
 
 def refusal(node: Node, epoch: int) -> tuple[float, str] | None:
@@ -349,49 +349,48 @@ def test_orders_of_a_deposed_leader_are_refused(network):
         numbers = {node.number for node in cluster.nodes}
         counter = Counter.options(num_cpus=0, **on(far)).remote()
         assert rustray.get(counter.inc.remote(), timeout=20) == 1
-        old = cluster.leader
-        here, epoch = index(cluster, old), old.facts["epoch"]
+        orders = "beat"
         with Demands(near) as demands, Writer() as writer:
-            eventually(lambda: len(demands.refs) > 20)
-            network.cut([here], {0, 1, 2, 4} - {here})
-            cut = time.monotonic()
-            # Its orders are obeyed until the other node, which has found the new leader, tells of that.
-            refused_at, orders = eventually(lambda: refusal(near, epoch), 20)
-            assert old.leads and cluster.leader is not old
-            writer.wait_for_more()
-            assert old.leads
-            network.heal()
-            eventually(lambda: not old.leads)
-            writer.wait_for_more()
-        assert "grant" in orders
-        assert not [at for at in writer.acknowledged if cut + 0.2 < at < refused_at]
+            while orders == "beat":  # nothing but that was under way when the node learned of the new leader
+                old = cluster.leader
+                here, epoch = index(cluster, old), old.facts["epoch"]
+                network.cut([here], {0, 1, 2, 4} - {here})
+                cut = time.monotonic()
+                # Its orders are obeyed until the other node, which has found the new leader, tells of that.
+                refused_at, orders = eventually(lambda: refusal(near, epoch), 20)
+                assert old.leads and cluster.leader is not old
+                writer.wait_for_more()
+                assert not [at for at in writer.acknowledged if cut + 0.2 < at < refused_at]
+                assert old.leads and refusal(far, epoch) is None
+                network.heal()
+                eventually(lambda: not old.leads)
+                writer.wait_for_more()
+        assert {"grant", "revoke", "class"} & set(orders.split(", "))
         writer.check()
         assert rustray.get(demands.refs, timeout=40) == list(range(len(demands.refs)))
         assert rustray.get(counter.inc.remote(), timeout=20) == 2
         assert {node.number for node in cluster.nodes} == numbers
-        assert refusal(far, epoch) is None
         rustray.shutdown()
 
 
-def test_a_node_that_only_other_nodes_reach_is_taken_for_dead(network):
+def test_a_node_that_only_other_nodes_reach_is_taken_for_dead(network, tmp_path):
     with Cluster(heads=1, nodes=1, num_cpus=0, hosts=[network.hosts[0], network.hosts[3]]) as cluster:
         lost = cluster.add_node(2, host=network.hosts[4])
         rustray.init(cluster.nodes[0].folder)
         number = lost.number
-        flag = Path(cluster.folder) / "late"
+        gate, late = Gate(tmp_path / "gate"), tmp_path / "late"
 
         @rustray.remote(max_retries=2)
-        def slow(path: str) -> str:
-            if not os.path.exists(path + ".begun"):
-                Path(path + ".begun").touch()
-                time.sleep(4.5)
-                Path(path).touch()
+        def held() -> str:
+            if not gate.waiters:
+                gate.wait()
+                late.touch()
             return rustray.get_runtime_context().get_node_id()
 
         service = Counter.options(num_cpus=1, max_restarts=1, max_task_retries=3, name="service").remote()
         assert rustray.get(service.where.remote(), timeout=20) == lost.name
-        ref = slow.remote(str(flag))
-        eventually(lambda: Path(str(flag) + ".begun").exists())
+        ref = held.remote()
+        gate.wait_for_waiters()
         spare = cluster.add_node(2, host=network.hosts[5])
         network.cut([0], [4])
         cut = time.monotonic()
@@ -400,7 +399,8 @@ def test_a_node_that_only_other_nodes_reach_is_taken_for_dead(network):
         assert rustray.get(ref, timeout=20) == spare.name
         again = time.monotonic() - cut
         assert rustray.get(service.where.remote(), timeout=20) == spare.name
-        eventually(flag.exists)  # the lost node has finished its task: too late
+        gate.open()
+        eventually(late.exists)  # the lost node has finished its task: too late
         assert rustray.get(ref, timeout=20) == spare.name
         healed = time.monotonic()
         network.heal()
@@ -424,23 +424,26 @@ def pair(network: Network) -> Iterator[Cluster]:
         rustray.shutdown()
 
 
-def test_two_nodes_are_cut_off_from_each_other_for_a_while(network, pair):
+def test_two_nodes_are_cut_off_from_each_other_for_a_while(network, pair, tmp_path):
     far = pair.nodes[1]
+    gate = Gate(tmp_path / "gate")
     number = far.number
     array = np.arange(4_000_000, dtype=np.float64)
     counter = Counter.options(**on(far)).remote()
     assert rustray.get(counter.inc.remote(), timeout=20) == 1
 
     @rustray.remote(max_retries=0)
-    def total(x: np.ndarray, pause: float) -> float:
-        time.sleep(pause)
+    def total(x: np.ndarray, held: bool = False) -> float:
+        if held:
+            gate.wait()
         return float(x.sum())
 
-    rustray.get(total.remote(np.ones(10), 0), timeout=20)
-    refs = [total.remote(np.ones(10), 1)]
-    eventually(lambda: not rustray.wait(refs, timeout=0.2)[0])
+    rustray.get(total.remote(np.ones(10)), timeout=20)
+    refs = [total.remote(np.ones(10), held=True)]
+    gate.wait_for_waiters()
     network.cut([3], [4])
-    refs += [total.remote(rustray.put(array), 0), counter.inc.remote()]
+    gate.open()
+    refs += [total.remote(rustray.put(array)), counter.inc.remote()]
     refs += [once.remote(i) for i in range(100)]
     assert not rustray.wait(refs, timeout=6)[0]
     network.heal()
@@ -457,12 +460,12 @@ def test_two_nodes_are_cut_off_from_each_other_for_long(network, pair):
 
     @rustray.remote(max_retries=2)
     def where() -> str:
-        time.sleep(0.5)
+        time.sleep(0.5)  # it is under way when the cut comes
         return rustray.get_runtime_context().get_node_id()
 
     @rustray.remote(max_retries=0)
     def never_twice(x: np.ndarray) -> None:
-        time.sleep(0.5)
+        time.sleep(0.5)  # as above
 
     counter = Counter.options(num_cpus=1, max_restarts=0).remote()
     assert rustray.get(counter.inc.remote(), timeout=20) == 1
