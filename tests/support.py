@@ -8,11 +8,14 @@ import subprocess
 import sys
 import textwrap
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import psutil
+
+import rustray
 
 T = TypeVar("T")
 
@@ -64,6 +67,13 @@ class Gate:
     def wait_for_waiters(self, count: int = 1, timeout: float = 15.0) -> None:
         """In the test: until so many tasks have come to the gate; AssertionError after `timeout` seconds."""
         eventually(lambda: self.waiters >= count, timeout)
+
+
+def threads_in_get() -> int:
+    """How many threads of this process are in rustray.get."""
+    code = rustray.get.__code__
+    stacks = [traceback.walk_stack(frame) for frame in sys._current_frames().values()]
+    return sum(any(frame.f_code is code for frame, _line in stack) for stack in stacks)
 
 
 def start_program(code: str, *arguments: str, folder: Path | None = None) -> subprocess.Popen[str]:

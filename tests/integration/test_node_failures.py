@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 
@@ -14,7 +15,7 @@ import rustray
 from rustray import errors
 from rustray.testing import Cluster
 from rustray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-from tests.support import eventually
+from tests.support import Gate, eventually
 
 NODE_TIMEOUT_S = 3.0
 
@@ -38,7 +39,7 @@ def test_the_tasks_of_a_dead_node_run_again(cluster):
 
     @rustray.remote(max_retries=3)
     def work(i):
-        time.sleep(0.2)
+        time.sleep(0.2)  # work that is not over when the node dies
         return i
 
     refs = [work.remote(i) for i in range(20)]
@@ -49,14 +50,15 @@ def test_the_tasks_of_a_dead_node_run_again(cluster):
     eventually(lambda: doomed.name not in alive())
 
 
-def test_a_task_that_may_not_run_twice_fails_with_its_node(cluster):
+def test_a_task_that_may_not_run_twice_fails_with_its_node(cluster, tmp_path):
+    never = Gate(tmp_path / "never")
+
     @rustray.remote(max_retries=0)
     def once():
-        time.sleep(60)
+        never.wait()
 
     ref = once.remote()
-    with pytest.raises(errors.GetTimeoutError):
-        rustray.get(ref, timeout=1)
+    never.wait_for_waiters()
     cluster.kill_node(cluster.nodes[1])
     with pytest.raises(errors.WorkerCrashedError, match="node"):
         rustray.get(ref, timeout=20)
@@ -108,15 +110,14 @@ def test_a_call_that_had_just_begun_is_not_repeated_when_its_node_dies(cluster, 
         def run(self):
             with open(trace, "a") as file:
                 file.write("run ")
-            time.sleep(60)
+            time.sleep(60)  # until its node dies
 
     actor = Once.remote()
     assert rustray.get(actor.ready.remote(), timeout=30)
     cluster.add_node(num_cpus=1)
     time.sleep(0.3)  # so that nothing of earlier calls is on its way
     ref = actor.run.remote()
-    while not trace.exists():
-        time.sleep(0.0005)
+    eventually(trace.exists, pause=0.0005)
     cluster.kill_node(doomed)
     with pytest.raises(errors.ActorUnavailableError):
         rustray.get(ref, timeout=40)
@@ -124,23 +125,23 @@ def test_a_call_that_had_just_begun_is_not_repeated_when_its_node_dies(cluster, 
     assert trace.read_text() == "run "
 
 
-def test_a_stopped_node_is_fenced_and_comes_back_as_a_new_one(cluster):
+def test_a_stopped_node_is_fenced_and_comes_back_as_a_new_one(cluster, tmp_path):
     stopped = cluster.nodes[1]
-    log = cluster.folder
+    gate = Gate(tmp_path / "gate")
 
     @rustray.remote(max_retries=2)
     def work(i):
-        time.sleep(0.5)
+        gate.wait()
         return i, rustray.get_runtime_context().get_node_id()
 
     refs = [work.remote(i) for i in range(2)]
-    rustray.wait(refs, num_returns=1, timeout=0.3)
+    gate.wait_for_waiters(2)
     cluster.pause_node(stopped)
+    gate.open()
     other = cluster.add_node(num_cpus=2)
     results = rustray.get(refs, timeout=40)
     assert [i for i, _node in results] == [0, 1]
     assert {node for _i, node in results} == {other.name}
-    assert log
     cluster.resume_node(stopped)
     # It is the same process, but for the cluster a new node, and it works.
     eventually(lambda: len(alive()) == 3, timeout=20)
@@ -159,18 +160,20 @@ def test_workers_of_a_dead_node_are_gone(cluster):
     eventually(lambda: not any(psutil.pid_exists(pid) for pid in pids), timeout=5)
 
 
-def test_a_node_that_leaves_lets_its_work_finish(cluster):
+def test_a_node_that_leaves_lets_its_work_finish(cluster, tmp_path):
     leaving = cluster.nodes[1]
+    gate = Gate(tmp_path / "gate")
 
     @rustray.remote(max_retries=0)
     def work():
-        time.sleep(1.0)
+        gate.wait()
         return rustray.get_runtime_context().get_node_id()
 
     refs = [work.remote() for _ in range(2)]
-    with pytest.raises(errors.GetTimeoutError):
-        rustray.get(refs, timeout=0.4)
+    gate.wait_for_waiters(2)
     other = cluster.add_node(num_cpus=2)
+    # That it does not leave before its work ends cannot be awaited: it has this long to do wrong.
+    threading.Timer(0.5, gate.open).start()
     cluster.remove_node(leaving, graceful=True)
     assert set(rustray.get(refs, timeout=30)) == {leaving.name}
     eventually(lambda: leaving.name not in alive())
@@ -183,7 +186,7 @@ def test_who_waits_for_a_node_gets_it_when_it_joins(cluster):
         return rustray.get_runtime_context().get_node_id()
 
     ref = rare.remote()
-    time.sleep(0.3)
+    eventually(lambda: rustray.explain(ref).state == "infeasible")
     new = cluster.add_node(num_cpus=1, resources={"rare": 1})
     assert rustray.get(ref, timeout=30) == new.name
 

@@ -5,22 +5,21 @@ from __future__ import annotations
 import json
 import stat
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support import run_program
 
 PROGRAM = """
-    import json, os, sys, time
+    import json, time
     import rustray
     from rustray.driver.current import current
 
-    rustray.init(num_cpus=2, **json.loads(sys.argv[1]))
+    rustray.init(num_cpus=2)
     time.sleep(0.3)  # the server reads its file meanwhile
 
     @rustray.remote
-    def slow(): time.sleep(0.3); return bytearray(100 << 20) and None
+    def slow(): time.sleep(0.3); return bytearray(100 << 20) and None  # it takes what is to be learned
 
     @rustray.remote
     def quick(): pass
@@ -31,20 +30,16 @@ PROGRAM = """
         known = function._target
         deadline = time.monotonic() + 0.2
         while known.estimate is None and time.monotonic() < deadline and function is slow:
-            time.sleep(0.01)
+            time.sleep(0.01)  # the first run learns of none: that cannot be awaited
         seen[function._name] = known.estimate
         rustray.get(refs + [function.remote() for _ in range(count)])
-        if function is slow:
-            time.sleep(float(sys.argv[2]))
-    print(json.dumps([seen, rustray.get(rustray.remote(lambda: os.getpid()).remote())]))
+    print(json.dumps(seen))
 """
 
 
-def run(
-    state: Path, monkeypatch: pytest.MonkeyPatch, pause: float = 0.0, **options: Any
-) -> dict[str, float | None]:
+def run(state: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, float | None]:
     monkeypatch.setenv("RUSTRAY_STATE_DIR", str(state))
-    seen, _pid = json.loads(run_program(PROGRAM, json.dumps(options), str(pause)).splitlines()[-1])
+    seen = json.loads(run_program(PROGRAM).splitlines()[-1])
     found: dict[str, float | None] = seen
     return found
 
@@ -74,7 +69,7 @@ def test_memory_of_workers_is_learned(tmp_path: Path, monkeypatch: pytest.Monkey
         @rustray.remote
         def large():
             held = bytearray(150 << 20)
-            time.sleep(2.2)
+            time.sleep(2.2)  # longer than from one look at the memory of workers to the next
 
         rustray.get(large.remote())
     """

@@ -11,7 +11,7 @@ import pytest
 
 import rustray
 from rustray import errors
-from tests.support import eventually, start_program
+from tests.support import Gate, eventually, start_program
 
 LONG_S = 60.0
 SOON_S = 5.0
@@ -90,10 +90,11 @@ def test_who_does_not_want_to_be_suspended_is_not(one_cpu, tmp_path):
 
 def test_a_suspended_task_can_be_cancelled(one_cpu, tmp_path):
     long, process = begin(announce, tmp_path / "pid")
+    gate = Gate(tmp_path / "gate")
 
     @rustray.remote(priority=5)
     def urgent():
-        time.sleep(3)
+        gate.wait()
         return "done"
 
     ref = urgent.remote()
@@ -101,6 +102,7 @@ def test_a_suspended_task_can_be_cancelled(one_cpu, tmp_path):
     rustray.cancel(long)
     with pytest.raises(errors.TaskCancelledError):
         rustray.get(long, timeout=2.0)
+    gate.open()
     assert rustray.get(ref, timeout=SOON_S) == "done"
 
 
@@ -109,7 +111,7 @@ def test_a_session_that_ends_takes_its_suspended_tasks_along(one_cpu, tmp_path):
 
     @rustray.remote(priority=5)
     def urgent():
-        time.sleep(LONG_S)
+        time.sleep(LONG_S)  # until the session ends
 
     _ref = urgent.remote()
     eventually(lambda: process.status() == psutil.STATUS_STOPPED, timeout=SOON_S)

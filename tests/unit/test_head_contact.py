@@ -122,7 +122,7 @@ def test_a_node_tells_its_clients_also_those_that_come(agent: NodeAgent) -> None
     agent.outage.on_lost("nobody listens", HEADS)
     assert [message[2] for message in told.messages] == ["it was cut", "nobody listens"]
     late = Sent()
-    time.sleep(0.01)
+    time.sleep(0.01)  # so that it was lost a while ago
     agent.door.on_hello(late, "driver", {"prestart": False})  # type: ignore[arg-type]
     ((op, for_s, reason, heads),) = late.messages
     assert (op, reason, heads) == ("head_lost", "nobody listens", HEADS) and for_s > 0

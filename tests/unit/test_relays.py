@@ -196,7 +196,7 @@ def test_nothing_is_lost_and_nothing_comes_twice_when_the_connection_is_cut() ->
                 known = pair.two.neighbours._known.get(1)
                 if known is not None and known.incoming is not None:
                     known.incoming.close("cut by the test")
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # some of them go between the cuts
         await asyncio.wait_for(there.wait(), LIMIT_S)
         assert got == list(range(1000))
         assert len(pair.one.dialled) > 1
@@ -216,7 +216,7 @@ def test_a_node_that_is_down_is_not_believed() -> None:
         pair.two.neighbours.remove(1)
         pair.two.neighbours.remove(1)
         pair.one.neighbours.send(2, ("item", 2))
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)  # that nothing comes cannot be awaited
         assert got == [1] and down == [1]
 
     run(test)
@@ -255,7 +255,7 @@ def test_who_is_not_taken_dials_again_with_pauses() -> None:
     async def test(pair: Pair) -> None:
         pair.two.server._on_channel = lambda channel, _hello: channel.close("not yet")
         pair.one.neighbours.send(2, ("item", 1))
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)  # the time in which dials are counted
         assert 2 <= len(pair.one.dialled) <= 6
 
     run(test)
@@ -275,7 +275,7 @@ def test_nodes_that_are_connected_tell_each_other_of_a_later_leader() -> None:
         pair.one.neighbours.follow(3)
         assert await asyncio.wait_for(heard.get(), LIMIT_S) == (2, 3)
         pair.two.neighbours.follow(3)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # that nothing comes cannot be awaited
         assert heard.empty()
 
     run(test)

@@ -208,9 +208,9 @@ def test_objects_take_turns(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_comes_from_a_node_that_is_gone(way: Way) -> None:
     way.puller.pull(X, (way.here, 3, len(way.value)))
     way.alter = lambda message: message if message[2] == 0 else None
-    way.loop.run_until_complete(asyncio.sleep(0.01))
+    way.loop.run_until_complete(asyncio.sleep(0.01))  # that no more comes cannot be awaited
     way.puller.close("its node is gone")
-    way.loop.run_until_complete(asyncio.sleep(0.01))
+    way.loop.run_until_complete(asyncio.sleep(0.01))  # as above
     assert way.outcomes == {X: "its node is gone"} and not way.arrived()
 
 
@@ -299,6 +299,7 @@ class Services:
         return os.pread(self.services[number]._segments[segment][0], size, offset)
 
     def rest(self) -> None:
+        """Let what is under way arrive; that no more comes cannot be awaited."""
         self.loop.run_until_complete(asyncio.sleep(0.05))
 
     def objects(self) -> list[int]:

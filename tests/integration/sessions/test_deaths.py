@@ -36,7 +36,7 @@ OTHER_DRIVER = """
         def long():
             time.sleep(1000)  # until it is killed, and so is the driver
         ref = long.remote()
-        time.sleep(1000)
+        time.sleep(1000)  # until it is killed
 """
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import concurrent.futures
 import multiprocessing
 import os
-import sys
-import traceback
 
 import numpy as np
 
 import rustray
 from rustray.exceptions import SessionError
 from tests.integration.sessions.functions import double
-from tests.support import Gate, eventually, run_program
+from tests.support import Gate, eventually, run_program, threads_in_get
 
 
 class TestFork:
@@ -74,11 +72,6 @@ class TestFork:
             folder=tmp_path,
         )
         assert output == "child 2\nparent 3\n"
-
-
-def threads_in_get() -> int:
-    stacks = [traceback.walk_stack(frame) for frame in sys._current_frames().values()]
-    return sum(any(frame.f_code is rustray.get.__code__ for frame, _line in stack) for stack in stacks)
 
 
 class TestThreads:
