@@ -357,13 +357,13 @@ def test_orders_of_a_deposed_leader_are_refused(network):
                 network.cut([here], {0, 1, 2, 4} - {here})
                 cut = time.monotonic()
                 # Its orders are obeyed until the other node, which has found the new leader, tells of that.
-                refused_at, orders = eventually(lambda: refusal(near, epoch), 20)
+                refused_at, orders = eventually(lambda epoch=epoch: refusal(near, epoch), 20)
                 assert old.leads and cluster.leader is not old
                 writer.wait_for_more()
                 assert not [at for at in writer.acknowledged if cut + 0.2 < at < refused_at]
                 assert old.leads and refusal(far, epoch) is None
                 network.heal()
-                eventually(lambda: not old.leads)
+                eventually(lambda old=old: not old.leads)
                 writer.wait_for_more()
         assert {"grant", "revoke", "class"} & set(orders.split(", "))
         writer.check()
