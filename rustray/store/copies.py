@@ -98,7 +98,9 @@ class Copies:
         if entry.state == PULLING:
             table.pulls.stop(entry, out)
         if away.home:
-            table.nodes[away.home].homed.pop(entry, None)
+            home = table.nodes[away.home]
+            home.homed.pop(entry, None)
+            table.nodes.doubt(home)
             if away.asked:
                 table.tell(away.home, ("unwant", entry.oid), out)
         self._drop_all(entry, away)

@@ -58,11 +58,9 @@ class Federation:
     def join(self, node: int, others: Iterable[int]) -> None:
         """This node has a number now. Before the first client connects.
 
-        `others` are the nodes that are up. Numbers count up and are never used twice: whoever has a lower one than we,
-        and is not among them, is down, and nobody will tell us so.
+        `others` are the nodes that are up.
         """
-        self._table.node = node
-        self._table.older = frozenset(others)
+        self._table.nodes.join(node, others)
 
     def told(self, node: int, messages: Iterable[tuple[Any, ...]]) -> list[Action]:
         """What another node's ledger says."""
@@ -82,7 +80,7 @@ class Federation:
         gone = table.peer(node)
         if gone.down:
             return out
-        gone.down = True
+        table.nodes.bury(gone)
         for entry in list(gone.homed):
             self._orphan(entry, out)
         for entry in list(gone.copies):
@@ -110,6 +108,7 @@ class Federation:
                 del entry.holds[gone.client]
                 table.doubt(entry)
             gone.held.clear()
+        table.nodes.doubt(gone)
         return table.done([])
 
     def _orphan(self, entry: Entry, out: list[Action]) -> None:

@@ -262,14 +262,15 @@ class Ledger:
         if other in self._table.clients:
             return self.hold(other, oids)
         out: list[Action] = []
-        if self._table.node and node_of(other) != self._table.node:
+        own = self._table.nodes.own
+        if own and node_of(other) != own:
             self._table.holders.hold_for(other, oids, out)
         return self._table.done(out)
 
     def borrow(self, client: int, lender: bytes, oids: list[bytes]) -> list[Action]:
         """`client` holds from now on what `lender`, an object that contains it, has lent it."""
         home = home_of(lender)
-        if not self._table.node or home == self._table.node or self._table.peer(home).down:
+        if home == self._table.nodes.own or not self._table.nodes.own or self._table.peer(home).down:
             return self.hold(client, oids)
         return [Tell(home, ("borrow", client, oids))] if oids else []
 
@@ -370,7 +371,7 @@ class Ledger:
 
     def knows(self, oid: bytes) -> bool:
         """Whether the object exists, as far as this node can tell."""
-        elsewhere = self._table.node and home_of(oid) != self._table.node
+        elsewhere = self._table.nodes.own and home_of(oid) != self._table.nodes.own
         return oid in self._table.entries or bool(elsewhere)
 
     def sanity_check(self) -> None:

@@ -31,11 +31,11 @@ from .entries import (
     Away,
     Client,
     Entry,
-    Node,
     Request,
 )
 from .holders import Holders
 from .moves import Moves
+from .nodes import Nodes
 from .pulls import Pulls
 from .reservations import Reservations
 from .shortage import Shortage
@@ -49,9 +49,8 @@ class ObjectTable:
     def __init__(self, capacity: int) -> None:
         self.entries: dict[bytes, Entry] = {}
         self.clients: dict[int, Client] = {}
-        self.node = 0  # our number; 0 as long as there are no other nodes
-        self.nodes: dict[int, Node] = {}  # the others, and those that were
-        self.older: frozenset[int] = frozenset()  # those of a lower number that were up when we joined
+        self.nodes = Nodes(self.clients)
+        self.peer = self.nodes.peer
         self.room = Reservations(capacity, Moves(self))
         self.copies = Copies(self)
         self.pulls = Pulls(self)
@@ -74,21 +73,13 @@ class ObjectTable:
         if self._freed:
             out.extend(Freed(owner, oids) for owner, oids in self._freed.items())
             self._freed = {}
-        if self.node:
+        if self.nodes.own:
             self.holders.tell_homes(out)
             self.copies.tell_places(out)
+            self.nodes.settle()
         return out
 
     # Nodes
-
-    def peer(self, number: int) -> Node:
-        """Another node, as a client."""
-        node = self.nodes.get(number)
-        if node is None:
-            node = self.nodes[number] = Node(number)
-            self.clients[node.client] = node
-            node.down = number < self.node and number not in self.older
-        return node
 
     def tell(self, number: int, message: tuple[Any, ...], out: list[Action]) -> None:
         """Tell another node, if it is up."""
@@ -111,7 +102,7 @@ class ObjectTable:
             owner = self.clients.get(number)
             if owner is not None:
                 owner.unvalued[entry] = None
-            elif self.node and number >> NODE_SHIFT != self.node:
+            elif self.nodes.own and number >> NODE_SHIFT != self.nodes.own:
                 home = number >> NODE_SHIFT
                 entry.away = Away(home)
                 self.peer(home).homed[entry] = None

@@ -45,7 +45,7 @@ class Pulls:
         table = self._table
         while away.sources:
             source = away.sources.pop(0)
-            if source != table.node and not table.peer(source).down:
+            if source != table.nodes.own and not table.peer(source).down:
                 table.enter(entry, PULLING)
                 away.source = source
                 table.peer(source).pulls[entry] = None
@@ -106,7 +106,9 @@ class Pulls:
         table.enter(entry, UNKNOWN if away.home else REMOTE)
 
     def _end(self, entry: Entry, away: Away, out: list[Action]) -> None:
-        self._table.peer(away.source).pulls.pop(entry, None)
+        source = self._table.peer(away.source)
+        source.pulls.pop(entry, None)
+        self._table.nodes.doubt(source)
         if away.offered:
             self._table.tell(away.source, ("unread", entry.oid), out)
         away.source, away.offered = 0, False

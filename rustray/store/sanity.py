@@ -100,12 +100,14 @@ def _check_clients(table: ObjectTable) -> None:
         assert set(client.wanted) == {entry for entry in entries if number in entry.wants}
         assert set(client.reading) == {entry for entry in entries if number in entry.readings}
         assert set(client.unvalued) == {e for e in entries if e.owner == number and e.state < INLINE}
-    for node in table.nodes.values():
+    for node in table.nodes:
         away = [(entry, entry.away) for entry in table.entries.values() if entry.away is not None]
         assert set(node.homed) == {entry for entry, at in away if at.home == node.number}
         assert set(node.copies) == {entry for entry, at in away if node.number in at.places}
         assert set(node.pulls) == {entry for entry, at in away if node.number == at.source}
         assert not node.down or not (node.copies or node.wanted or node.reading)
+        referred = node.homed or node.pulls or node.client in table.clients
+        assert not node.down or referred, "a dead node that nothing refers to"
     for entry in table.entries.values():
         assert table.clients.keys() >= entry.holds.keys() | entry.wants.keys() | entry.readings.keys()
 
@@ -113,7 +115,7 @@ def _check_clients(table: ObjectTable) -> None:
 def _check_room(table: ObjectTable) -> None:
     room = table.room
     room.allocator.sanity_check()
-    nodes = {node.client for node in table.nodes.values()}
+    nodes = {node.client for node in table.nodes}
     assert room.spilling == table.counts[SPILLING]
     assert not room.waiting or room.spilling, "somebody waits for nothing"
     assert room.unsealed.keys() == table.clients.keys() - nodes

@@ -323,6 +323,23 @@ def test_what_one_has_handed_on_outlives_it(nodes: Nodes) -> None:
     assert nodes.do("want", C1, X) == [Deliver(C1, X, 0, "value")]
 
 
+def test_a_dead_node_is_known_only_while_something_of_it_is_here(nodes: Nodes) -> None:
+    nodes.put(A1, X)
+    nodes.do("hold_for", A1, B1, [X])
+    nodes.do("want", B1, X)
+    nodes.down(1)
+    known = {
+        number: [node.number for node in ledger._table.nodes] for number, ledger in nodes.ledgers.items()
+    }
+    assert 1 in known[2] and 1 not in known[3]
+    nodes.do("release", B1, [X])
+    nodes.do("unread", B1, X)
+    assert [node.number for node in nodes.ledgers[2]._table.nodes if node.down] == []
+    # What comes late names it again: it is still dead, and nobody waits for it.
+    assert nodes.do("want", C1, X) == [Deliver(C1, X, OWNER_DIED, None)]
+    assert [node.number for node in nodes.ledgers[3]._table.nodes if node.down] == []
+
+
 def test_the_owner_makes_again_what_was_lost_with_a_node(nodes: Nodes) -> None:
     nodes.put(B1, X, holder=A1)
     assert nodes.down(2) == []

@@ -115,6 +115,7 @@ def storm(seed: int, nodes: int, steps: int, deaths: float = 0.0) -> Counter[str
         assert not left, f"node {node.number} has left: {left}"
         assert stats["used"] == stats["reserved"] == stats["spilled_bytes"] == 0
         assert not node.files
+        assert not [known.number for known in node.ledger._table.nodes if known.down]
     return world.seen
 
 
