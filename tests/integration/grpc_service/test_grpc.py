@@ -70,7 +70,8 @@ def test_client_of_the_documentation(cluster: Cluster, stubs: Path) -> None:
         code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "import grpc\n" in code
     )
     (stubs / "client.py").write_text(program)
-    printed = run("client.py", str(Path(cluster.folder) / "cluster.json"), stubs=stubs)
+    (stubs / "token").write_text(cluster.token + "\n")
+    printed = run("client.py", cluster.nodes[0].address, str(stubs / "token"), stubs=stubs)
     assert printed.split("\n") == ["[1, 2, 3]", "6", ""]
 
 
