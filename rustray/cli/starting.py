@@ -11,7 +11,7 @@ from typing import Any
 
 from rustray.driver import launch
 from rustray.driver.discovery import TLS_VARIABLE, TOKEN_FILE_VARIABLE
-from rustray.driver.registry import TOKEN_FILE, clusters, head_storage
+from rustray.driver.registry import TOKEN_FILE, clusters, head_storage, keep_token
 from rustray.errors import ClusterStartError, OptionError
 from rustray.wire.security import (
     join_address,
@@ -131,7 +131,7 @@ def _start_head(options: argparse.Namespace, started: list[launch.StartedProcess
     head = launch.start(settings)
     started.append(head)
     facts = _facts(head)
-    token_file = _keep_token(facts["storage"], head.settings.token)
+    token_file = keep_token(facts["storage"], head.settings.token)
     address = facts["address"]
     print(f"Head at {address}" + (f", TLS from {options.tls_dir}" if options.tls_dir else ""), flush=True)
     others = [other for other in facts["heads"] if other != address]
@@ -214,13 +214,6 @@ def _kept_token(storage: str) -> str | None:
     """Of a head that has used this storage before, and was killed: its nodes know no other."""
     path = os.path.join(storage, TOKEN_FILE)
     return read_token(path) if os.path.exists(path) else None
-
-
-def _keep_token(storage: str, token: str) -> str:
-    path = os.path.join(storage, TOKEN_FILE)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(token + "\n")
-    return path
 
 
 def _check_gaps(heads: list[str]) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rustray.driver import launch
-from rustray.driver.registry import clusters
+from rustray.driver.registry import clusters, socket_path
 from rustray.errors import ClusterStartError, OptionError
 from rustray.wire.security import TOKEN_VARIABLE, host_towards, is_loopback, plain_address, read_token
+
+if TYPE_CHECKING:
+    from rustray.clusters.connection_file import ConnectionFile
 
 TOKEN_FILE_VARIABLE = "RUSTRAY_TOKEN_FILE"
 TLS_VARIABLE = "RUSTRAY_TLS_DIR"
@@ -21,13 +24,16 @@ def find_node(address: str) -> str | None:
 
     Parameters
     ----------
-    address: "auto" for the newest lasting cluster; a session folder or a socket's path; "host:port" of a node; or
-        "host:port,..." of heads.
+    address: the name of a cluster; "auto" for the newest one that has a name, else for the newest that lasts; a session
+        folder or a socket's path; "host:port" of a node; or "host:port,..." of heads.
 
     Raises
     ------
     ClusterStartError: nothing runs here that `address` could mean, and it names no heads.
     """
+    named = _named(address)
+    if named is not None:
+        return _socket_of(named)
     running = clusters()
     if address == "auto":
         lasting = [cluster for cluster in running if cluster["role"] != "embedded" and not _gateway(cluster)]
@@ -46,7 +52,8 @@ def find_node(address: str) -> str | None:
         if "socket" in cluster and cluster.get("address") in wanted:
             return str(cluster["socket"])
     if not wanted:
-        known = ", ".join(cluster.get("address") or cluster["folder"] for cluster in running) or "none"
+        names = (cluster.get("address") or cluster["folder"] for cluster in running)
+        known = ", ".join((*_names(), *names)) or "none"
         raise ClusterStartError(f"No cluster of yours runs at {address!r} on this machine. Running: {known}.")
     for cluster in running:
         if cluster["role"] == "node" and not _gateway(cluster) and wanted & set(cluster["heads"]):
@@ -66,7 +73,10 @@ def start_gateway(address: str) -> launch.StartedProcess:
     ClusterStartError: no token is known, or no head answers. AuthenticationError: the token is wrong.
     """
     running = [cluster for cluster in clusters() if cluster["role"] == "head"]
-    if address == "auto":
+    if (named := _named(address)) is not None:
+        heads = list(named.heads)
+        running = [{"heads": heads, "token": named.token, "tls_folder": named.tls_dir}]
+    elif address == "auto":
         heads = running[-1]["heads"]
     else:
         heads = [plain_address(head.strip()) for head in address.split(",") if head.strip()]
@@ -97,6 +107,35 @@ def start_gateway(address: str) -> launch.StartedProcess:
         join_timeout=GATEWAY_TIMEOUT_S,
     )
     return launch.start(settings)
+
+
+def _named(address: str) -> ConnectionFile | None:
+    """What the registry of names says of it, with "auto" for the newest; None if it is something else.
+
+    AuthenticationError: the connection file is not this user's alone.
+    """
+    from rustray.clusters import connection_file, registry  # here: most programs need no names
+
+    if address == "auto":
+        return registry.find()
+    return registry.find(address) if connection_file.is_name(address) else None
+
+
+def _names() -> list[str]:
+    """Of the clusters that have one."""
+    from rustray.clusters import registry
+
+    return [file.name for file in registry.files()]
+
+
+def _socket_of(cluster: ConnectionFile) -> str | None:
+    """Of its oldest node here: the newest is the first to go when the cluster is scaled down."""
+    from rustray.clusters.processes import is_alive
+
+    for process in cluster.processes:
+        if process.role != "head" and is_alive(process):
+            return socket_path(process.folder)
+    return None
 
 
 def _path_in(variable: str) -> str | None:

@@ -67,6 +67,14 @@ def head_storage(address: str) -> str:
     return os.path.join(runtime_folder(), "heads", address)
 
 
+def keep_token(storage: str, token: str) -> str:
+    """Write the cluster's token beside a head's memory; the path of the file."""
+    path = os.path.join(storage, TOKEN_FILE)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(token + "\n")
+    return path
+
+
 def write_connection_file(folder: str, content: dict[str, Any]) -> None:
     """Put a process into the registry."""
     fd = os.open(os.path.join(folder, CONNECTION_FILE), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

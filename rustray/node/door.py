@@ -62,12 +62,15 @@ class Door:
 
         peer = Peer(self._loop, Connection(sock), on_messages, lambda: None)
 
-    def on_hello(self, peer: Peer, _kind: str, info: dict[str, Any]) -> None:
-        """A driver says what it is; it is welcomed when the head has given it a job."""
+    def on_hello(self, peer: Peer, kind: str, info: dict[str, Any]) -> None:
+        """A driver says what it is, and is welcomed when the head has given it a job; an "asker" does without one."""
         client = Client(self._clients.new_number(), peer, 0, None)
         client.info = info
         self._let_in(client, peer)
-        self._head(("job_start", client.client, info))
+        if kind == "asker":
+            self.welcome(client.client, 0, {"session": {"namespace": ""}})
+        else:
+            self._head(("job_start", client.client, info))
 
     def adopt(self, worker: WorkerProcess, sock: socket.socket, place: dict[str, Any]) -> None:
         """A worker is being forked, and has the other end of `sock`."""

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from rustray.driver import launch
+from rustray.driver.ports import free_ports
 from rustray.errors import ClusterStartError, OptionError
-from rustray.testing.ports import free_ports
 from rustray.testing.processes import (
     GONE_TIMEOUT_S,
     HERE,

@@ -1,8 +1,8 @@
-"""Free ports for the heads of a test's cluster."""
+"""Free ports for several heads on one machine."""
 
 from __future__ import annotations
 
-import os
+import random
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,7 +17,7 @@ def free_ports(count: int) -> list[int]:
     """Ports of the loopback interface that are free, as are those next to them."""
     with _listeners() as listen:
         found: list[int] = []
-        start = 20_000 + os.getpid() * 7 % 10_000
+        start = 20_000 + random.randrange(5_000) * 2  # others may be looking too
         for port in range(start, _LAST_PORT, 2):
             if len(found) == count:
                 break

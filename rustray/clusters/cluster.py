@@ -1,0 +1,195 @@
+"""A cluster with a name, as an object: how it is, more or fewer nodes, its logs, its end."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from html import escape
+
+from rustray.clusters import ending, registry, starting
+from rustray.clusters.connection_file import ConnectionFile, Process, living
+from rustray.clusters.contact import Contact
+from rustray.clusters.logs import Log, tail
+from rustray.clusters.processes import create_time
+from rustray.errors import ClusterStartError, OptionError
+from rustray.model.quantities import duration
+from rustray.status import ClusterStatus, cluster_status
+
+
+class Cluster:
+    """A cluster with a name, whose processes run on this machine by themselves: see `rustray.clusters`.
+
+    Attributes
+    ----------
+    name: `rustray.init(name)` connects to it.
+    address: "host:port,..." of its heads; the session folder where head and node are one process.
+    token_file: with what nodes on other machines need to join; "" where none can.
+    started: seconds since the epoch.
+    """
+
+    def __init__(self, file: ConnectionFile) -> None:
+        self._file = file
+        self.name = file.name
+        self.started = file.started
+        self.token_file = file.token_file
+
+    @property
+    def address(self) -> str:
+        heads = ",".join(self._now().heads)
+        return heads or next((process.folder for process in self._file.processes), "")
+
+    @property
+    def processes(self) -> tuple[Process, ...]:
+        """Those that live, heads first, nodes in the order in which they were started."""
+        return living(self._now().processes, create_time)
+
+    @property
+    def heads(self) -> int:
+        """How many heads live; 0 where head and node are one process."""
+        return _count(self.processes, "head")
+
+    @property
+    def nodes(self) -> int:
+        """How many of its nodes on this machine live."""
+        return _count(self.processes, "node", "embedded")
+
+    @property
+    def state(self) -> str:
+        """ "starting", "running", "broken" (some of its processes have ended by themselves) or "stopped"."""
+        file = self._now()
+        alive = living(file.processes, create_time)
+        if not alive:
+            starts = file.busy is not None and living((file.busy,), create_time)
+            return "starting" if starts else "stopped"
+        return "running" if alive == file.processes else "broken"
+
+    def _now(self) -> ConnectionFile:
+        """What the registry says; the last that it said, once the cluster has ended."""
+        file = registry.find(self.name)
+        if file is not None and file.started == self.started:
+            self._file = file
+        return self._file
+
+    # -- asking ----------------------------------------------------------------------------------------
+
+    def contact(self) -> Contact:
+        """A session for asking only; ClusterStartError, SessionError."""
+        return Contact(self.name)
+
+    def status(self) -> ClusterStatus:
+        """The nodes, and what goes on in the cluster. ClusterStartError, SessionError."""
+        with self.contact() as asked:
+            return cluster_status(*map(asked.query, ("nodes", "workers", "store", "metrics", "functions")))
+
+    def logs(self, process: str | None = None, lines: int = 200) -> str:
+        """The last lines of its logs, one log after the other.
+
+        Parameters
+        ----------
+        process: a head, a node (both by name) or a pid; all of them when None.
+        """
+        return tail(self.log_files(process), lines)
+
+    def log_files(self, process: str | None = None) -> list[Log]:
+        """The logs of all its processes or of one. OptionError: there is no such process."""
+        known = self._now().processes
+        chosen = [one for one in known if process in (None, one.name, str(one.pid))]
+        if process is not None and not chosen:
+            names = ", ".join(one.name for one in known)
+            raise OptionError(f"The cluster {self.name!r} has no process {process!r}: it has {names}.")
+        return [log for one in chosen for log in Log.of(one)]
+
+    # -- changing --------------------------------------------------------------------------------------
+
+    def scale(self, nodes: int) -> Cluster:
+        """Have so many nodes on this machine: start more like the first ones, or have the newest leave.
+
+        A node that leaves finishes its tasks first, for up to a minute.
+
+        Raises
+        ------
+        OptionError: it cannot have so many. ClusterStartError: it has ended, or the nodes could not be started.
+        """
+        starting.check_counts(nodes=nodes)
+        with registry.alone(self.name) as file:
+            if not file.heads:
+                raise OptionError(
+                    f"The cluster {self.name!r} is one process that ends with its notebook or program: it cannot have "
+                    "more nodes. Start another one with 'rustray start --head', or rustray.clusters.start()."
+                )
+            here = [process for process in living(file.processes, create_time) if process.role == "node"]
+            if nodes > len(here):
+                starting.add_nodes(file, nodes - len(here))
+            elif gone := here[nodes:]:
+                ending.end(gone, signal.SIGUSR1, ending.DRAIN_TIMEOUT_S)
+                registry.change(
+                    self.name,
+                    lambda now: replace(now, processes=tuple(p for p in now.processes if p not in gone)),
+                )
+        return self
+
+    def stop(self, drain: bool = False) -> None:
+        """End it: its nodes, then its heads. Harmless when it has ended.
+
+        Parameters
+        ----------
+        drain: let the nodes finish the tasks that run on them, for up to a minute.
+        """
+        if self.state == "stopped":
+            return
+        with registry.alone(self.name) as file:
+            if file.started == self.started:
+                ending.end_in_order(living(file.processes, create_time), drain)
+                registry.remove(self.name)
+
+    # -- for reading -----------------------------------------------------------------------------------
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What is true of it now: (name, value) for reading."""
+        return [
+            ("state", self.state),
+            ("heads", str(self.heads)),
+            ("nodes", str(self.nodes)),
+            ("address", self.address),
+            ("up for", duration(time.time() - self.started)),
+        ]
+
+    def __repr__(self) -> str:
+        return f"<Cluster {self.name}: " + ", ".join(f"{name} {value}" for name, value in self.facts()) + ">"
+
+    def _repr_html_(self) -> str:
+        return html_table([self])
+
+
+class Clusters(list[Cluster]):
+    """Clusters, with a table as their display in a notebook."""
+
+    def _repr_html_(self) -> str:
+        return html_table(self)
+
+
+def html_table(clusters: Iterable[Cluster]) -> str:
+    """One row a cluster."""
+    rows = [[("name", cluster.name), *cluster.facts()] for cluster in clusters]
+    if not rows:
+        return "<em>No cluster runs here.</em>"
+    head = "".join(f"<th>{escape(name)}</th>" for name, _value in rows[0])
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(value)}</td>" for _name, value in row) + "</tr>" for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _count(processes: Iterable[Process], *roles: str) -> int:
+    return sum(process.role in roles for process in processes)
+
+
+def no_cluster(name: str | None) -> ClusterStartError:
+    """The error of who looks for one that does not run."""
+    known = ", ".join(file.name for file in registry.files()) or "none"
+    what = (
+        "No cluster runs here" if name is None else f"No cluster named {name!r} runs here (running: {known})"
+    )
+    return ClusterStartError(f"{what}. Start one with 'rustray start --head' or rustray.clusters.start().")

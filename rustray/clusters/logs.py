@@ -1,0 +1,105 @@
+"""The logs of a cluster's processes: the last lines, and those that follow."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from rustray.clusters.connection_file import Process
+
+FOLLOW_S = 0.3
+MAX_BYTES = 8 << 20
+"""Of one log that is read from its end."""
+
+
+@dataclass(frozen=True)
+class Log:
+    """One log of a process.
+
+    Parameters
+    ----------
+    process: its name. pid: its number.
+    """
+
+    process: str
+    pid: int
+    path: str
+
+    @classmethod
+    def of(cls, process: Process) -> list[Log]:
+        """What the process itself writes: its log, and what it printed as it ended unexpectedly. Not its workers'."""
+        word = "server" if process.role == "embedded" else process.role
+        names = (f"{word}.log", f"{process.role}.err")
+        return [cls(process.name, process.pid, os.path.join(process.folder, "logs", name)) for name in names]
+
+    @property
+    def title(self) -> str:
+        """What precedes its lines."""
+        return f"==> {self.process}, process {self.pid}: {self.path} <=="
+
+
+def last_lines(path: str, count: int) -> list[str]:
+    """The last lines of a file; none where there is no such file (any more)."""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - MAX_BYTES))
+            text = file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return []
+    return text.splitlines()[-count:] if count > 0 else []
+
+
+def tail(logs: Sequence[Log], count: int) -> str:
+    """The last lines of each that has any, below its title."""
+    parts = []
+    for log in logs:
+        if lines := last_lines(log.path, count):
+            parts.append("\n".join([log.title, *lines]))
+    return "\n\n".join(parts)
+
+
+def follow(logs: Callable[[], Sequence[Log]], goes_on: Callable[[], bool]) -> Iterator[str]:
+    """New lines as they are written, each log's below its title, until the cluster ends.
+
+    Parameters
+    ----------
+    logs: those of the cluster now; new nodes may come.
+    goes_on: asked between looks.
+    """
+    read: dict[str, int] = {log.path: _size(log.path) for log in logs()}
+    last = ""
+    while True:
+        ends = not goes_on()
+        for log in logs():
+            at = read.get(log.path, 0)
+            text, read[log.path] = _from(log.path, at)
+            if text:
+                if log.path != last:
+                    last = log.path
+                    yield f"\n{log.title}"
+                yield from text.splitlines()
+        if ends:
+            return
+        time.sleep(FOLLOW_S)
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except FileNotFoundError:
+        return 0
+
+
+def _from(path: str, at: int) -> tuple[str, int]:
+    """Whole lines from this position, and where they end."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(at)
+            data = file.read(MAX_BYTES)
+    except FileNotFoundError:
+        return "", at
+    whole = data[: data.rfind(b"\n") + 1]
+    return whole.decode(errors="replace"), at + len(whole)

@@ -1,0 +1,286 @@
+"""The registry of clusters that have names: a connection file (0600) for each in Jupyter's runtime folder.
+
+Rule 1. A name is taken by making its file, which fails where there is one (O_EXCL).
+Rule 2. Files are changed and removed under one lock, held for moments; they are replaced whole, so reading needs none.
+Rule 3. Who starts, scales or stops a cluster enters itself as "busy" first; others wait for it, if it lives.
+Rule 4. Whoever lists removes the files of clusters that have no process left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib
+import importlib.util
+import logging
+import os
+import shutil
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from rustray.clusters.connection_file import (
+    ELSEWHERE,
+    LIVES,
+    STALE,
+    ConnectionFile,
+    check_name,
+    from_text,
+    living,
+    state,
+    to_text,
+)
+from rustray.clusters.processes import create_time, here, is_alive, this_process
+from rustray.errors import AuthenticationError, ClusterStartError, RustRayError
+
+log = logging.getLogger(__name__)
+
+LOCK_TIMEOUT_S = 10.0
+BUSY_TIMEOUT_S = 90.0
+"""Seconds to wait for who is busy with a cluster: a node that leaves has 60 to finish its tasks."""
+MAX_SIZE = 1 << 20
+_LOCK = "rustray.lock"
+_PREFIX, _SUFFIX = "rustray-", ".json"
+
+
+def runtime_folder() -> str:
+    """Jupyter's folder for connection files, made if need be."""
+    if importlib.util.find_spec("jupyter_core") is not None:
+        folder = str(importlib.import_module("jupyter_core.paths").jupyter_runtime_dir())
+    else:
+        folder = _runtime_folder_without_jupyter()
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    return folder
+
+
+def _runtime_folder_without_jupyter() -> str:
+    # The rule of jupyter_core.paths, so that the same files are found once Jupyter is installed.
+    if chosen := os.environ.get("JUPYTER_RUNTIME_DIR"):
+        return chosen
+    if data := os.environ.get("JUPYTER_DATA_DIR"):
+        return os.path.join(data, "runtime")
+    if sys.platform == "darwin":
+        return os.path.expanduser("~/Library/Jupyter/runtime")
+    share = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
+    return os.path.join(share, "jupyter", "runtime")
+
+
+def path_of(name: str) -> str:
+    """The connection file of a cluster of this name. OptionError: nothing may be called so."""
+    return os.path.join(runtime_folder(), f"{_PREFIX}{check_name(name)}{_SUFFIX}")
+
+
+# -- reading ---------------------------------------------------------------------------------------------
+
+
+def read(name: str) -> ConnectionFile | None:
+    """What the registry says of a name, also if it is stale; None: nothing.
+
+    Raises
+    ------
+    AuthenticationError: the file is not this user's alone. ClusterStartError: it is damaged.
+    """
+    path = path_of(name)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise AuthenticationError(f"The connection file {path} is refused: {error.strerror}.") from error
+    with os.fdopen(fd, encoding="utf-8") as file:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+            raise AuthenticationError(
+                f"The connection file {path} is refused: it must be yours and have mode 0600, for whoever can write "
+                "it decides which processes you trust. Remove it if you do not know where it comes from."
+            )
+        try:
+            found = from_text(file.read(MAX_SIZE))
+            if found.name != name:
+                raise ValueError(f"it is of a cluster named {found.name!r}")
+        except ValueError as error:
+            raise ClusterStartError(
+                f"The connection file {path} is damaged: {error}. Remove it; 'rustray stop --all' ends what runs."
+            ) from error
+    return found
+
+
+def files() -> list[ConnectionFile]:
+    """The clusters that live on this machine, the newest last. Sweeps the stale; a file that is refused is logged."""
+    found = []
+    for name in sorted(os.listdir(runtime_folder())):
+        if not name.startswith(_PREFIX) or not name.endswith(_SUFFIX):
+            continue
+        try:
+            file = read(name.removeprefix(_PREFIX).removesuffix(_SUFFIX))
+        except RustRayError as error:
+            log.warning("%s", error)  # one bad file does not hide the others
+            continue
+        if file is None:
+            continue
+        what = state(file, here(), create_time)
+        if what == LIVES:
+            found.append(file)
+        elif what == STALE:
+            sweep(file.name)
+    return sorted(found, key=lambda file: file.started)
+
+
+def find(name: str | None = None) -> ConnectionFile | None:
+    """The living cluster of this name; the newest that is up when None. None: there is none."""
+    if name is None:
+        return next((file for file in reversed(files()) if living(file.processes, create_time)), None)
+    file = read(name)
+    if file is None:
+        return None
+    what = state(file, here(), create_time)
+    if what == STALE:
+        sweep(name)
+    return file if what == LIVES else None
+
+
+# -- changing --------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _locked() -> Iterator[None]:
+    path = os.path.join(runtime_folder(), _LOCK)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        deadline = time.monotonic() + LOCK_TIMEOUT_S
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise ClusterStartError(
+                        f"{path} has been locked for {LOCK_TIMEOUT_S:g} s: another program of yours that works on "
+                        "clusters hangs. Find it with: fuser " + path
+                    ) from None
+            time.sleep(0.01)
+        yield
+    finally:
+        os.close(fd)
+
+
+def sweep(name: str) -> None:
+    """Remove the file of a cluster without a living process, and what it has left on disk."""
+    with _locked():
+        file = read(name)
+        if file is not None and state(file, here(), create_time) == STALE:
+            _remove(file)
+
+
+def _remove(file: ConnectionFile) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path_of(file.name))
+    if file.storage:
+        shutil.rmtree(file.storage, ignore_errors=True)  # what cannot be removed does no harm
+
+
+def remove(name: str) -> None:
+    """Take a cluster out of the registry, whose processes have ended."""
+    with _locked():
+        file = read(name)
+        if file is not None:
+            _remove(file)
+
+
+def claim(name: str) -> ConnectionFile:
+    """Take a name for a cluster that this process is about to start.
+
+    Raises
+    ------
+    ClusterStartError: the name is taken. OptionError: it is not allowed.
+    """
+    path = path_of(name)
+    fresh = ConnectionFile(name, time.time(), here(), busy=this_process())
+    sweep(name)
+    with _locked():
+        taken = read(name)
+        if taken is None:
+            with _written(fresh, path) as new:
+                os.link(new, path)  # as O_EXCL, and the file is whole from the beginning
+            return fresh
+    raise ClusterStartError(_taken(taken, path))
+
+
+def _taken(file: ConnectionFile, path: str) -> str:
+    if state(file, here(), create_time) == ELSEWHERE:
+        return (
+            f"A cluster named {file.name!r} was started on {file.place.host!r}, which shares this home folder. Give "
+            f"another name; if that machine is gone, remove {path}"
+        )
+    if not file.processes and file.busy is not None:
+        who = f"process {file.busy.pid}"
+        return f"A cluster named {file.name!r} is being started by {who}. Wait for it, or give another name."
+    return (
+        f"A cluster named {file.name!r} runs already. Use it with rustray.init({file.name!r}), end it with 'rustray "
+        f"stop {file.name}', or give another name."
+    )
+
+
+@contextlib.contextmanager
+def _written(file: ConnectionFile, path: str) -> Iterator[str]:
+    """A new file with this content, to be put at `path`."""
+    new = f"{path}.new"  # there is one at a time, as the lock is held
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(new)
+    try:
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "w", encoding="utf-8") as out:
+            out.write(to_text(file))
+        yield new
+    except OSError as error:
+        raise ClusterStartError(f"{path} cannot be written: {error.strerror}.") from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(new)
+
+
+def change(name: str, to: Callable[[ConnectionFile], ConnectionFile]) -> ConnectionFile | None:
+    """Replace what the registry says of a cluster; what it says now. None: nothing, the cluster is gone."""
+    path = path_of(name)
+    with _locked():
+        file = read(name)
+        if file is None:
+            return None
+        changed = to(file)
+        if changed != file:
+            with _written(changed, path) as new:
+                os.replace(new, path)
+        return changed
+
+
+@contextlib.contextmanager
+def alone(name: str) -> Iterator[ConnectionFile]:
+    """Be the only one that changes the cluster; gives what the registry says of it.
+
+    Raises
+    ------
+    ClusterStartError: there is no such cluster, or another process is busy with it for too long.
+    """
+    me = this_process()
+
+    def enter(file: ConnectionFile) -> ConnectionFile:
+        return replace(file, busy=me) if file.busy is None or not is_alive(file.busy) else file
+
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while (file := change(name, enter)) is None or file.busy != me:
+        if file is None:
+            raise ClusterStartError(f"No cluster named {name!r} runs here any more.")
+        if time.monotonic() > deadline:
+            assert file.busy is not None
+            raise ClusterStartError(
+                f"Process {file.busy.pid} has been starting, scaling or stopping the cluster {name!r} for "
+                f"{BUSY_TIMEOUT_S:g} s. Look what it waits for, or end it, and try again."
+            )
+        time.sleep(0.05)
+    try:
+        yield file
+    finally:
+        # Where it was stopped meanwhile the file is gone, or is that of the next cluster of this name.
+        change(name, lambda file: replace(file, busy=None) if file.busy == me else file)

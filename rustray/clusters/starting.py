@@ -1,0 +1,157 @@
+"""Starting the processes of a cluster with a name: all of them, or none."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from rustray.clusters import registry
+from rustray.clusters.connection_file import ConnectionFile, Process
+from rustray.clusters.processes import create_time
+from rustray.driver import launch
+from rustray.driver import registry as sessions
+from rustray.driver.ports import free_ports
+from rustray.errors import ClusterStartError, OptionError
+from rustray.model import labels as label_rules
+
+MAX_NODES = 100
+"""On one machine: more are a slip of the finger."""
+PARALLEL_STARTS = 4
+
+
+def node_settings(
+    num_cpus: float | None,
+    num_gpus: float | None,
+    resources: dict[str, float] | None,
+    object_store_memory: int | None,
+    labels: dict[str, str] | None,
+) -> dict[str, Any]:
+    """What each node of a cluster is started with: keywords of `launch.NodeSettings`. OptionError."""
+    try:
+        label_rules.check_labels(labels or {})
+    except (AttributeError, ValueError) as error:
+        raise OptionError(f"labels={labels!r} is not allowed: {error}.") from None
+    return {
+        "resources": launch.count_resources(num_cpus, num_gpus, resources),
+        "object_store_memory": object_store_memory,
+        "labels": dict(labels or {}),
+    }
+
+
+def check_counts(heads: int = 1, nodes: int = 1) -> None:
+    """OptionError where a cluster cannot have so many."""
+    if heads not in (1, 3):
+        raise OptionError(f"heads={heads!r}: a cluster on one machine has 1 or 3 heads.")
+    if isinstance(nodes, bool) or not isinstance(nodes, int) or not 0 <= nodes <= MAX_NODES:
+        raise OptionError(f"nodes={nodes!r}: give a number from 0 to {MAX_NODES}.")
+
+
+def start(name: str, node: dict[str, Any], heads: int, nodes: int) -> None:
+    """Start a cluster and enter it into the registry; what was started is ended again if not all of it comes up."""
+    check_counts(heads, nodes)
+    registry.claim(name)
+    try:
+        with _undone_on_failure() as started:
+            storage = os.path.join(sessions.runtime_folder(), "heads", f"{name}-{secrets.token_hex(4)}")
+            os.makedirs(storage, mode=0o700)
+            # At once, so that it is swept if this process is killed.
+            file = registry.change(name, lambda file: replace(file, storage=storage, node=node))
+            assert file is not None
+            token = secrets.token_hex(32)
+            addresses = _start_heads(storage, token, heads, started)
+            token_file = sessions.keep_token(storage, token)
+            file = replace(file, heads=addresses, token=token, token_file=token_file, busy=None)
+            _start_nodes(file, nodes, started)
+            file = replace(file, processes=processes_of(started))
+            registry.change(name, lambda _file: file)
+    except BaseException:
+        registry.remove(name)
+        raise
+
+
+def add_nodes(file: ConnectionFile, count: int) -> None:
+    """Start more nodes of a cluster, all or none, and enter them. The caller is `registry.alone` with it."""
+    with _undone_on_failure() as started:
+        _start_nodes(file, count, started)
+        more = processes_of(started)
+        registry.change(file.name, lambda now: replace(now, processes=now.processes + more))
+
+
+def _start_heads(
+    storage: str, token: str, count: int, started: list[launch.StartedProcess]
+) -> tuple[str, ...]:
+    """Their addresses."""
+    ports = free_ports(count) if count > 1 else [0]  # several must know each other beforehand
+    addresses = [f"127.0.0.1:{port}" for port in ports] if count > 1 else []
+    _launch_all(
+        [
+            launch.HeadSettings(
+                port=port, heads=addresses, token=token, storage=os.path.join(storage, f"head-{number}")
+            )
+            for number, port in enumerate(ports, 1)
+        ],
+        started,
+    )
+    return tuple(sessions.read_connection_file(started[0].settings.folder)["heads"])
+
+
+def _start_nodes(file: ConnectionFile, count: int, started: list[launch.StartedProcess]) -> None:
+    _launch_all(
+        [
+            launch.NodeSettings(list(file.heads), file.token, tls_folder=file.tls_dir, **file.node)
+            for _node in range(count)
+        ],
+        started,
+    )
+
+
+def _launch_all(settings: Sequence[launch.Settings], started: list[launch.StartedProcess]) -> None:
+    """Start these beside each other; those that are up are in `started`, also where others have failed."""
+    with ThreadPoolExecutor(PARALLEL_STARTS) as pool:
+        # The pool is left when all of them are up or have failed, each within its own time limit.
+        starting = [pool.submit(lambda one: started.append(launch.start(one)), one) for one in settings]
+    for future in starting:
+        future.result()
+
+
+@contextmanager
+def _undone_on_failure() -> Iterator[list[launch.StartedProcess]]:
+    """For processes that are to go on; where the block fails those in the list end again."""
+    started: list[launch.StartedProcess] = []
+    try:
+        yield started
+    except BaseException:
+        for process in reversed(started):
+            process.stop()
+        raise
+    for process in started:
+        _let_go(process)
+
+
+def _let_go(started: launch.StartedProcess) -> None:
+    """It outlives this process; while that lives, it is told of the end, so that no zombie stays."""
+    if started.process.stdout is not None:
+        started.process.stdout.close()
+    threading.Thread(target=started.process.wait, name="rustray-reaper", daemon=True).start()
+
+
+def processes_of(started: Sequence[launch.StartedProcess]) -> tuple[Process, ...]:
+    """How the registry knows them. ClusterStartError: one has ended already."""
+    found = []
+    for number, one in enumerate(started, 1):
+        folder, pid = one.settings.folder, one.process.pid
+        began = create_time(pid)
+        if began is None:
+            raise ClusterStartError(
+                f"A {one.settings.role} has ended right after its start; see {folder}/logs"
+            )
+        # Heads come first, and in their order.
+        name = str(sessions.read_connection_file(folder).get("name") or f"{one.settings.role}-{number}")
+        found.append(Process(pid, began, one.settings.role, name, folder))
+    return tuple(found)
