@@ -132,10 +132,10 @@ class ActorHost:
             worker.session.tell(("actor_failed", self.id, packed))
             worker.leave(1)
         finally:
-            worker.end_output(self.background)
+            worker.printing.end_of(self.background)
         answer = worker.executor.with_borrowed((0, 0, None), lent)
         worker.session.tell(("actor_ready", self.id, answer[4] if len(answer) > 4 else []))
-        worker.constructed()
+        worker.interruption.current = None
         if self._calls is None:
             self._constructed = True
             return

@@ -105,13 +105,13 @@ class Coroutines:
             try:
                 answer = worker.executor.failure(error, channel, call[0], task.name)
             except Exit as end:
-                worker.end_output(task)
+                worker.printing.end_of(task)
                 channel.flush()
                 host.end_by(end)
                 return
         if lent:
             answer = worker.executor.with_borrowed(answer, lent)
-        worker.end_output(task)
+        worker.printing.end_of(task)
         if len(self._running) > 1:
             channel.answer(answer, 0.0)
             self._loop.call_soon(channel.flush)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import io
+import sys
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from rustray.worker.context import Running, running
+
+if TYPE_CHECKING:
+    from rustray.worker.process import Worker
 
 
 class TaskStream(io.TextIOBase):
@@ -70,3 +75,37 @@ class TaskStream(io.TextIOBase):
             left = self._partial.pop((id(task.channel), task.number), None)
         if left is not None:
             task.channel.log(self._stream, left[1], task.number)
+
+
+class Printing:
+    """The output of one worker process, and of the tasks that its tasks have submitted."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def install(self) -> None:
+        """Take what is printed in this process."""
+        sys.stdout = TaskStream("stdout", sys.stdout, self._of_main)  # type: ignore[arg-type]
+        sys.stderr = TaskStream("stderr", sys.stderr, self._of_main)  # type: ignore[arg-type]
+
+    def _of_main(self) -> Running | None:
+        """Whom text belongs to that no task of its own thread has printed."""
+        worker = self._worker
+        return worker.interruption.current or (worker.actor.background if worker.actor is not None else None)
+
+    def end_of(self, task: Running) -> None:
+        """The task has ended: what is left of its last line goes out."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TaskStream):
+                stream.end_of(task)
+
+    def pass_on(self, stream: str, text: str, name: str, pid: int, task: Any) -> None:
+        """A nested task has printed: its text goes up to whoever submitted the task that submitted it."""
+        channels = self._worker.channels
+        parent = task.parent if task is not None else None
+        if parent is not None and parent[0] in channels:
+            channels[parent[0]].log(stream, text, parent[1])
+            return
+        current = self._of_main()
+        if current is not None:
+            current.channel.log(stream, text, current.number)

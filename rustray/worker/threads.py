@@ -74,13 +74,13 @@ class Threads:
         try:
             answer, spent = worker.executor.run(channel, call, bound, task.name)
         except Exit as end:
-            worker.end_output(task)
+            worker.printing.end_of(task)
             channel.flush()
             host.end_by(end)
             return
         finally:
             running.reset(token)
-        worker.end_output(task)
+        worker.printing.end_of(task)
         channel.answer(answer, spent)
         channel.flush()
         host.answered()
