@@ -1,0 +1,105 @@
+"""The extension: its settings, its routes, and what it does now and then."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from datetime import UTC, datetime
+
+from jupyter_server.extension.application import ExtensionApp
+from tornado.ioloop import PeriodicCallback
+from traitlets import Float
+
+import rustray.clusters
+from rustray.errors import RustRayError
+from rustray_jupyter import dashboards
+from rustray_jupyter.activity import last_work
+from rustray_jupyter.clusters import QUESTIONS, Clusters
+from rustray_jupyter.contacts import Contacts
+from rustray_jupyter.handlers import (
+    ClusterHandler,
+    ClustersHandler,
+    LogsHandler,
+    MetricsHandler,
+    QuestionHandler,
+    ScaleHandler,
+)
+from rustray_jupyter.live import Columns, Live
+from rustray_jupyter.live_handler import LiveHandler
+from rustray_jupyter.pages import PageHandler, ScriptHandler
+
+NAME = r"(?P<name>[^/]+)"
+
+
+class RustRayExtension(ExtensionApp):
+    """RustRay's part of a Jupyter server."""
+
+    name = "rustray_jupyter"
+    extension_url = "/rustray/dashboard"
+    load_other_extensions = True
+
+    update_interval = Float(0.5, help="Seconds between two messages of live data.").tag(config=True)
+    activity_interval = Float(
+        30.0,
+        help="Seconds between two looks whether tasks run, which keeps the server from being culled as idle; "
+        "0 never looks.",
+    ).tag(config=True)
+    query_timeout = Float(10.0, help="Seconds that a request waits for a cluster's answer.").tag(config=True)
+    idle_timeout = Float(
+        20.0, help="Seconds after which a connection to a cluster that nobody asks is closed."
+    ).tag(config=True)
+
+    def initialize_settings(self) -> None:
+        self.contacts = Contacts(rustray.clusters.contact, self.query_timeout, self.idle_timeout)
+        self.clusters = Clusters(self.contacts)
+        self.live = Live(self._columns, self.clusters.lives, self.update_interval, self.log)
+        self._repeated: list[PeriodicCallback] = []
+        self._repeat(self.contacts.close_idle, self.idle_timeout / 4)
+        if self.activity_interval:
+            self._repeat(self.note_activity, self.activity_interval)
+
+    def initialize_handlers(self) -> None:
+        clusters = {"clusters": self.clusters}
+        api = r"/rustray/api/clusters"
+        self.handlers.extend(
+            [
+                (api, ClustersHandler, clusters),
+                (rf"{api}/{NAME}", ClusterHandler, clusters),
+                (rf"{api}/{NAME}/scale", ScaleHandler, clusters),
+                (rf"{api}/{NAME}/logs", LogsHandler, clusters),
+                (rf"{api}/{NAME}/live", LiveHandler, {**clusters, "live": self.live}),
+                (rf"{api}/{NAME}/(?P<what>{'|'.join(QUESTIONS)})", QuestionHandler, clusters),
+                (r"/rustray/metrics", MetricsHandler, clusters),
+                (r"/rustray/dashboard", PageHandler),
+                (r"/rustray/dashboard/(?P<path>[^/]+)", PageHandler),
+                (r"/rustray/static/(?P<name>[^/]+)", ScriptHandler),
+            ]
+        )
+
+    async def stop_extension(self) -> None:
+        """The server ends; the clusters go on."""
+        for callback in self._repeated:
+            callback.stop()
+        await self.live.close()
+        await self.contacts.close()
+
+    async def note_activity(self) -> None:
+        """Tell the server when a task ran last in one of the clusters, if one did since it was looked last."""
+        times = self.settings["last_activity_times"]
+        for row in await self.clusters.all():
+            since = datetime.now(UTC).timestamp() - 2 * self.activity_interval
+            try:
+                worked = last_work(await self.contacts.query(row["name"], "metrics", since))
+            except RustRayError as error:
+                self.log.info("Whether the cluster %r works is not known: %s", row["name"], error)
+                continue
+            if worked is not None:
+                at = datetime.fromtimestamp(worked, UTC)
+                times["rustray"] = max(times.get("rustray", at), at)
+
+    def _repeat(self, call: Callable[[], Awaitable[None]], every: float) -> None:
+        callback = PeriodicCallback(call, every * 1000)
+        callback.start()
+        self._repeated.append(callback)
+
+    async def _columns(self, cluster: str, panels: Collection[str]) -> dict[str, Columns]:
+        return await self.contacts.call(cluster, lambda contact: dashboards.columns(contact.query, panels))

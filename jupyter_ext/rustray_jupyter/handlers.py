@@ -1,0 +1,155 @@
+"""The REST routes. All answers are JSON, errors as {"message", "reason"}; see `clusters` for what they say."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from jupyter_server.auth.decorator import authorized
+from jupyter_server.base.handlers import APIHandler
+from tornado import web
+
+from rustray.errors import ClusterStartError, OptionError, RustRayError, SessionError
+from rustray_jupyter.clusters import LOG_LINES, Clusters, NameTakenError, NoSuchClusterError
+
+Number = TypeVar("Number", int, float)
+
+RESOURCE = "rustray"
+"""What Jupyter's authorizer is asked about: "read" or "write" of it."""
+
+STATUS = {
+    OptionError: HTTPStatus.BAD_REQUEST,
+    NoSuchClusterError: HTTPStatus.NOT_FOUND,
+    NameTakenError: HTTPStatus.CONFLICT,
+    ClusterStartError: HTTPStatus.SERVICE_UNAVAILABLE,
+    SessionError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+"""Of the errors that are not the server's own."""
+
+
+class ClusterAPIHandler(APIHandler):
+    """What the REST routes have in common. A page that polls is no activity, a change is."""
+
+    auth_resource = RESOURCE
+
+    def initialize(self, clusters: Clusters) -> None:
+        self.clusters = clusters
+
+    @property
+    def _track_activity(self) -> bool:  # type: ignore[override]
+        return self.request.method not in ("GET", "HEAD")
+
+    def body(self) -> dict[str, Any]:
+        """The JSON object that came with the request, {} where nothing came; OptionError."""
+        try:
+            value = json.loads(self.request.body or b"{}")
+        except ValueError as error:
+            raise OptionError(f"The body is not JSON: {error}.") from None
+        if not isinstance(value, dict):
+            raise OptionError("The body must be a JSON object.")
+        return value
+
+    def number(self, name: str, default: Number) -> Number:
+        """A number of the query string, of the type of `default`; OptionError."""
+        text = self.get_argument(name, None)
+        try:
+            return default if text is None else type(default)(text)
+        except ValueError:
+            raise OptionError(f"{name}={text!r} is no {type(default).__name__}.") from None
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        error = kwargs.get("exc_info", (None, None))[1]
+        if isinstance(error, RustRayError):
+            status_code = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+        super().send_error(status_code, **kwargs)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        error = kwargs.get("exc_info", (None, None))[1]
+        if isinstance(error, RustRayError):
+            self.finish({"message": str(error), "reason": type(error).__name__})
+        else:
+            super().write_error(status_code, **kwargs)
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        if isinstance(value, RustRayError):
+            self.log.info("%s %s: %s", self.request.method, self.request.path, value)
+        else:
+            super().log_exception(typ, value, tb)
+
+
+class ClustersHandler(ClusterAPIHandler):
+    """All clusters."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        self.finish(json.dumps(await self.clusters.all()))
+
+    @web.authenticated
+    @authorized
+    async def post(self) -> None:
+        row = await self.clusters.start(self.body())
+        self.set_status(HTTPStatus.CREATED)
+        self.finish(row)
+
+
+class ClusterHandler(ClusterAPIHandler):
+    """One cluster."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, name: str) -> None:
+        self.finish(await self.clusters.one(name))
+
+    @web.authenticated
+    @authorized
+    async def delete(self, name: str) -> None:
+        await self.clusters.stop(name)
+        self.set_status(HTTPStatus.NO_CONTENT)
+        self.finish()
+
+
+class ScaleHandler(ClusterAPIHandler):
+    """How many nodes a cluster has."""
+
+    @web.authenticated
+    @authorized
+    async def post(self, name: str) -> None:
+        self.finish(await self.clusters.scale(name, self.body().get("nodes")))
+
+
+class QuestionHandler(ClusterAPIHandler):
+    """One of `clusters.QUESTIONS`; "metrics" takes `since`, seconds since the epoch."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, name: str, what: str) -> None:
+        rows = await self.clusters.ask(name, what, self.number("since", 0.0))
+        self.finish(json.dumps(rows))
+
+
+class LogsHandler(ClusterAPIHandler):
+    """The last `lines` of the logs, of all processes or of `process`, as {"text"}."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, name: str) -> None:
+        lines = self.number("lines", LOG_LINES)
+        text = await self.clusters.logs(name, self.get_argument("process", None), lines)
+        self.finish({"text": text})
+
+
+class MetricsHandler(ClusterAPIHandler):
+    """Metrics of one cluster, `cluster` or the newest, as Prometheus reads them; nothing where none runs."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        from rustray.metrics import prometheus
+
+        name = self.get_argument("cluster", None) or await self.clusters.newest()
+        text = ""
+        if name is not None:
+            text = await self.clusters.contacts.call(name, lambda contact: prometheus.render(contact.query))
+        self.finish(text, set_content_type="text/plain; version=0.0.4; charset=utf-8")

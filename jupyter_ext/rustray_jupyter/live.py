@@ -1,0 +1,115 @@
+"""Live data: one loop a cluster that asks for what is looked at, while it is looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, Protocol
+
+from rustray.errors import RustRayError
+
+Columns = dict[str, dict[str, Any]]
+"""Of one panel: the columns of its sources, by name."""
+Fetch = Callable[[str, Collection[str]], Awaitable[dict[str, Columns]]]
+
+
+class View(Protocol):
+    """Somebody who looks at panels of a cluster."""
+
+    panels: list[str]
+
+    @property
+    def ready(self) -> bool:
+        """Whether the last message has left; one that is slow misses some rather than fall behind."""
+
+    def show(self, message: dict[str, Any]) -> None:
+        """Take {panel: {source: columns}}."""
+
+    def end(self, why: str) -> None:
+        """There will be no more."""
+
+
+class Live:
+    """The loops of one Jupyter server.
+
+    Parameters
+    ----------
+    fetch: the columns of panels of a cluster; raises RustRayError.
+    lives: whether a cluster still runs.
+    every: seconds between two messages.
+    """
+
+    def __init__(
+        self, fetch: Fetch, lives: Callable[[str], Awaitable[bool]], every: float, log: logging.Logger
+    ) -> None:
+        self._fetch = fetch
+        self._lives = lives
+        self._every = every
+        self._log = log
+        self._views: dict[str, set[View]] = {}
+        self._loops: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def watched(self) -> list[str]:
+        """The clusters that somebody looks at."""
+        return list(self._loops)
+
+    def add(self, cluster: str, view: View) -> None:
+        """Somebody looks from now on."""
+        self._views.setdefault(cluster, set()).add(view)
+        if cluster not in self._loops:
+            self._loops[cluster] = asyncio.create_task(self._run(cluster))
+            self._loops[cluster].add_done_callback(self._on_ended)
+
+    def remove(self, cluster: str, view: View) -> None:
+        """Somebody looks no more. Harmless when told twice."""
+        self._views.get(cluster, set()).discard(view)
+
+    async def close(self) -> None:
+        """End all of it."""
+        loops = list(self._loops.values())
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+
+    def _on_ended(self, loop: asyncio.Task[None]) -> None:
+        if not loop.cancelled() and (error := loop.exception()) is not None:
+            self._log.error("Live data has ended", exc_info=error)
+
+    async def _run(self, cluster: str) -> None:
+        views = self._views[cluster]
+        try:
+            while views:
+                await self._show(cluster, views)
+                await asyncio.sleep(self._every)
+        except _Gone as gone:
+            _end(views, str(gone))
+        except Exception as error:  # a defect: told to who looks, and then in the log
+            _end(views, f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            del self._loops[cluster], self._views[cluster]
+
+    async def _show(self, cluster: str, views: set[View]) -> None:
+        wanted = {panel for view in views for panel in view.panels}
+        try:
+            columns = await self._fetch(cluster, wanted)
+        except RustRayError as error:
+            if not await self._lives(cluster):
+                raise _Gone(f"The cluster {cluster!r} has ended.") from error
+            # An election, say: the picture stands still meanwhile.
+            self._log.info("No live data of the cluster %r: %s", cluster, error)
+            return
+        for view in list(views):
+            if view.ready:
+                view.show({panel: columns[panel] for panel in view.panels})
+
+
+def _end(views: Collection[View], why: str) -> None:
+    for view in list(views):
+        view.end(why)
+
+
+class _Gone(Exception):
+    pass

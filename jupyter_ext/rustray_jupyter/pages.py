@@ -1,0 +1,101 @@
+"""The dashboards as pages of the server, and the scripts that they need: nothing is fetched from elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from jupyter_server.auth.decorator import authorized
+from jupyter_server.base.handlers import JupyterHandler
+from jupyter_server.utils import url_path_join
+from tornado import web
+
+from rustray_jupyter.dashboards import chosen_panels, figures, panel_names
+from rustray_jupyter.handlers import RESOURCE
+
+HERE = Path(__file__).parent
+THEMES = ("light", "dark")
+YEAR_S = 365 * 24 * 3600
+
+
+def script_files() -> dict[str, Path]:
+    """What is served below /rustray/static, by name."""
+    import bokeh.resources
+
+    return {path.name: path for path in map(Path, bokeh.resources.Resources(mode="absolute").js_files)}
+
+
+class PageHandler(JupyterHandler):
+    """Panels of a cluster: the one in the path, "a,b" for several, all where there is none.
+
+    Arguments: `cluster`, else the newest, also of those that will be started; `theme`, "light" or "dark", else what
+    the browser prefers.
+    """
+
+    auth_resource = RESOURCE
+
+    @web.authenticated
+    @authorized
+    async def get(self, path: str = "") -> None:
+        panels = await asyncio.to_thread(lambda: chosen_panels(path) if path else panel_names())
+        if not panels:
+            raise web.HTTPError(404)
+        theme = self.get_argument("theme", "")
+        cluster = self.get_argument("cluster", "")
+        drawn = await asyncio.to_thread(figures, panels)
+        nonce = secrets.token_urlsafe(16)
+        self.set_header("Content-Security-Policy", f"{self.content_security_policy}; {_policy(nonce)}")
+        self.set_header("Cache-Control", "no-store")
+        self.finish(self._page(panels, cluster, theme if theme in THEMES else "light dark", drawn, nonce))
+
+    def _page(self, panels: list[str], cluster: str, theme: str, drawn: dict[str, Any], nonce: str) -> str:
+        from bokeh import __version__ as bokeh_version
+
+        root = url_path_join(self.base_url, "rustray")
+        facts = {
+            "root": root,
+            "cluster": cluster,
+            "panels": panels,
+            "figures": drawn,
+            "bokeh": bokeh_version,
+        }
+        title = f"{cluster or 'RustRay'} · {', '.join(panels)}"
+        return Template((HERE / "page.html").read_text()).substitute(
+            title=escape(title),
+            theme=theme,
+            nonce=nonce,
+            bokeh=escape(f"{root}/static/bokeh.min.js?v={bokeh_version}"),
+            facts=json.dumps(facts).replace("<", "\\u003c"),
+            script=(HERE / "page.js").read_text(),
+        )
+
+
+def _policy(nonce: str) -> str:
+    """Scripts of ours only. Bokeh styles its figures inline, and `'self'` does not mean WebSockets in all browsers."""
+    return (
+        f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'unsafe-inline'; img-src 'self' data: blob:; "
+        "connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'"
+    )
+
+
+class ScriptHandler(JupyterHandler):
+    """One of `script_files()`. With the argument `v` browsers keep it."""
+
+    auth_resource = RESOURCE
+
+    @web.authenticated
+    @authorized
+    async def get(self, name: str) -> None:
+        file = (await asyncio.to_thread(script_files)).get(name)
+        if file is None:
+            raise web.HTTPError(404)
+        self.set_header("Content-Type", "text/javascript; charset=utf-8")
+        self.set_header(
+            "Cache-Control", f"private, max-age={YEAR_S}" if self.get_argument("v", "") else "no-cache"
+        )
+        self.finish(await asyncio.to_thread(file.read_bytes))
