@@ -7,18 +7,7 @@ from typing import TYPE_CHECKING
 from rustray.cluster import groups
 from rustray.cluster.facts import ACTOR_ID_BYTES, ALIVE, DEAD, RESTARTING, TRANSITIONS, Actor
 from rustray.cluster.membership import active_job, member_node, retire
-from rustray.cluster.operation import (
-    BOOL,
-    BYTES,
-    INT,
-    STR,
-    TIME,
-    Operation,
-    Payload,
-    Refused,
-    Result,
-    forget_oldest,
-)
+from rustray.cluster.operation import Operation, Payload, Refused, Result, forget_oldest
 
 if TYPE_CHECKING:
     from rustray.cluster.state import ClusterState
@@ -134,24 +123,21 @@ def die(state: ClusterState, actor: Actor, cause: str, time: float) -> None:
 OPERATIONS: dict[str, Operation] = {
     "register_actor": (
         _register,
-        {
-            "actor": BYTES,
-            "job": INT,
-            "class_name": STR,
-            "spec": BYTES,
-            "time": TIME,
-            "name": STR,
-            "namespace": STR,
-            "detached": BOOL,
-            "max_restarts": INT,
-            "complete": BOOL,
-        },
+        (
+            "actor",
+            "job",
+            "class_name",
+            "spec",
+            "time",
+            "name",
+            "namespace",
+            "detached",
+            "max_restarts",
+            "complete",
+        ),
     ),
-    "actor_arguments": (_arguments, {"actor": BYTES, "arguments": BYTES}),
-    "actor_alive": (_alive, {"actor": BYTES, "incarnation": INT, "node": STR, "worker": INT, "pid": INT}),
-    "actor_failed": (
-        _failed,
-        {"actor": BYTES, "incarnation": INT, "cause": STR, "time": TIME, "restart": BOOL},
-    ),
-    "kill_actor": (_kill, {"actor": BYTES, "cause": STR, "time": TIME, "no_restart": BOOL}),
+    "actor_arguments": (_arguments, ("actor", "arguments")),
+    "actor_alive": (_alive, ("actor", "incarnation", "node", "worker", "pid")),
+    "actor_failed": (_failed, ("actor", "incarnation", "cause", "time", "restart")),
+    "kill_actor": (_kill, ("actor", "cause", "time", "no_restart")),
 }

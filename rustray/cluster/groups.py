@@ -13,19 +13,7 @@ from rustray.cluster.facts import (
     PlacementGroup,
 )
 from rustray.cluster.membership import active_job, member_node
-from rustray.cluster.operation import (
-    BOOL,
-    BYTES,
-    INT,
-    LIST,
-    STR,
-    TIME,
-    Operation,
-    Payload,
-    Refused,
-    Result,
-    forget_oldest,
-)
+from rustray.cluster.operation import Operation, Payload, Refused, Result, forget_oldest
 
 if TYPE_CHECKING:
     from rustray.cluster.state import ClusterState
@@ -129,19 +117,19 @@ def lose_node(state: ClusterState, node: str, cause: str) -> list[bytes]:
 OPERATIONS: dict[str, Operation] = {
     "create_group": (
         _create,
-        {
-            "group": BYTES,
-            "job": INT,
-            "actor": BYTES,
-            "bundles": LIST,
-            "selectors": LIST,
-            "strategy": STR,
-            "name": STR,
-            "namespace": STR,
-            "detached": BOOL,
-            "time": TIME,
-        },
+        (
+            "group",
+            "job",
+            "actor",
+            "bundles",
+            "selectors",
+            "strategy",
+            "name",
+            "namespace",
+            "detached",
+            "time",
+        ),
     ),
-    "group_placed": (_placed, {"group": BYTES, "nodes": LIST}),
-    "remove_group": (_remove, {"group": BYTES, "cause": STR, "time": TIME}),
+    "group_placed": (_placed, ("group", "nodes")),
+    "remove_group": (_remove, ("group", "cause", "time")),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rustray.cluster.operation import BOOL, BYTES, STR, Operation, Payload, Result
+from rustray.cluster.operation import Operation, Payload, Result
 
 if TYPE_CHECKING:
     from rustray.cluster.state import ClusterState
@@ -39,11 +39,11 @@ def _keys(state: ClusterState, p: Payload) -> Result:
 
 
 OPERATIONS: dict[str, Operation] = {
-    "kv_put": (_put, {"namespace": STR, "key": BYTES, "value": BYTES, "overwrite": BOOL}),
-    "kv_delete": (_delete, {"namespace": STR, "key": BYTES}),
-    "kv_get": (_get, {"namespace": STR, "key": BYTES}),
-    "kv_exists": (_exists, {"namespace": STR, "key": BYTES}),
-    "kv_keys": (_keys, {"namespace": STR, "prefix": BYTES}),
+    "kv_put": (_put, ("namespace", "key", "value", "overwrite")),
+    "kv_delete": (_delete, ("namespace", "key")),
+    "kv_get": (_get, ("namespace", "key")),
+    "kv_exists": (_exists, ("namespace", "key")),
+    "kv_keys": (_keys, ("namespace", "prefix")),
 }
 
 READS = frozenset(("kv_get", "kv_exists", "kv_keys"))

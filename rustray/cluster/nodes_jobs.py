@@ -7,18 +7,7 @@ from typing import TYPE_CHECKING
 from rustray.cluster import actors, groups
 from rustray.cluster.facts import ALIVE, DEAD, RESTARTING, Job, Node
 from rustray.cluster.membership import member_node, own_namespace, retire
-from rustray.cluster.operation import (
-    BYTES,
-    DICT,
-    INT,
-    STR,
-    TIME,
-    Operation,
-    Payload,
-    Refused,
-    Result,
-    forget_oldest,
-)
+from rustray.cluster.operation import Operation, Payload, Refused, Result, forget_oldest
 
 if TYPE_CHECKING:
     from rustray.cluster.state import ClusterState
@@ -95,15 +84,9 @@ def _end_job(state: ClusterState, p: Payload) -> Result:
 
 
 OPERATIONS: dict[str, Operation] = {
-    "take_office": (_take_office, {"head": STR, "time": TIME}),
-    "add_node": (
-        _add_node,
-        {"node": STR, "address": STR, "total": DICT, "labels": DICT, "time": TIME, "number": INT},
-    ),
-    "remove_node": (_remove_node, {"node": STR, "time": TIME, "cause": STR}),
-    "start_job": (
-        _start_job,
-        {"client": INT, "name": STR, "namespace": STR, "place": BYTES, "options": DICT, "time": TIME},
-    ),
-    "end_job": (_end_job, {"job": INT, "time": TIME, "cause": STR}),
+    "take_office": (_take_office, ("head", "time")),
+    "add_node": (_add_node, ("node", "address", "total", "labels", "time", "number")),
+    "remove_node": (_remove_node, ("node", "time", "cause")),
+    "start_job": (_start_job, ("client", "name", "namespace", "place", "options", "time")),
+    "end_job": (_end_job, ("job", "time", "cause")),
 }

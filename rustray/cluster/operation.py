@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,12 +10,21 @@ if TYPE_CHECKING:
 
 Payload = dict[str, Any]
 Result = dict[str, Any]
-Fields = Mapping[str, tuple[type, ...]]
-Operation = tuple[Callable[["ClusterState", Payload], Result], Fields]
-"""What carries it out, and the fields of its payload with the types that each may have."""
+Operation = tuple[Callable[["ClusterState", Payload], Result], Sequence[str]]
+"""What carries it out, and the fields of its payload."""
 
-INT, STR, BYTES, BOOL, DICT, LIST = (int,), (str,), (bytes,), (bool,), (dict,), (list,)
-TIME = (float, int)
+_TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("actor", "arguments", "group", "key", "place", "prefix", "spec", "value"), (bytes,)),
+    **dict.fromkeys(("client", "incarnation", "job", "max_restarts", "number", "pid", "worker"), (int,)),
+    **dict.fromkeys(
+        ("address", "cause", "class_name", "head", "name", "namespace", "node", "strategy"), (str,)
+    ),
+    **dict.fromkeys(("complete", "detached", "no_restart", "overwrite", "restart"), (bool,)),
+    **dict.fromkeys(("bundles", "nodes", "selectors"), (list,)),
+    **dict.fromkeys(("labels", "options", "total"), (dict,)),
+    "time": (float, int),
+}
+"""The types that a field may have, the same in all operations."""
 
 
 class Refused(Exception):
@@ -25,13 +34,13 @@ class Refused(Exception):
         self.result: Result = {"error": code, "message": message, **more}
 
 
-def check_fields(op: str, payload: Mapping[str, Any], fields: Fields) -> None:
+def check_fields(op: str, payload: Mapping[str, Any], fields: Sequence[str]) -> None:
     """Refuse a payload that lacks a field, has one too many, or has one of a wrong type."""
-    for name, types in fields.items():
+    for name in fields:
         if name not in payload:
             raise Refused("bad_payload", f"{op}: {name} is missing")
-        if not isinstance(payload[name], types):
-            text = f"{op}: {name} is {type(payload[name]).__name__}, not {types[0].__name__}"
+        if not isinstance(payload[name], _TYPES[name]):
+            text = f"{op}: {name} is {type(payload[name]).__name__}, not {_TYPES[name][0].__name__}"
             raise Refused("bad_payload", text)
     for name in payload:
         if name not in fields and name != "operation":
