@@ -157,7 +157,8 @@ class Relays:
     def _on_started(self, _node: int, number: int, started: int, pid: int) -> None:
         pipe = self._pipes.get(number)
         if pipe is not None:
-            pipe.page.started, pipe.page.pid = started, pid
+            pipe.page.begin(started)
+            pipe.page.pid = pid
 
     # -- both ------------------------------------------------------------------------------------------
 
@@ -268,7 +269,7 @@ class Relays:
         if not pipe.client:
             self._close(pipe)
             return
-        pipe.page.started = started
+        pipe.page.begin(started)
         pipe.ended = True
         pipe.last_words = last_words
         if not pipe.to_write:

@@ -64,8 +64,8 @@ class LeasePage:
         number: int = _NUMBER.unpack_from(self._memory, _STARTED_AT)[0]
         return number
 
-    @started.setter
-    def started(self, number: int) -> None:
+    def begin(self, number: int) -> None:
+        """The worker begins this task."""
         _NUMBER.pack_into(self._memory, _STARTED_AT, number)
 
     @property

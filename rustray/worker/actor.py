@@ -114,7 +114,7 @@ class ActorHost:
             self._construct(message)
             return
         number, method = message[0], message[1]
-        channel.page.started = number
+        channel.page.begin(number)
         task = Running(channel, number, f"{self.name}.{method}")
         self.worker.run_task(channel, message, task, self.method)
 

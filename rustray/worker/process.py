@@ -103,7 +103,7 @@ class Worker:
             if self.actor is not None:
                 self.actor.run(channel, message)
             else:
-                channel.page.started = message[0]
+                channel.page.begin(message[0])
                 self.session.around = channel.group
                 self.run_task(channel, message, task, self.executor.function)
 

@@ -166,7 +166,7 @@ class SimulatedWorker:
                 self.die(0)
             return
         lease, task = self.current = self.queue.popleft()
-        lease.page.started = task[0]
+        lease.page.begin(task[0])
         kind, seconds, more = marshal.loads(task[2])
         self.cluster.checks.on_started(self, lease.client, task)
         self.loop.call_later(seconds, self._end, kind, seconds, more)

@@ -15,7 +15,8 @@ def test_what_one_side_notes_the_other_reads() -> None:
     raw = os.dup(fd)
     client = LeasePage.received(fd)
     assert (client.started, client.pid, client.may_be_behind) == (0, 0, False)
-    worker.started, worker.pid = 1 << 40, 4321
+    worker.begin(1 << 40)
+    worker.pid = 4321
     assert (client.started, client.pid, client.may_be_behind) == (1 << 40, 4321, False)
     worker.fall_behind()
     assert client.may_be_behind
@@ -32,4 +33,4 @@ def test_a_received_page_has_closed_its_descriptor_and_is_read_only() -> None:
     with pytest.raises(OSError):
         os.fstat(fd)
     with pytest.raises(TypeError):
-        client.started = 1
+        client.begin(1)

@@ -48,7 +48,7 @@ class Worker:
         return found
 
     def start(self, number: int) -> None:
-        self.page.started = number
+        self.page.begin(number)
 
     def say(self, *messages: tuple[Any, ...]) -> None:
         self.connection.send(messages)
