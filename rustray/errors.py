@@ -91,28 +91,12 @@ class WorkerCrashedError(RustRayError):
     Parameters
     ----------
     message: what happened, where, what to do.
-    pid: process id of the worker.
     exit_code: as `subprocess` gives it: the exit status, or minus the signal's number. None: not known.
     """
 
-    def __init__(self, message: str, *, pid: int | None = None, exit_code: int | None = None) -> None:
+    def __init__(self, message: str, *, exit_code: int | None = None) -> None:
         super().__init__(message)
-        self.pid = pid
         self.exit_code = exit_code
-
-    @classmethod
-    def of_exit(
-        cls, function_name: str, pid: int, exit_code: int | None, *, node: str = "", attempts: int = 1
-    ) -> WorkerCrashedError:
-        """The error of `function_name`, whose worker `pid` ended with `exit_code` at each of `attempts`."""
-        where = f"worker process {pid}" + (f" on node {node}" if node else "")
-        tried = f" It was tried {attempts} times." if attempts > 1 else ""
-        return cls(
-            f"{function_name}() did not finish: {where} {exit_text(exit_code)}.{tried} "
-            f"{_exit_advice(exit_code)}",
-            pid=pid,
-            exit_code=exit_code,
-        )
 
 
 class WorkerExitedError(WorkerCrashedError):
@@ -327,12 +311,10 @@ class NotCommittedError(RustRayError):
     """The heads have refused a change of the cluster's facts, or could not agree on it in time."""
 
 
-def exit_text(exit_code: int | None) -> str:
+def exit_text(exit_code: int) -> str:
     """How a process ended, as "was killed by signal 11 (SIGSEGV)" or "exited with status 3"."""
     import signal
 
-    if exit_code is None:
-        return "ended"
     if exit_code >= 0:
         return f"exited with status {exit_code}"
     try:
@@ -342,11 +324,12 @@ def exit_text(exit_code: int | None) -> str:
     return f"was killed by signal {-exit_code} ({name})"
 
 
-def _exit_advice(exit_code: int | None) -> str:
+def exit_advice(exit_code: int) -> str:
+    """What to do about a process of the user's code that ended so."""
     import signal
 
-    if exit_code is not None and exit_code >= 0:
-        return "Return from the task, or raise an exception, instead of ending the process."
+    if exit_code >= 0:
+        return "Return, or raise an exception, instead of ending the process."
     if exit_code == -signal.SIGKILL:
         return (
             "Something outside killed it: often the kernel, because memory ran out (see dmesg). "
@@ -357,4 +340,4 @@ def _exit_advice(exit_code: int | None) -> str:
             "Compiled code crashed, or a recursion was too deep for the stack: run the function in your own "
             "process with faulthandler.enable() to see where."
         )
-    return "Its log in the session directory may say why; max_retries= sets how often it is tried again."
+    return "The log may say why; max_retries= (of an actor max_restarts=) sets how often it is tried again."

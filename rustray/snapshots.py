@@ -96,11 +96,15 @@ def _once(into: str, digest: str, fill: Callable[[str], object]) -> str:
     making = tempfile.mkdtemp(prefix="making-", dir=into)
     try:
         fill(making)
-        os.rename(making, target)
+        try:
+            os.rename(making, target)
+        except OSError:
+            if not os.path.isdir(target):  # else another process was first, with the same content
+                raise
+            shutil.rmtree(making, ignore_errors=True)
     except BaseException:
         shutil.rmtree(making, ignore_errors=True)
-        if not os.path.isdir(target):  # else another process was first, with the same content
-            raise
+        raise
     return target
 
 

@@ -13,13 +13,16 @@ _waiters_lock = threading.Lock()
 
 
 def wake_all(waiters: Iterable[Callable[[], object]]) -> None:
-    """Call each of `waiters`, whatever one of them raises; the first such error is raised at the end."""
+    """Call each of `waiters`, whatever one of them raises; the first error is raised at the end and tells of others."""
     first: Exception | None = None
     for wake in waiters:
         try:
             wake()
         except Exception as error:
-            first = first or error
+            if first is None:
+                first = error
+            else:
+                first.add_note(f"Another that waited for the same failed too: {error!r}")
     if first is not None:
         raise first
 

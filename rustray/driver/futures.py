@@ -38,7 +38,7 @@ class Futures:
                 return
             try:
                 value = self._session.reader.value_of(ref._entry)
-            except BaseException as error:
+            except BaseException as error:  # of the task, or that there is none: it is whose the future is
                 future.set_exception(error)
             else:
                 future.set_result(value)
@@ -76,7 +76,7 @@ class Futures:
                     future.set_result(self._session.reader.value_of(entry))
             except StopIteration as error:
                 future.set_exception(RuntimeError(f"the task raised {error!r}"))
-            except BaseException as error:
+            except BaseException as error:  # as above
                 future.set_exception(error)
             finally:
                 if in_store:

@@ -16,12 +16,9 @@ from struct import Struct
 OBJECT_ID_BYTES = 16
 MAX_CLIENT = 2**48 - 1
 NODE_SHIFT = 28
-MAX_NODE = MAX_CLIENT >> NODE_SHIFT
-MAX_NUMBER = 2**64 - 1
 MAX_INDEX = 2**16 - 1
 
 _NUMBER = Struct(">6xQ2x")
-_INDEX = Struct(">14xH")
 _from_bytes = int.from_bytes
 
 
@@ -68,12 +65,6 @@ def number_of(oid: bytes) -> int:
     """The task counter of the object's owner."""
     number: int = _NUMBER.unpack(oid)[0]
     return number
-
-
-def index_of(oid: bytes) -> int:
-    """Which of the task's return values it is, from 0."""
-    index: int = _INDEX.unpack(oid)[0]
-    return index
 
 
 def task_of(oid: bytes) -> bytes:

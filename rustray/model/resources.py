@@ -90,10 +90,6 @@ class Resources(dict[str, int]):
             }
         )
 
-    def to_floats(self) -> dict[str, float]:
-        """For people to read: amounts in ones (CPUs, GPUs, bytes)."""
-        return {name: amount / UNIT for name, amount in self.items()}
-
     def _never(self, *_args: object, **_kwargs: object) -> NoReturn:
         raise TypeError("Resources do not change; make others with + and -")
 

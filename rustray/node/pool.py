@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from rustray.errors import exit_text
+from rustray.errors import exit_advice, exit_text
 from rustray.node.zygote import end_group
 
 
@@ -74,7 +74,8 @@ class WorkerProcess:
         if self.doom is not None:
             return self.doom
         kind = "exit" if exit_code >= 0 else "signal"
-        return kind, f"ended unexpectedly: {exit_text(exit_code)} (pid {self.pid}). Its log: {self.log}"
+        what = f"ended unexpectedly: {exit_text(exit_code)} (pid {self.pid}). Its log: {self.log}"
+        return kind, f"{what}. {exit_advice(exit_code)}"
 
 
 Fork = Callable[[int, dict[str, Any], int], None]

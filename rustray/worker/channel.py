@@ -101,8 +101,3 @@ class Channel:
         """In a forked child: the channel is the parent's."""
         self._lock = threading.Lock()
         self.connection.abandon()
-
-    def close(self) -> None:
-        """The submitter has given the lease back, or is gone."""
-        self.connection.close()
-        self.page.close()

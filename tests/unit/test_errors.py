@@ -23,6 +23,8 @@ from rustray.errors import (
     TaskError,
     WorkerCrashedError,
     WorkerExitedError,
+    exit_advice,
+    exit_text,
 )
 from rustray.task_error import plain
 from rustray.traceback_text import traceback_text
@@ -307,11 +309,25 @@ def test_endless_recursion_and_huge_messages_are_cut() -> None:
 
 
 def test_system_errors_travel_as_they_are() -> None:
-    error = WorkerCrashedError.of_exit("f", 12, -signal.SIGSEGV, node="n1", attempts=4)
+    error = WorkerCrashedError("the worker was killed", exit_code=-signal.SIGSEGV)
     got = unpack_error(pack_system_error(error))
     assert type(got) is WorkerCrashedError
-    assert (got.pid, got.exit_code) == (12, -11)
-    assert "SIGSEGV" in str(got) and "4 times" in str(got) and "faulthandler" in str(got)
+    assert (str(got), got.exit_code) == ("the worker was killed", -11)
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "how", "advice"),
+    [
+        (3, "exited with status 3", "Return, or raise"),
+        (-signal.SIGSEGV, "was killed by signal 11 (SIGSEGV)", "faulthandler"),
+        (-signal.SIGKILL, "was killed by signal 9 (SIGKILL)", "memory ran out"),
+        (-signal.SIGTERM, "was killed by signal 15 (SIGTERM)", "max_retries="),
+        (-40, "was killed by signal 40", "max_retries="),
+    ],
+)
+def test_how_a_process_ended(exit_code: int, how: str, advice: str) -> None:
+    assert exit_text(exit_code) == how
+    assert advice in exit_advice(exit_code)
 
 
 def test_every_error_pickles_and_is_a_rustray_error() -> None:

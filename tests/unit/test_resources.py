@@ -10,7 +10,7 @@ from rustray.model.resources import UNIT, Resources
 def test_amounts_are_exact_units() -> None:
     r = Resources.of(cpu=1, gpu=0.5, memory=100, custom={"disk": 0.1})
     assert dict(r) == {"CPU": UNIT, "GPU": UNIT // 2, "memory": 100 * UNIT, "disk": 1000}
-    assert r.to_floats() == {"CPU": 1.0, "GPU": 0.5, "memory": 100.0, "disk": 0.1}
+    assert repr(r) == "Resources(CPU=1, GPU=0.5, memory=100, disk=0.1)"
 
 
 def test_a_tenth_ten_times_is_one() -> None:
@@ -33,8 +33,8 @@ def test_fits_and_missing() -> None:
     want = Resources.of(cpu=2, gpu=1)
     assert want.fits(Resources.of(cpu=2, gpu=1, memory=5))
     assert not want.fits(Resources.of(cpu=4))
-    assert want.missing(Resources.of(cpu=0.5)).to_floats() == {"CPU": 1.5, "GPU": 1.0}
-    assert want.missing({"CPU": -UNIT, "GPU": UNIT}).to_floats() == {"CPU": 3.0}
+    assert want.missing(Resources.of(cpu=0.5)) == Resources.of(cpu=1.5, gpu=1)
+    assert want.missing({"CPU": -UNIT, "GPU": UNIT}) == Resources.of(cpu=3)
     assert not want.missing(want)
     assert Resources().fits({})
 
