@@ -33,8 +33,8 @@ def tables(_seen=None):
     objects = session.objects
     objects.settle_drops()
     left = {
-        "entries": [(entry.id.hex(), entry.state, entry.count) for entry in list(objects._entries.values())],
-        "lineage": len(objects._lineage),
+        "entries": [(entry.id.hex(), entry.state, entry.count) for entry in list(objects.entries.values())],
+        "lineage": len(session.lineage.tasks),
         "children": len(session.tasks.children),
         "views": len(objects.view_dropped),
     }
@@ -218,7 +218,7 @@ def test_cancelled_tasks():
     def slow(*_args):
         import time
 
-        time.sleep(0.01)
+        time.sleep(0.01)  # so that some are cancelled while they run
         return [np.ones(BIG), rustray.put(1)]
 
     refs = [slow.remote(np.ones(BIG), rustray.put(n)) for n in range(N // 10)]
