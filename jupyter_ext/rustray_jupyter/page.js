@@ -26,8 +26,7 @@ function update(message) {
 // The newest cluster, where the page is not of a certain one.
 async function cluster() {
   if (facts.cluster) return facts.cluster;
-  const xsrf = document.cookie.match(/(?:^|; )_xsrf=([^;]*)/)?.[1] ?? "";
-  const answer = await fetch(`${facts.root}/api/clusters`, { headers: { "X-XSRFToken": decodeURIComponent(xsrf) } });
+  const answer = await fetch(`${facts.root}/api/clusters`, { headers: { "X-XSRFToken": facts.xsrf } });
   if (!answer.ok) throw new Error(`The server answered ${answer.status}`);
   const rows = await answer.json();
   return rows.findLast((row) => row.state !== "starting")?.name;

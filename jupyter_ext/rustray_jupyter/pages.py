@@ -59,6 +59,7 @@ class PageHandler(JupyterHandler):
         root = url_path_join(self.base_url, "rustray")
         facts = {
             "root": root,
+            "xsrf": self.xsrf_token.decode(),
             "cluster": cluster,
             "panels": panels,
             "figures": drawn,

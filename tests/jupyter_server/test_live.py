@@ -1,0 +1,135 @@
+"""Live data is asked for while somebody looks, and only what he looks at."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+from typing import Any
+
+import pytest
+
+from rustray.errors import SessionError
+from rustray_jupyter.live import Live
+
+LOG = logging.getLogger(__name__)
+
+
+class Look:
+    """A view that keeps what it is shown."""
+
+    def __init__(self, *panels: str) -> None:
+        self.panels = list(panels)
+        self.ready = True
+        self.shown: list[dict[str, Any]] = []
+        self.ended = ""
+
+    def show(self, message: dict[str, Any]) -> None:
+        self.shown.append(message)
+
+    def end(self, why: str) -> None:
+        self.ended = why
+
+
+class Source:
+    """Columns that say how often they were asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[set[str]] = []
+        self.error: Exception | None = None
+        self.lives = True
+
+    async def fetch(self, _cluster: str, panels: Collection[str]) -> dict[str, Any]:
+        self.asked.append(set(panels))
+        if self.error is not None:
+            raise self.error
+        return {panel: {"source": {"n": [len(self.asked)]}} for panel in panels}
+
+    async def is_living(self, _cluster: str) -> bool:
+        return self.lives
+
+
+async def until(look: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not look():
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+def source() -> Source:
+    return Source()
+
+
+@pytest.fixture
+def live(source: Source) -> Live:
+    return Live(source.fetch, source.is_living, 0.0, LOG)
+
+
+async def test_each_sees_his_panels_of_one_question_for_all(live: Live, source: Source) -> None:
+    one, both = Look("a"), Look("a", "b")
+    live.add("c", one)
+    live.add("c", both)
+    await until(lambda: len(both.shown) > 1)
+    assert source.asked[0] == {"a", "b"}
+    assert [set(view.shown[0]) for view in (one, both)] == [{"a"}, {"a", "b"}]
+    assert both.shown[0]["a"] != both.shown[1]["a"]
+    await live.close()
+
+
+async def test_nothing_is_asked_when_nobody_looks(live: Live, source: Source) -> None:
+    view = Look("a")
+    live.add("c", view)
+    await until(lambda: view.shown)
+    live.remove("c", view)
+    await until(lambda: not live.watched)
+    asked = len(source.asked)
+    await asyncio.sleep(0.01)
+    assert len(source.asked) == asked
+
+    live.add("c", view)
+    await until(lambda: len(source.asked) > asked)
+    await live.close()
+
+
+async def test_a_slow_page_misses_messages(live: Live) -> None:
+    slow, quick = Look("a"), Look("a")
+    slow.ready = False
+    live.add("c", slow)
+    live.add("c", quick)
+    await until(lambda: len(quick.shown) > 2)
+    assert not slow.shown
+    slow.ready = True
+    await until(lambda: slow.shown)
+    await live.close()
+
+
+async def test_a_cluster_without_an_answer_is_asked_again(live: Live, source: Source) -> None:
+    view = Look("a")
+    source.error = SessionError("an election")
+    live.add("c", view)
+    await until(lambda: len(source.asked) > 2)
+    assert not view.shown and not view.ended
+    source.error = None
+    await until(lambda: view.shown)
+    await live.close()
+
+
+async def test_views_of_a_cluster_that_has_ended_end(live: Live, source: Source) -> None:
+    view = Look("a")
+    source.error, source.lives = SessionError("lost"), False
+    live.add("c", view)
+    await until(lambda: view.ended)
+    assert view.ended == "The cluster 'c' has ended."
+    await until(lambda: not live.watched)
+
+
+async def test_a_defect_ends_the_view_and_is_logged(
+    live: Live, source: Source, caplog: pytest.LogCaptureFixture
+) -> None:
+    view = Look("a")
+    source.error = KeyError("column")
+    live.add("c", view)
+    await until(lambda: view.ended)
+    await until(lambda: caplog.records)
+    assert view.ended == "KeyError: 'column'"
+    assert "KeyError" in caplog.text

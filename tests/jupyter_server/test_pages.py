@@ -1,0 +1,72 @@
+"""The dashboard pages and their scripts."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from tornado.httpclient import HTTPClientError
+
+from .conftest import NAME, Fetch
+
+pytestmark = pytest.mark.usefixtures("cluster")
+
+
+def facts(response: Any) -> dict[str, Any]:
+    match = re.search(r'id="facts">(.*?)</script>', response.body.decode(), re.S)
+    assert match is not None
+    return json.loads(match[1])  # type: ignore[no-any-return]
+
+
+async def test_a_page_brings_the_figures_of_its_panels(jp_fetch: Fetch, jp_base_url: str) -> None:
+    page = await jp_fetch("rustray", "dashboard", "resources", params={"cluster": NAME})
+    assert page.headers["Content-Type"].startswith("text/html")
+    told = facts(page)
+    assert (told["root"], told["cluster"], told["panels"]) == (f"{jp_base_url}rustray", NAME, ["resources"])
+    assert told["figures"]["resources"]["doc"]["roots"]
+    everything = facts(await jp_fetch("rustray", "dashboard"))
+    assert everything["cluster"] == "" and "resources" in everything["panels"]
+
+
+async def test_nothing_is_fetched_from_elsewhere(jp_fetch: Fetch, jp_base_url: str) -> None:
+    page = await jp_fetch("rustray", "dashboard")
+    sources = re.findall(r'(?:src|href)="([^"]*)"', page.body.decode())
+    assert sources and all(source.startswith(f"{jp_base_url}rustray/static/") for source in sources)
+    policy = page.headers["Content-Security-Policy"]
+    assert (
+        "default-src 'none'" in policy and "frame-ancestors 'self'" in policy and "unsafe-eval" not in policy
+    )
+    for source in sources:
+        script = await jp_fetch(*source.removeprefix(jp_base_url).partition("?")[0].split("/"))
+        assert script.headers["Content-Type"].startswith("text/javascript") and len(script.body) > 1000
+
+
+async def test_what_comes_from_the_address_is_no_script(jp_fetch: Fetch) -> None:
+    name = '</script><script>alert("1")</script>'
+    page = await jp_fetch("rustray", "dashboard", params={"cluster": name, "theme": name})
+    assert name not in page.body.decode()
+    assert facts(page)["cluster"] == name
+
+
+@pytest.mark.parametrize(("theme", "scheme"), [("dark", "dark"), ("light", "light"), ("", "light dark")])
+async def test_the_page_is_light_or_dark(jp_fetch: Fetch, theme: str, scheme: str) -> None:
+    page = await jp_fetch("rustray", "dashboard", params={"theme": theme})
+    assert f"color-scheme: {scheme};" in page.body.decode()
+
+
+@pytest.mark.parametrize(
+    "path", ["dashboard/colours", "dashboard/resources,colours", "static/setup.py", "static/..%2Fx"]
+)
+async def test_what_is_not_there_is_not_found(jp_fetch: Fetch, path: str) -> None:
+    with pytest.raises(HTTPClientError) as error:
+        await jp_fetch("rustray", path)
+    assert error.value.code == 404
+
+
+async def test_scripts_are_kept_by_the_browser_only_under_a_version(jp_fetch: Fetch) -> None:
+    plain = await jp_fetch("rustray", "static", "bokeh.min.js")
+    of_version = await jp_fetch("rustray", "static", "bokeh.min.js", params={"v": "1"})
+    assert plain.headers["Cache-Control"] == "no-cache"
+    assert of_version.headers["Cache-Control"].startswith("private, max-age=")
