@@ -128,8 +128,8 @@ class Server(Daemon):
             self.node.tick()
 
     def _stop_if_lonely(self) -> None:
-        # The sessions of gRPC clients end with an embedded cluster, and do not keep it.
-        if all(driver.info.get("gateway") for driver in self.node.clients.drivers()):
+        # The sessions of gRPC clients end with an embedded cluster, and do not keep it; nor do those who only ask.
+        if all(driver.asks or driver.info.get("gateway") for driver in self.node.clients.drivers()):
             self.stop()
 
     def _on_zygote_lost(self) -> None:

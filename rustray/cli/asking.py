@@ -11,14 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+from rustray.clusters.contact import Contact
 from rustray.driver import discovery
-from rustray.driver.environment import driver_place
-from rustray.driver.registry import clusters
-from rustray.driver.session import Session
+from rustray.driver.registry import clusters, read_connection_file
 from rustray.errors import ClusterStartError
 from rustray.wire.security import split_address
 
-CONNECT_TIMEOUT_S = 10.0
 OFFICE_TIMEOUT_S = 4.0
 """Seconds for which a cluster may be without a head that leads before it is told to be so: an election takes less."""
 REACH_TIMEOUT_S = 1.0
@@ -43,28 +41,11 @@ def connected(address: str) -> Iterator[tuple[Query, dict[str, Any]]]:
     if path is None:
         gateway = discovery.start_gateway(address)
         path = gateway.socket
-    session = None
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         facts = _joined(path)
-        try:
-            sock.connect(path)
-        except OSError as error:
-            sock.close()
-            raise ClusterStartError(f"Cannot connect to the node at {path}: {error}.") from error
-        hello = {
-            "pid": os.getpid(),
-            "namespace": None,
-            "name": "rustray",
-            "prestart": False,
-            **driver_place(),
-        }
-        session = Session(sock, ("driver", hello), None)
-        session.start(CONNECT_TIMEOUT_S)
-        yield session.requests.query, facts
+        with Contact(path) as contact:
+            yield contact.query, facts
     finally:
-        if session is not None:
-            session.close()
         if gateway is not None:
             gateway.stop()
 
@@ -73,9 +54,10 @@ def _joined(path: str) -> dict[str, Any]:
     """The connection file of the node with this socket. ClusterStartError while no head leads it."""
     deadline = time.monotonic() + OFFICE_TIMEOUT_S
     while True:
-        facts = next((facts for facts in clusters() if facts.get("socket") == path), None)
-        if facts is None:
-            raise ClusterStartError(f"The node at {path} has just ended.")
+        try:
+            facts = {**read_connection_file(folder := os.path.dirname(path)), "folder": folder}
+        except (OSError, ValueError) as error:
+            raise ClusterStartError(f"The node at {path} has just ended.") from error
         if facts["role"] != "node" or facts.get("joined"):
             return facts
         if time.monotonic() > deadline:

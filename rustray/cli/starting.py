@@ -9,6 +9,7 @@ import signal
 import time
 from typing import Any
 
+from rustray.clusters import entering
 from rustray.driver import launch
 from rustray.driver.discovery import TLS_VARIABLE, TOKEN_FILE_VARIABLE
 from rustray.driver.registry import TOKEN_FILE, clusters, head_storage, keep_token
@@ -75,6 +76,10 @@ def add_commands(commands: Any) -> None:
     start.add_argument(
         "--storage", default="", help="the head's memory on disk, kept when the cluster is stopped"
     )
+    start.add_argument(
+        "--name",
+        help="of the cluster on this machine, as in rustray.init(NAME) (default, or the next that is free)",
+    )
     start.add_argument("--block", action="store_true", help="stay, and end all that was started with Ctrl-C")
     start.set_defaults(run=run)
 
@@ -86,6 +91,7 @@ def run(options: argparse.Namespace) -> int:
     options.resources = _resources(options.resources) if options.resources else {}
     options.labels = _labels(options.labels) if options.labels else {}
     start = _start_head if options.head else _start_node
+    options.entered = None
     started: list[launch.StartedProcess] = []
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -101,6 +107,8 @@ def run(options: argparse.Namespace) -> int:
     finally:  # a head does not stay behind whose node could not be started
         for process in reversed(started):
             process.stop()
+        if options.entered is not None:
+            entering.settle(options.entered)
 
 
 def _start_head(options: argparse.Namespace, started: list[launch.StartedProcess]) -> None:
@@ -128,10 +136,22 @@ def _start_head(options: argparse.Namespace, started: list[launch.StartedProcess
         storage,
         lifeline=options.block,
     )
+    node_settings = _node_settings(options)
+    expected = heads or ([reachable_address(join_address(host, port))] if port else [])
+    name = options.entered = entering.take(options.name, expected, token or "")
     head = launch.start(settings)
     started.append(head)
     facts = _facts(head)
     token_file = keep_token(facts["storage"], head.settings.token)
+    entering.add(
+        name,
+        [head],
+        heads=tuple(facts["heads"]),
+        token=head.settings.token,
+        tls_dir=options.tls_dir,
+        token_file=token_file,
+        node=node_settings,
+    )
     address = facts["address"]
     print(f"Head at {address}" + (f", TLS from {options.tls_dir}" if options.tls_dir else ""), flush=True)
     others = [other for other in facts["heads"] if other != address]
@@ -144,20 +164,29 @@ def _start_head(options: argparse.Namespace, started: list[launch.StartedProcess
             f"It waits for the others, {', '.join(others)}: {must}. Start them within {timeout:g} s.",
             flush=True,
         )
-    if (name := _left_node(facts, timeout)) is not None:
-        print(f"Node {name} of this cluster runs here already, and has joined again.")
+    if (left := _left_node(facts, timeout)) is not None:
+        print(f"Node {left} of this cluster runs here already, and has joined again.")
     else:
-        node_options = argparse.Namespace(**{**vars(options), "port": 0})
-        node = _node(node_options, facts["heads"], head.settings.token, timeout)
+        node = launch.start(
+            launch.NodeSettings(
+                facts["heads"],
+                head.settings.token,
+                tls_folder=options.tls_dir,
+                join_timeout=timeout,
+                lifeline=options.block,
+                **node_settings,
+            )
+        )
         started.append(node)
+        entering.add(name, [node])
         _tell_node(node)
     joined = ",".join(facts["heads"])
     secure = f" --tls-dir {options.tls_dir}" if options.tls_dir else ""
     print(f"""
-Use it:       rustray.init("{joined}")      here also: rustray.init("auto")
+Use it:       rustray.init("{joined}")      here also: rustray.init("{name}")
 Add a node:   rustray start --address {joined} --token-file FILE{secure}
 The token:    {token_file} (whoever reads it can run programs as you; copy it to the other machines, mode 0600)
-Look, stop:   rustray status, rustray stop""")
+Look, stop:   rustray status, rustray stop {name}""")
     if leads_to_loopback(host):
         print(
             "Only this machine reaches it. For others: 'rustray certs DIR', then --host NAME and --tls-dir DIR here."
@@ -165,9 +194,9 @@ Look, stop:   rustray status, rustray stop""")
 
 
 def _start_node(options: argparse.Namespace, started: list[launch.StartedProcess]) -> None:
-    for name in ("heads", "storage"):
-        if getattr(options, name):
-            raise OptionError(f"--{name} is for --head.")
+    for option in ("heads", "storage", "name"):
+        if getattr(options, option):
+            raise OptionError(f"--{option} is for --head.")
     heads = _addresses(options.address)
     token = read_token(options.token_file) or _token_of(heads)
     if not token:
@@ -175,27 +204,32 @@ def _start_node(options: argparse.Namespace, started: list[launch.StartedProcess
             "Joining needs the cluster's token: --token-file FILE, or RUSTRAY_TOKEN in the environment. 'rustray "
             "status' on the head's machine tells in which file it is."
         )
-    node = _node(options, heads, token, launch.JOIN_TIMEOUT_S)
-    started.append(node)
-    _tell_node(node)
-
-
-def _node(options: argparse.Namespace, heads: list[str], token: str, timeout: float) -> launch.StartedProcess:
-    return launch.start(
+    node = launch.start(
         launch.NodeSettings(
             heads,
             token,
-            launch.count_resources(options.num_cpus, options.num_gpus, options.resources),
-            options.object_store_memory,
-            options.labels,
-            options.host or "",
-            options.port or 0,
-            options.tls_dir,
-            options.insecure,
-            join_timeout=timeout,
+            port=options.port or 0,
+            tls_folder=options.tls_dir,
             lifeline=options.block,
+            **_node_settings(options),
         )
     )
+    started.append(node)
+    if (name := entering.name_of(_facts(node)["heads"])) is not None:
+        options.entered = name
+        entering.add(name, [node])
+    _tell_node(node)
+
+
+def _node_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """What more nodes of the cluster are to have too, when it is scaled up."""
+    return {
+        "resources": launch.count_resources(options.num_cpus, options.num_gpus, options.resources),
+        "object_store_memory": options.object_store_memory,
+        "labels": options.labels,
+        "host": options.host or "",
+        "insecure": options.insecure,
+    }
 
 
 def _tell_node(node: launch.StartedProcess) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
-import time
+from collections.abc import Sequence
 from typing import Any
 
-from rustray.driver.registry import clusters, is_alive
+import rustray.clusters
+from rustray.clusters import ending, registry
+from rustray.clusters.connection_file import Process
+from rustray.clusters.processes import create_time
+from rustray.driver.registry import clusters
 from rustray.errors import OptionError
 from rustray.wire.security import plain_address
 
-STOP_TIMEOUT_S = 15.0
-DRAIN_TIMEOUT_S = 75.0
 _MODULES = {"head": "rustray.head.process", "node": "rustray.node.process", "embedded": "rustray.server"}
 
 
@@ -25,6 +26,7 @@ def add_commands(commands: Any) -> None:
         description="End the heads and nodes of one cluster on this machine; those on others go on.",
     )
     which = stop.add_mutually_exclusive_group()
+    which.add_argument("name", nargs="?", metavar="NAME", help="of a cluster, see 'rustray list'")
     which.add_argument("--address", help="HOST:PORT of a head or node; not needed where there is one cluster")
     which.add_argument("--all", action="store_true", help="all clusters, those of drivers too")
     stop.add_argument("--drain", action="store_true", help="let the nodes finish the tasks that run on them")
@@ -33,25 +35,45 @@ def add_commands(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """End what the options say; status 1 if something had to be killed."""
-    chosen = _choose(options)
+    if options.name is not None:
+        return stop_cluster(options.name, options.drain)
+    chosen = _processes(_choose(options))
     if not chosen:
         print("Nothing of yours runs on this machine.")
         return 0
-    nodes = [process for process in chosen if process["role"] != "head"]
-    heads = [process for process in chosen if process["role"] == "head"]
-    killed = 0
-    if options.drain:
-        killed += _end([node for node in nodes if node["role"] == "node"], signal.SIGUSR1, DRAIN_TIMEOUT_S)
-    # The nodes first: they tell the head that they leave.
-    for group in (nodes, heads):
-        killed += _end(group, signal.SIGTERM, STOP_TIMEOUT_S)
+    killed = ending.end_in_order(chosen, options.drain)
+    registry.files()  # sweeps
+    return _told(chosen, killed)
+
+
+def stop_cluster(name: str | None, drain: bool) -> int:
+    """End the cluster of this name, or the newest."""
+    cluster = rustray.clusters.find(name)
+    processes = cluster.processes
+    return _told(processes, cluster.stop(drain), f" of the cluster {cluster.name!r}")
+
+
+def _told(ended: Sequence[Process], killed: Sequence[Process], whose: str = "") -> int:
+    for process in killed:
+        print(f"Process {process.pid} ({process.name}) did not end in time: killed.")
+    heads = sum(process.role == "head" for process in ended)
     told = [
-        f"{len(group)} {word}{'s' * (len(group) != 1)}"
-        for group, word in ((heads, "head"), (nodes, "node"))
-        if group
+        f"{count} {word}{'s' * (count != 1)}"
+        for count, word in ((heads, "head"), (len(ended) - heads, "node"))
+        if count
     ]
-    print(f"Stopped {' and '.join(told)}.")
+    print(f"Stopped {' and '.join(told)}{whose}.")
     return 1 if killed else 0
+
+
+def _processes(rows: Sequence[dict[str, Any]]) -> list[Process]:
+    """Those that are what the registry says, and not others that have got their pids."""
+    found = []
+    for row in rows:
+        began = create_time(row["pid"])
+        if began is not None and _is_ours(row):
+            found.append(Process(row["pid"], began, row["role"], row.get("name", row["role"]), row["folder"]))
+    return found
 
 
 def _choose(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -68,32 +90,15 @@ def _choose(options: argparse.Namespace) -> list[dict[str, Any]]:
             )
         return chosen
     if len({frozenset(process["heads"]) for process in lasting}) > 1:
-        raise OptionError(f"Several clusters run here: {_names(lasting)}. Give --address of one, or --all.")
+        raise OptionError(
+            f"Several clusters run here: {_names(lasting)}. Give --address or the name of one, or --all."
+        )
     return lasting
 
 
 def _names(processes: list[dict[str, Any]]) -> str:
     """The clusters of these, by their heads."""
     return "; ".join(sorted({",".join(sorted(process["heads"])) for process in processes}))
-
-
-def _end(processes: list[dict[str, Any]], number: signal.Signals, timeout: float) -> int:
-    """Signal them all, and wait; how many had to be killed."""
-    for process in processes:
-        if _is_ours(process):
-            os.kill(process["pid"], number)
-    deadline = time.monotonic() + timeout
-    left = processes
-    while left := [process for process in left if is_alive(process["pid"]) and _is_ours(process)]:
-        if time.monotonic() > deadline:
-            for process in left:
-                print(
-                    f"Process {process['pid']} ({process['role']}) did not end within {timeout:g} s: killed."
-                )
-                os.kill(process["pid"], signal.SIGKILL)
-            break
-        time.sleep(0.02)
-    return len(left)
 
 
 def _is_ours(process: dict[str, Any]) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from html import escape
+from typing import Any
 
 from rustray.clusters import ending, registry, starting
 from rustray.clusters.connection_file import ConnectionFile, Process, living
-from rustray.clusters.contact import Contact
+from rustray.clusters.contact import Contact, reach
 from rustray.clusters.logs import Log, tail
 from rustray.clusters.processes import create_time
 from rustray.errors import ClusterStartError, OptionError
@@ -76,7 +77,7 @@ class Cluster:
 
     def contact(self) -> Contact:
         """A session for asking only; ClusterStartError, SessionError."""
-        return Contact(self.name)
+        return reach(self.name)
 
     def status(self) -> ClusterStatus:
         """The nodes, and what goes on in the cluster. ClusterStartError, SessionError."""
@@ -130,21 +131,41 @@ class Cluster:
                 )
         return self
 
-    def stop(self, drain: bool = False) -> None:
-        """End it: its nodes, then its heads. Harmless when it has ended.
+    def stop(self, drain: bool = False) -> Sequence[Process]:
+        """End it: its nodes, then its heads; gives those that had to be killed. Harmless when it has ended.
 
         Parameters
         ----------
         drain: let the nodes finish the tasks that run on them, for up to a minute.
         """
-        if self.state == "stopped":
-            return
-        with registry.alone(self.name) as file:
-            if file.started == self.started:
-                ending.end_in_order(living(file.processes, create_time), drain)
+        try:
+            with registry.alone(self.name) as file:
+                if file.started != self.started:
+                    return []  # it has ended, and another one has its name
+                killed = ending.end_in_order(living(file.processes, create_time), drain)
                 registry.remove(self.name)
+                return killed
+        except ClusterStartError:
+            if self.state == "stopped":
+                return []
+            raise
 
     # -- for reading -----------------------------------------------------------------------------------
+
+    def row(self) -> dict[str, Any]:
+        """What is true of it now, as plain values; without its token."""
+        return {
+            "name": self.name,
+            "state": self.state,
+            "address": self.address,
+            "started": self.started,
+            "heads": self.heads,
+            "nodes": self.nodes,
+            "processes": [
+                {"pid": one.pid, "role": one.role, "name": one.name, "folder": one.folder}
+                for one in self.processes
+            ],
+        }
 
     def facts(self) -> list[tuple[str, str]]:
         """What is true of it now: (name, value) for reading."""

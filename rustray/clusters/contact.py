@@ -13,31 +13,37 @@ from rustray.errors import ClusterStartError
 CONNECT_TIMEOUT_S = 10.0
 
 
-class Contact:
-    """See the module. May be used by several threads, and as a context manager.
-
-    Parameters
-    ----------
-    address: as of `rustray.init`: a name, "auto", "host:port,...", a session folder or a socket's path.
-
-    Attributes
-    ----------
-    socket: the path of the socket of the node that is asked.
+def reach(address: str) -> Contact:
+    """A contact to the cluster at `address`, as of `rustray.init`.
 
     Raises
     ------
     ClusterStartError: there is no such cluster. SessionError: it does not answer.
     """
+    path = discovery.find_node(address)
+    if path is not None:
+        return Contact(path)
+    gateway = discovery.start_gateway(address)
+    return Contact(gateway.socket, gateway)
 
-    def __init__(self, address: str) -> None:
-        self._gateway: launch.StartedProcess | None = None
+
+class Contact:
+    """See the module. May be used by several threads, and as a context manager.
+
+    Parameters
+    ----------
+    path: the socket of the node that is asked.
+    gateway: that node, if it was started for this and is to end with it.
+
+    Raises
+    ------
+    ClusterStartError, SessionError: the node is gone, or does not answer.
+    """
+
+    def __init__(self, path: str, gateway: launch.StartedProcess | None = None) -> None:
+        self._gateway = gateway
         self._session: Session | None = None
-        path = discovery.find_node(address)
         try:
-            if path is None:
-                self._gateway = discovery.start_gateway(address)
-                path = self._gateway.socket
-            self.socket = path
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
                 sock.connect(path)

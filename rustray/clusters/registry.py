@@ -18,7 +18,7 @@ import shutil
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from rustray.clusters.connection_file import (
@@ -189,30 +189,48 @@ def remove(name: str) -> None:
             _remove(file)
 
 
-def claim(name: str) -> ConnectionFile:
+def claim(name: str, heads: Sequence[str] = (), token: str = "") -> None:
     """Take a name for a cluster that this process is about to start.
+
+    Parameters
+    ----------
+    heads, token: if they are known already.
 
     Raises
     ------
     ClusterStartError: the name is taken. OptionError: it is not allowed.
     """
+    taken = _claimed_before(name, heads, token)
+    if taken is not None:
+        raise ClusterStartError(_taken(taken))
+
+
+def claim_free(base: str, heads: Sequence[str] = (), token: str = "") -> str:
+    """Take the first name that is free: `base`, or `base` with -2, -3 and so on behind it."""
+    number = 1
+    while _claimed_before(name := base if number == 1 else f"{base}-{number}", heads, token) is not None:
+        number += 1
+    return name
+
+
+def _claimed_before(name: str, heads: Sequence[str], token: str) -> ConnectionFile | None:
+    """The cluster that has the name; None: this process has it now."""
     path = path_of(name)
-    fresh = ConnectionFile(name, time.time(), here(), busy=this_process())
+    fresh = ConnectionFile(name, time.time(), here(), tuple(heads), token, busy=this_process())
     sweep(name)
     with _locked():
         taken = read(name)
         if taken is None:
             with _written(fresh, path) as new:
                 os.link(new, path)  # as O_EXCL, and the file is whole from the beginning
-            return fresh
-    raise ClusterStartError(_taken(taken, path))
+        return taken
 
 
-def _taken(file: ConnectionFile, path: str) -> str:
+def _taken(file: ConnectionFile) -> str:
     if state(file, here(), create_time) == ELSEWHERE:
         return (
             f"A cluster named {file.name!r} was started on {file.place.host!r}, which shares this home folder. Give "
-            f"another name; if that machine is gone, remove {path}"
+            f"another name; if that machine is gone, remove {path_of(file.name)}"
         )
     if not file.processes and file.busy is not None:
         who = f"process {file.busy.pid}"

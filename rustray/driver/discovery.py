@@ -31,10 +31,10 @@ def find_node(address: str) -> str | None:
     ------
     ClusterStartError: nothing runs here that `address` could mean, and it names no heads.
     """
+    running = clusters()
     named = _named(address)
     if named is not None:
-        return _socket_of(named)
-    running = clusters()
+        return _socket_of(named) or _node_with(set(named.heads), running)
     if address == "auto":
         lasting = [cluster for cluster in running if cluster["role"] != "embedded" and not _gateway(cluster)]
         if not lasting:
@@ -55,10 +55,7 @@ def find_node(address: str) -> str | None:
         names = (cluster.get("address") or cluster["folder"] for cluster in running)
         known = ", ".join((*_names(), *names)) or "none"
         raise ClusterStartError(f"No cluster of yours runs at {address!r} on this machine. Running: {known}.")
-    for cluster in running:
-        if cluster["role"] == "node" and not _gateway(cluster) and wanted & set(cluster["heads"]):
-            return str(cluster["socket"])
-    return None
+    return _node_with(wanted, running)
 
 
 def start_gateway(address: str) -> launch.StartedProcess:
@@ -135,6 +132,14 @@ def _socket_of(cluster: ConnectionFile) -> str | None:
     for process in cluster.processes:
         if process.role != "head" and is_alive(process):
             return socket_path(process.folder)
+    return None
+
+
+def _node_with(heads: set[str], running: list[dict[str, Any]]) -> str | None:
+    """The socket of a node, other than a gateway, that belongs to any of these heads."""
+    for cluster in running:
+        if cluster["role"] == "node" and not _gateway(cluster) and heads & set(cluster["heads"]):
+            return str(cluster["socket"])
     return None
 
 

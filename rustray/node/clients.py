@@ -18,10 +18,11 @@ from rustray.wire.frames import Message
 class Client:
     """A process connected to the node.
 
-    `worker` is its process if it is one of our workers, else it is a driver, whose `info` is what it said of itself.
+    `worker` is its process if it is one of our workers. Else it is a driver, and `info` what it said of itself; or,
+    where `asks` is set, one that has no job and only asks.
     """
 
-    __slots__ = ("awaited", "client", "demands", "info", "job", "leases", "nodes", "peer", "worker")
+    __slots__ = ("asks", "awaited", "client", "demands", "info", "job", "leases", "nodes", "peer", "worker")
 
     def __init__(self, client: int, peer: Peer | None, job: int, worker: WorkerProcess | None) -> None:
         self.client = client
@@ -35,6 +36,7 @@ class Client:
         self.awaited: dict[bytes, int] = {}
         """Actors to which it waits for a channel, and the worker of each that it had lost."""
         self.info: dict[str, Any] = {}
+        self.asks = False
 
 
 class Clients:

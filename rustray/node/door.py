@@ -66,8 +66,9 @@ class Door:
         """A driver says what it is, and is welcomed when the head has given it a job; an "asker" does without one."""
         client = Client(self._clients.new_number(), peer, 0, None)
         client.info = info
+        client.asks = kind == "asker"
         self._let_in(client, peer)
-        if kind == "asker":
+        if client.asks:
             self.welcome(client.client, 0, {"session": {"namespace": ""}})
         else:
             self._head(("job_start", client.client, info))

@@ -1,0 +1,68 @@
+"""Entering processes into the registry that were started one by one: by ``rustray start``, or by a notebook."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from rustray.clusters import registry, starting
+from rustray.clusters.connection_file import DEFAULT_NAME, ConnectionFile, living
+from rustray.clusters.processes import create_time
+from rustray.driver import launch
+from rustray.errors import ClusterStartError
+
+
+def name_of(heads: Sequence[str]) -> str | None:
+    """Of the cluster with any of these heads; None where it has none here."""
+    return next((file.name for file in registry.files() if set(heads) & set(file.heads)), None)
+
+
+def take(name: str | None, heads: Sequence[str] = (), token: str = "", base: str = DEFAULT_NAME) -> str:
+    """The name under which processes of the cluster with these heads are to be entered.
+
+    Parameters
+    ----------
+    name: as the user wants it; None for the one that it has here, else `base` or the next one that is free.
+    heads: as far as they are known. Several of a cluster may be started on one machine, side by side.
+
+    Raises
+    ------
+    ClusterStartError: the name is another cluster's, or this one has another name. OptionError: it is not allowed.
+    """
+    known = name_of(heads)
+    if known is not None and name in (None, known):
+        return known
+    if known is not None:
+        raise ClusterStartError(
+            f"The cluster at {','.join(heads)} runs here already, under the name {known!r}."
+        )
+    if name is None:
+        return registry.claim_free(base, heads, token)
+    registry.claim(name, heads, token)
+    return name
+
+
+def add(name: str, started: Sequence[launch.StartedProcess], **facts: Any) -> None:
+    """Enter processes and what else is known of their cluster now: fields of `ConnectionFile`."""
+    more = starting.processes_of(started)
+
+    def enter(file: ConnectionFile) -> ConnectionFile:
+        # What was killed is replaced, as by a head that is started again.
+        return replace(file, **facts, processes=living(file.processes, create_time) + more)
+
+    if registry.change(name, enter) is None:
+        raise ClusterStartError(f"The cluster {name!r} has just been stopped.")
+
+
+def settle(name: str) -> None:
+    """This process, which has taken the name, is done; without a process that lives the name is free again."""
+
+    def leave(file: ConnectionFile) -> ConnectionFile:
+        mine = file.busy is not None and file.busy.pid == os.getpid()
+        running = living(file.processes, create_time)
+        return replace(file, busy=None if mine else file.busy, processes=running)
+
+    registry.change(name, leave)
+    registry.sweep(name)
