@@ -29,6 +29,7 @@ def cluster() -> Iterator[None]:
 
 @rustray.remote
 def until(path):
+    """Not over before the test makes a file at `path`."""
     while not os.path.exists(path):
         time.sleep(0.01)
     return os.getpid()
@@ -174,7 +175,7 @@ def test_the_command_line_asks_the_owner(tmp_path: Path) -> None:
             import sys, time, rustray
             rustray.init({lasting.address!r})
             @rustray.remote
-            def slow(): time.sleep(60)
+            def slow(): time.sleep(60)  # until the driver ends
             ref = slow.remote()
             print(ref.task_id(), ref.hex())
             sys.stdin.read()
@@ -199,7 +200,7 @@ PATIENT = """
     import sys, time, threading
     import rustray
     from rustray.driver import patience
-    patience.PATIENCE_S = 1.0
+    patience.PATIENCE_S, patience.LACKING_S = 0.5, 0.8
     rustray.init(num_cpus=1)
 
     @rustray.remote(num_cpus=1)
@@ -210,16 +211,16 @@ PATIENT = """
     def task(): return 2
 
     def wait(ref):
-        try: return rustray.get(ref, timeout=2.5)
+        try: return rustray.get(ref, timeout=1.2)
         except rustray.exceptions.GetTimeoutError: return "waited"
 
     actor = Counter.remote()
     rustray.get(actor.add.remote())
     ref = task.remote()
     print(wait(ref), wait(ref))
-    threading.Timer(2.0, lambda: rustray.kill(actor)).start()
+    threading.Timer(1.0, lambda: rustray.kill(actor)).start()
     print(rustray.get(ref))
-    sleeper = rustray.remote(lambda: time.sleep(2.5)).remote()
+    sleeper = rustray.remote(lambda: time.sleep(1.2)).remote()  # as long as it is waited for the next one
     print(wait(task.remote()))
 """
 
@@ -238,6 +239,7 @@ def test_across_nodes(tmp_path: Path) -> None:
         from rustray import kv
         from rustray.testing import Cluster
         from rustray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+        from tests.support import eventually
 
         with Cluster(heads=1, nodes=2, num_cpus=1) as cluster:
             rustray.init(cluster.address)
@@ -257,12 +259,13 @@ def test_across_nodes(tmp_path: Path) -> None:
             kv.put("where", b"everywhere")
             path = {str(tmp_path / "go")!r}
             ref = on(until, there).remote(path)
-            while (found := rustray.explain(ref)).state != "running" or not found.pid: time.sleep(0.05)
+            eventually(lambda: (found := rustray.explain(ref)).state == "running" and found.pid)
+            found = rustray.explain(ref)
             told, value = rustray.get(on(ask, here).remote(ref.task_id()))
             open(path, "w").close()
             print(found.node == there.name, found.pid == rustray.get(ref), there.name in told, value)
             # What was learned there is known here.
-            while rustray.explain(on(until, there).remote(path + "no")).predicted_run_s is None: time.sleep(0.1)
+            eventually(lambda: rustray.explain(on(until, there).remote(path + "no")).predicted_run_s is not None)
             rustray.shutdown()
     """
     assert run_program(program, timeout=100).splitlines()[-1] == "True True True b'everywhere'"

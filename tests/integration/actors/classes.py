@@ -101,7 +101,7 @@ class Async:
 
     async def nap(self, seconds: float, value: Any = None) -> Any:
         try:
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(seconds)  # as a call that waits for something else
         except asyncio.CancelledError:
             self.log.append("cancelled")
             raise

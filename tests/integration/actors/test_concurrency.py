@@ -84,11 +84,12 @@ def test_concurrency_groups() -> None:
         @rustray.method(concurrency_group="one")
         async def alone(self) -> int:
             self.running += 1
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # another one would run meanwhile
             self.running -= 1
             return self.running
 
-    assert rustray.get([GroupedAsync.remote().alone.remote() for _ in range(3)]) == [0, 0, 0]
+    grouped = GroupedAsync.remote()
+    assert rustray.get([grouped.alone.remote() for _ in range(3)]) == [0, 0, 0]
 
 
 def test_cancelling_calls(tmp_path: Path) -> None:
