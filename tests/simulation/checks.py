@@ -41,6 +41,8 @@ class Checks:
         self.started: dict[tuple[int, int], list[str]] = {}
         self._once: set[tuple[int, int]] = set()
         """Tasks that may begin only once."""
+        self._hosted: dict[tuple[bytes, int, int], int] = {}
+        """The number of the node that has hosted an actor's incarnation, started by the leader of an epoch."""
         self._seen: dict[tuple[int, bytes], int] = {}
         """The latest incarnation that a caller had an answer of."""
 
@@ -142,13 +144,35 @@ class Checks:
 
     def on_hosted(self, worker: SimulatedWorker) -> None:
         """An actor is started: no other process of the node may be hosting it, unless it is being killed."""
+        assert worker.actor is not None
         self._cluster.trace("actor", worker.actor, f"{worker.incarnation} is started on {worker.loop.name}")
+        self._start_once(worker, worker.actor)
         for other in worker.node.workers.values():
             if other is not worker and other.actor == worker.actor and not other.dead:
                 agent = worker.node.agent
                 at = agent.pool.workers.get(other.client) if agent is not None else None
                 if at is not None and at.doom is None:
                     self._cluster.fail(f"{worker.actor!r} is started twice on {worker.node._name}")
+
+    def _start_once(self, worker: SimulatedWorker, actor: bytes) -> None:
+        """One leader starts an incarnation once, or again when its node is gone: so each death counts."""
+        agent = worker.node.agent
+        process = agent.pool.workers.get(worker.client) if agent is not None else None
+        for lease in process.leases if process is not None else ():
+            epoch = lease >> 32
+            before = self._hosted.get((actor, worker.incarnation, epoch), 0)
+            if before and self._is_member(before, epoch):
+                told = f"incarnation {worker.incarnation} of {actor.hex()} is started on {worker.node._name}"
+                self._cluster.fail(f"{told}, after it was on node {before}, by the leader of epoch {epoch}")
+            self._hosted[actor, worker.incarnation, epoch] = worker.node.number
+
+    def _is_member(self, number: int, epoch: int) -> bool:
+        """Whether the leader of the epoch still leads, and takes that node for alive."""
+        for process in self._cluster.heads.values():
+            if process.head is not None and process.head.epoch == epoch:
+                nodes = process.head.state.nodes.values()
+                return any(node.number == number and node.removed is None for node in nodes)
+        return False
 
     # -- when all is quiet
 

@@ -36,7 +36,11 @@ class Faults:
         if chance < 0.25:
             # What follows from this one takes a while, in which others would end it.
             self._kinds, self._mean_s = [(1, self._depose)], max(3.0, mean_s)
-        elif chance < 0.6:
+        elif chance < 0.35:
+            # Workers that die while the node's word of it and the head's orders cross.
+            kinds = self._kill_worker, self._reset, self._cut_one_way
+            self._kinds, self._mean_s = [(1, kind) for kind in kinds], 0.1
+        elif chance < 0.7:
             self._kinds = self._random.sample(self._kinds, self._random.randint(1, 5))
         cluster.loop.call_later(self._next(), self._strike)
 
