@@ -1,11 +1,11 @@
-"""One line in the cell that waits, when what it waits for may never come.
+"""One line in the cell or task that waits, when what it waits for may never come.
 
 A `get` that has waited for ten seconds for tasks or calls without a slot is told what holds the slots, if waiting for
-the session's own tasks to end will not do: actors keep theirs as long as they live. It is told after two seconds what
+tasks of its own job to end will not do: actors keep theirs as long as they live. It is told after two seconds what
 no node of the cluster has, and that no head answers as `head_contact` says.
 
 Rule 1. Submitting and waiting cost nothing for it: the clock looks who waits.
-Rule 2. One line in one cell, and in that one for each class or actor.
+Rule 2. One line in one cell, or in the output of one task, and where there are none for each class or actor.
 """
 
 from __future__ import annotations
@@ -33,17 +33,32 @@ ASK_FROM_S = 0.5
 Write = Callable[[str], None]
 
 
+def _cell() -> Any:
+    return cells.running_cell()
+
+
 class Patience:
     """Watches one session.
 
     Parameters
     ----------
     write: takes the line.
+    waits: whether somebody waits for objects; None for whoever waits for anything.
+    place: names the cell or task that waits, None where there is none.
     """
 
-    def __init__(self, session: Session, write: Write) -> None:
+    def __init__(
+        self,
+        session: Session,
+        write: Write,
+        waits: Callable[[], bool] | None = None,
+        place: Callable[[], Any] = _cell,
+    ) -> None:
         self._session = session
         self._write = write
+        self._waits = waits
+        self._place = place
+        self._last_place: Any = None
         self._since: dict[bytes, float] = {}
         self._waiting_since: float | None = None
         self._asked: set[tuple[bytes, Any, float]] = set()
@@ -57,7 +72,7 @@ class Patience:
     def tick(self, now: float) -> None:
         """Time has passed."""
         session = self._session
-        if not session.reactor.is_waited_for:
+        if not (session.reactor.is_waited_for if self._waits is None else self._waits()):
             self._waiting_since = None
             return
         if self._waiting_since is None:
@@ -73,11 +88,16 @@ class Patience:
         if stuck and session.head.is_lost:
             session.head.tell(now, self._waiting_since)
             return
+        place = self._place()
+        if place != self._last_place:
+            self._last_place = place
+            self._asked.clear()
+            self._lacking.clear()
         for patience in (LACKING_S, PATIENCE_S):
             if now - self._waiting_since < patience:
                 return
             for key, since in self._since.items():
-                asked = (key, cells.running_cell(), patience)
+                asked = (key, place, patience)
                 if now - since >= patience and asked not in self._asked:
                     self._asked.add(asked)
                     self._ask(key, stuck[key], patience)
@@ -85,7 +105,7 @@ class Patience:
 
     def _tell_short(self) -> None:
         """What is waited for finds no room in the store: the node has said so after some seconds."""
-        cell = cells.running_cell()
+        cell = self._place()
         if cell is None or cell != self._told_in:
             with self._session.objects.lock:
                 why = next(iter(self._session.objects.short.values()), "")
@@ -113,7 +133,7 @@ class Patience:
     def _on_answer(self, key: bytes, fields: tuple[Any, ...], patience: float) -> None:
         if not fields or not fields[0]:
             return  # the session has ended, or the head has no word for it: nobody asked in earnest
-        cell = cells.running_cell()
+        cell = self._place()
         line = _lacking(fields[1])
         if (key, cell) in self._lacking:
             return
@@ -121,7 +141,7 @@ class Patience:
             self._lacking.add((key, cell))
             line = f"rustray: {line}. rustray.explain(ref) tells more.\n"
         elif patience == PATIENCE_S:
-            line = warning(fields[1])
+            line = warning(fields[1], self._session.info.get("job", 0))
         if line and (cell is None or cell != self._told_in):
             self._told_in = cell
             self._write(line)
@@ -170,14 +190,18 @@ def _lacking(about: Mapping[str, Any]) -> str:
     return f"{whose}{about['function']}() cannot start: {why}"
 
 
-def warning(about: Mapping[str, Any]) -> str:
-    """What is to be said of a task that has no slot, as `head.explaining` tells of it; "" if it is its turn soon."""
+def warning(about: Mapping[str, Any], job: int) -> str:
+    """What is to be said of a task of `job` without a slot, as `head.explaining` tells of it; "" if its turn comes."""
     lease: Mapping[str, Any] = about.get("lease", {})
     if lease.get("state") != "waiting":
         return ""
     holders = lease.get("holders", ())
-    if any(not row["pinned"] and row["client"] == about.get("client") for row in holders):
-        return ""  # tasks of its own: they end
+    # Tasks that one has submitted oneself end, and others of the job end or lend their CPU. Else a task may wait for
+    # what the one has that waits for it.
+    cpu_only = not lease.get("missing", {}).keys() - {"CPU"}
+    for row in holders:
+        if not row["pinned"] and (row["client"] == about.get("client") or cpu_only and row["job"] == job):
+            return ""
     what = f"{about['function']}()"
     if "actor" in about:
         what = f"{what} waits for its actor, which"
@@ -197,11 +221,13 @@ def warning(about: Mapping[str, Any]) -> str:
     return f"{line}. rustray.explain(ref) tells more.\n"
 
 
-def attach(session: Session) -> None:
-    """Watch the session of a driver."""
+def attach(
+    session: Session, waits: Callable[[], bool] | None = None, place: Callable[[], Any] = _cell
+) -> None:
+    """Watch a session; the line goes to the cell that runs, or to standard error. For the parameters see `Patience`."""
 
     def write(line: str) -> None:
         cells.writer()("stderr", line)
 
-    patience = Patience(session, write)
+    patience = Patience(session, write, waits, place)
     session.on_tick.append(lambda: patience.tick(time.monotonic()))

@@ -45,6 +45,11 @@ class Interruption:
             self.cancelled = number
         self._signal_main()
 
+    def place(self) -> tuple[int, int] | None:
+        """Lease and number of what the main thread runs."""
+        current = self.current
+        return None if current is None else (current.channel.lease, current.number)
+
     def tick(self) -> None:
         """Try again what came while our own code ran."""
         if self.cancelled is not None and self.allowed:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
 
-from rustray.driver import failures
+from rustray.driver import failures, patience
 from rustray.driver.current import set_current
 from rustray.driver.entry import ERROR
 from rustray.driver.session import Session
@@ -52,6 +52,8 @@ class Worker:
         session.lend = self._lending.lend
         session.reactor.on_takeover = self.flush
         session.on_tick.append(self._tick)
+        # What says that a task waits in vain goes to its output, once. A worker without a task waits for one.
+        patience.attach(session, lambda: self._lending.waits > 0, self.interruption.place)
         session.on_end.append(self._server_is_gone)
         session.handlers["serve"] = self._on_serve
         session.handlers["host"] = self._on_host

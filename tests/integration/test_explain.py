@@ -232,6 +232,43 @@ def test_a_get_that_waits_for_what_an_actor_holds_says_so_once() -> None:
     assert [line for line in lines if line != warning][:2] == ["waited waited", "2"]
 
 
+PATIENT_TASK = """
+    import rustray
+    rustray.init(num_cpus=2, resources={"gold": 1})
+
+    @rustray.remote(resources={"gold": 1})
+    class Counter:
+        def add(self): return 1
+
+    @rustray.remote(resources={"gold": 1})
+    def nested(): return 2
+
+    @rustray.remote(num_cpus=0)
+    def outer(name):
+        from rustray.driver import patience
+        patience.LACKING_S = patience.PATIENCE_S = 0.5
+        ref = nested.remote()
+        for _ in range(2):
+            try: rustray.get(ref, timeout=1.5)
+            except rustray.exceptions.GetTimeoutError: pass
+        rustray.cancel(ref)
+        return name
+
+    actor = Counter.remote()
+    rustray.get(actor.add.remote())
+    print(rustray.get(outer.remote("one")))
+    print(rustray.get(outer.remote("two")))
+"""
+
+
+def test_a_task_that_waits_for_what_an_actor_holds_says_so_once_in_its_output() -> None:
+    lines = run_program(PATIENT_TASK).splitlines()
+    told = [line for line in lines if "rustray: get() has waited" in line]
+    assert len(told) == 2 and all(line.startswith("(outer pid=") for line in told)  # one for each call of outer()
+    assert all("nested() waits for 1 gold, held by 1 actor Counter. Actors keep" in line for line in told)
+    assert [line for line in lines if line in ("one", "two")] == ["one", "two"]
+
+
 @pytest.mark.timeout(120)
 def test_across_nodes(tmp_path: Path) -> None:
     program = f"""

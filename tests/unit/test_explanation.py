@@ -23,6 +23,8 @@ TASK = {"task": "00" * 14, "function": "f", "class": KEY, "client": DRIVER}
 QUEUED = {**TASK, "state": "queued", "position": 2, "queued": 5, "leases": 0}
 ON_WORKER = {**TASK, "worker": DRIVER + 9, "pid": 4242, "node": "n1", "behind": 0, "suspended": False}
 COUNTER = {"class": "Counter", "job": 1, "pinned": True, "leases": 2, "client": 0}
+OTHERS = {**COUNTER, "pinned": False, "client": OTHER}
+JOB = 7
 LEASE = {"state": "waiting", "wanted": 1, "held": 0, "promised": 0, "missing": {"CPU": 2.0}, "ahead": 0}
 CALL = {"task": "00" * 14, "function": "Counter.add", "actor": b"a" * 16, "client": DRIVER}
 WAITING_CALL = {
@@ -480,7 +482,12 @@ class TestPatience:
                 False,
             ),
             (
-                {**QUEUED, "lease": {**LEASE, "holders": [{**COUNTER, "pinned": False, "client": OTHER}]}},
+                {**QUEUED, "lease": {**LEASE, "holders": [OTHERS]}},
+                True,
+            ),
+            ({**QUEUED, "lease": {**LEASE, "holders": [{**OTHERS, "job": JOB}]}}, False),
+            (
+                {**QUEUED, "lease": {**LEASE, "missing": {"GPU": 1.0}, "holders": [{**OTHERS, "job": JOB}]}},
                 True,
             ),
             ({**QUEUED, "lease": {**LEASE, "missing": {}}}, True),
@@ -488,4 +495,4 @@ class TestPatience:
         ],
     )
     def test_own_tasks_end_by_themselves(self, about: dict[str, Any], said: bool) -> None:
-        assert bool(warning(about)) is said
+        assert bool(warning(about, JOB)) is said
