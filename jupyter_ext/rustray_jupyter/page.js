@@ -27,7 +27,7 @@ function update(message) {
 async function cluster() {
   if (facts.cluster) return facts.cluster;
   const answer = await fetch(`${facts.root}/api/clusters`, { headers: { "X-XSRFToken": facts.xsrf } });
-  if (!answer.ok) throw new Error(`The server answered ${answer.status}`);
+  if (!answer.ok) throw new Error(`it answered ${answer.status}`);
   const rows = await answer.json();
   return rows.findLast((row) => row.state !== "starting")?.name;
 }
@@ -55,6 +55,9 @@ async function listen() {
 }
 
 for (let failed = 0; ; ) {
-  failed = (await listen().catch((error) => void (told.textContent = error.message))) ? 0 : failed + 1;
+  const came = await listen().catch((error) => {
+    told.textContent = `The Jupyter server cannot be asked (${error.message}); trying again …`;
+  });
+  failed = came ? 0 : failed + 1;
   await new Promise((done) => setTimeout(done, PAUSE_MS[Math.min(failed, PAUSE_MS.length - 1)]));
 }
