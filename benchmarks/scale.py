@@ -1,17 +1,20 @@
 """How many leases a second the scheduler decides on, as the cluster grows.
 
 The real scheduler core, with drivers and nodes simulated on a virtual clock; only the time inside it is counted, in CPU
-seconds. Two loads, each on clusters of 10, 100 and 1,000 nodes with 16 slots, with 10 classes a node of 100 jobs:
+seconds. Loads of clusters of 100, 1,000 and 4,000 nodes with 16 slots, with 10 classes a node of 100 jobs:
 
 turnover: every slot is taken and thousands of classes wait; a lease comes back and its slot is given to who is next.
-    A decision is a grant.
-storm: classes arrive, run 100 tasks each, and are gone within seconds. Leases are asked back and given out all the
-    time, for levels, shares and turns; workers are suspended ("stops") and resumed. A decision is any order: a grant,
-    a revocation, a suspension, a resumption.
+storm: classes arrive, run 10 tasks each (100 in the last run, of a million), and are gone within seconds. Leases are
+    asked back and given out all the time, for levels, shares and turns; workers are suspended and resumed.
 
-"us" is CPU time a decision, "per s" are decisions a second, "MiB" is the most memory that the process had so far.
+A decision is what changes for somebody, or is denied to somebody who asked. That is each order, for it was weighed
+against others: a grant, a revocation (who is to lose a lease), a suspension, a resumption, a task run anew. And it is
+each denied bid: one that waits was looked at, with all that it may take from others, and got nothing this time. Not
+counted are events that change sums only, and promises, each of which ends in a grant, a resumption, or nothing.
 
     python benchmarks/scale.py [--quick]
+
+"us each" is CPU time a decision, "peak RSS" the most memory that the process had so far, in MiB.
 """
 
 from __future__ import annotations
@@ -36,8 +39,10 @@ from rustray.scheduler.core import Scheduler
 SLOTS = 16
 CLASSES_A_NODE = 10
 TASKS_A_CLASS = 100
+TASKS_OF_GROWTH = 10
 TURNOVERS = 100_000
-SIZES = (10, 100, 1000)
+SIZES = (100, 1000, 4000)
+FULL = 1000
 JOBS = 100
 LATENCY_S = 0.001
 """Virtual seconds from an order to what comes of it."""
@@ -223,7 +228,8 @@ def storm(nodes: int, tasks: int, progress: Progress) -> dict[str, float]:
     return {
         "nodes": nodes,
         "tasks": tasks,
-        "decisions": sum(cluster.decisions.values()),
+        "decisions": sum(cluster.decisions.values()) + cluster.scheduler.status.denied(),
+        "denied": cluster.scheduler.status.denied(),
         "suspensions": cluster.decisions["Suspend"],
         "spent": cluster.spent,
     }
@@ -271,6 +277,7 @@ def main() -> None:
         "classes",
         "tasks",
         "decisions",
+        "denied",
         "suspended",
         "us each",
         "decisions/s",
@@ -281,8 +288,8 @@ def main() -> None:
     with Progress(console=console) as progress:
         for nodes in SIZES:
             row(table, "turnover", turnover(nodes, TURNOVERS // share, progress))
-        for nodes in SIZES:
-            row(table, "storm", storm(nodes, nodes * CLASSES_A_NODE * TASKS_A_CLASS // share, progress))
+        for nodes, tasks in [*((nodes, TASKS_OF_GROWTH) for nodes in SIZES), (FULL, TASKS_A_CLASS)]:
+            row(table, "storm", storm(nodes, nodes * CLASSES_A_NODE * max(1, tasks // share), progress))
     console.print(table)
 
 
@@ -294,6 +301,7 @@ def row(table: Table, load: str, found: dict[str, float]) -> None:
         f"{found['nodes'] * CLASSES_A_NODE:,}",
         f"{found['tasks']:,}",
         f"{found['decisions']:,}",
+        f"{found.get('denied', 0):,}",
         f"{found.get('suspensions', 0):,}",
         f"{1e6 * found['spent'] / found['decisions']:.1f}",
         f"{found['decisions'] / found['spent']:,.0f}",

@@ -46,6 +46,7 @@ def bid_for_first(book: LeaseBook, orders: Orders, shape: Shape, job: Job) -> No
     while (claim := first_waiting(shape, job)) is not None:
         bid = Bid(claim)
         if not any(_take(book, orders, bid, terms) for terms in _rights(book, bid)):
+            book.denied += 1
             return
 
 
@@ -94,6 +95,7 @@ def bid_for_all(book: LeaseBook, orders: Orders) -> None:
     """For every line of claims that some node could serve, those that come first in rank before others."""
     book.searches_left = SEARCHES_A_TICK
     book.moves_left = MOVES_A_TICK + book.nodes.total.get(CPU, 0) // (CPUS_A_MOVE * UNIT)
+    book.rank_moved()
     lines = [(shape.jobs.rank(job) or (inf,), shape, job) for shape in book.waiting for job in shape.jobs]
     lines.sort(key=lambda line: line[0])
     if len(lines) > LINES_A_TICK:
@@ -167,6 +169,7 @@ def _first_for(book: LeaseBook, lease: Lease) -> Bid | None:
     """Who comes first of those that this lease would be enough for."""
     node, hold = lease.node, lease.hold
     best: tuple[Rank, Bid] | None = None
+    book.rank_moved()
     for shape in book.waiting:
         if not node.covers(shape.request, hold):
             continue
@@ -205,9 +208,9 @@ def bid_for_turns(book: LeaseBook, orders: Orders) -> None:
         due.append((_has_nothing_since(bidder), bidder))
     for _since, bidder in sorted(due, key=lambda bidder: bidder[0]):
         if bidder in book.hungry:
-            _bid_for_turn(
-                book, orders, Bid(bidder) if isinstance(bidder, Claim) else Bid(bidder.claim, bidder)
-            )
+            bid = Bid(bidder) if isinstance(bidder, Claim) else Bid(bidder.claim, bidder)
+            if not _bid_for_turn(book, orders, bid):
+                book.denied += 1
 
 
 def _has_nothing_since(bidder: Claim | Lease) -> float:

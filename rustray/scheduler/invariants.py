@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from rustray.model.resources import CPU
 from rustray.scheduler.leases import LeaseBook
 from rustray.scheduler.placement import fits_now
 from rustray.scheduler.records import LENT, OWED, Claim, Job, Node
@@ -94,6 +95,9 @@ def _check_claim(book: LeaseBook, claim: Claim) -> None:
     awake = [x for x in [*claim.leases.values(), *claim.leaving.values()] if not x.blocked and x.counted]
     assert len(awake) == claim.awake
     assert cls.pinned or claim.in_use == max(0, claim.awake - max(0, claim.surplus)), "wrong count of use"
+    kept, parked = len(claim.leases), len(claim.parked)
+    surplus = 0 if cls.pinned else min(kept, kept + parked - claim.wanted)
+    assert claim.surplus == surplus, "wrong count of what is idle"
     hungry = claim.need > 0 and not claim.standing
     assert (claim in book.hungry) == hungry, "not asking for its turn"
     assert (claim in book.surplus) == (claim in book.idle.get(cls.shape, ())) == (claim.surplus > 0)
@@ -113,7 +117,7 @@ def _check_leases(book: LeaseBook, claims: list[Claim]) -> None:
         assert (lease in book.parked) == lease.parked and not (lease.parked and lease.revoked)
         assert (lease in book.hungry) == (lease.parked and lease.promise is None)
         listed = lease in lease.claim.cls.job.tiers.get(lease.claim.cls.tier, ())
-        assert listed == lease.revocable, "not among those that may be revoked"
+        assert listed == lease.revocable == lease.may_be_revoked, "not among those that may be revoked"
     for tier, jobs in book.tiers.items():
         assert set(jobs) == {job for job in book.jobs.values() if tier in job.tiers}
 
@@ -127,7 +131,8 @@ def _check_queues(book: LeaseBook) -> None:
         first = job.lines[shape].first()
         assert first is not None, "an empty line is kept"
         tier = OWED if job.owed else first.cls.tier
-        assert shape.jobs.rank(job) == (tier, job.share, job.turn), "a job is queued at an old rank"
+        right = shape.jobs.rank(job) == (tier, job.share, job.turn)
+        assert right or job in book.moved, "a job is queued at an old rank"
     by_node = _promises(node.promises for node in book.nodes.everyone())
     assert by_node == _promises(job.promises for job in jobs), "a promise is lost"
     of_claims = {id(p) for node in book.nodes.everyone() for p in node.promises if p.lease is None}
@@ -139,6 +144,8 @@ def _check_queues(book: LeaseBook) -> None:
 def _check_parked(book: LeaseBook) -> None:
     for node in book.nodes.everyone():
         assert set(node.parked) <= set(node.resting)
+        waking = {n for n, x in node.parked.items() if x.blocked or CPU not in x.claim.cls.shape.lent}
+        assert set(node.waking) == waking, f"{node.name}: wrong ones would go on without a CPU"
         resting = list(node.resting.values())
         assert all(lease.parked or lease.stopping for lease in resting), f"{node.name}: nobody rests there"
     for node in book.nodes.by_name.values():

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rustray.model.resources import Resources
+from rustray.model.resources import CPU, Resources
 from rustray.scheduler.lines import PATIENCE
 from rustray.scheduler.promises import Promises
 from rustray.scheduler.records import NOTHING, Claim, Job, Lease, Node, Promise, SchedulingClass
@@ -151,6 +151,7 @@ class LeaseBook(Promises):
             self._delist(lease)
         if lease.parked:
             del claim.parked[number], node.parked[number], self.parked[lease]
+            node.waking.pop(number, None)
             self.hungry.discard(lease)
         elif lease.revoked:
             del claim.leaving[number], node.leaving[number]
@@ -188,6 +189,7 @@ class LeaseBook(Promises):
             self._delist(lease)
         lease.blocked = True
         if lease.parked:
+            lease.node.waking[lease.number] = lease
             self._released(lease.node)  # it may go on: that takes nothing
             return
         shape, job = lease.claim.cls.shape, lease.claim.cls.job
@@ -207,6 +209,8 @@ class LeaseBook(Promises):
         lease.blocked = False
         if not lease.parked:
             self._wake(lease)
+        elif CPU in lease.claim.cls.shape.lent:
+            del lease.node.waking[lease.number]
 
     def _wake(self, lease: Lease) -> None:
         """It runs, and takes what it lends otherwise."""
@@ -216,7 +220,7 @@ class LeaseBook(Promises):
         lease.counted = True
         job.cpus += shape.cpus
         job.stale = True  # it may have reached its cap
-        if lease.revocable:
+        if lease.may_be_revoked:
             self._list(lease)
         if lease.revoked:
             self._comes(lease.node, shape.lent, 1)
@@ -244,6 +248,8 @@ class LeaseBook(Promises):
         lease.parked, lease.revoked, lease.stopping, lease.parked_at = True, False, False, self.now
         claim.parked[number] = node.parked[number] = lease
         self.parked[lease] = None
+        if lease.blocked or CPU not in claim.cls.shape.lent:
+            node.waking[number] = lease
         self.hungry.put(lease, (self.now + PATIENCE, self._next_turn()))
         self._rest(lease, lease.bytes)
         shape = claim.cls.shape
@@ -262,6 +268,7 @@ class LeaseBook(Promises):
             self.break_promise(lease.promise)
         claim, node, number = lease.claim, lease.node, lease.number
         del claim.parked[number], node.parked[number], self.parked[lease]
+        node.waking.pop(number, None)
         self.hungry.discard(lease)
         self._unrest(lease)
         lease.parked, lease.since = False, self.now

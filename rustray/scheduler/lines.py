@@ -3,6 +3,8 @@
 Rule 1. A claim stands in its job's line of its shape exactly while `need` > 0.
 Rule 2. A job stands in a shape's queue while it has a line there and is below its cap, at the rank of the first
         in that line: tier, then weighted share, then whose turn it is. `waiting` has the shapes with such jobs.
+        Ranks change with every lease and are seldom asked for: those of jobs that `moved` are put right by
+        `rank_moved`, which whoever reads the queues calls. Who stands in them is right at any time.
 Rule 3. A lease that may be revoked is in its job's list of its tier, and the job in `tiers`.
 Rule 4. A claim that waits with nothing, and a parked lease, are in `hungry` until they are served.
 """
@@ -35,6 +37,7 @@ class Lines:
         self.leases: dict[int, Lease] = {}
         self.claims_of: dict[int, dict[Claim, None]] = {}  # by client
         self.waiting: dict[Shape, None] = {}  # shapes with a job to be served
+        self.moved: dict[Job, None] = {}  # jobs whose ranks may be wrong
         self.called: dict[Shape, None] = {}  # those of them with someone new since slots were given out last
         self.freed: dict[Node, None] = {}  # nodes with something new open since then
         self.surplus: dict[Claim, None] = {}  # claims that keep leases without use
@@ -71,7 +74,25 @@ class Lines:
         share = job.share = self.share(job)
         if share > self.top_share:
             self.top_share = share
+        if job.cap is None:
+            self.moved[job] = None
+        else:
+            self._place_lines(job)
+
+    def rank_moved(self) -> None:
+        """Rule 2."""
+        while self.moved:
+            self._place_lines(self.moved.popitem()[0])
+
+    def _place_lines(self, job: Job) -> None:
         for shape, line in job.lines.items():
+            self._place(job, shape, line)
+
+    def _moved(self, job: Job, shape: Shape, line: RankedQueue[Claim]) -> None:
+        """The first of a line may be another, or none."""
+        if job.cap is None and line.ranks and job in shape.jobs.ranks:
+            self.moved[job] = None
+        else:
             self._place(job, shape, line)
 
     def _place(self, job: Job, shape: Shape, line: RankedQueue[Claim]) -> None:
@@ -102,12 +123,13 @@ class Lines:
             leases = job.tiers[tier] = {}
             self.tiers.setdefault(tier, {})[job] = None
         leases[lease] = None
-        lease.tier = tier
+        lease.tier, lease.revocable = tier, True
 
     def _delist(self, lease: Lease) -> None:
         job, tier = lease.claim.cls.job, lease.tier
         leases = job.tiers[tier]
         del leases[lease]
+        lease.revocable = False
         if not leases:
             del job.tiers[tier]
             jobs = self.tiers[tier]
@@ -124,9 +146,11 @@ class Lines:
         leases, parked, promised = len(claim.leases), len(claim.parked), len(claim.promises)
         idle = standing = 0
         if not cls.pinned:
+            # A task of a parked one is all that it wants that for.
             idle, standing = leases + parked - claim.wanted, leases + parked + promised
             if idle > leases:
                 idle = leases
+            claim.surplus = idle
             in_use = claim.awake if idle <= 0 else max(0, claim.awake - idle)
             if in_use != claim.in_use:
                 self._use(cls, in_use - claim.in_use)
@@ -139,8 +163,7 @@ class Lines:
                 claim.turn, claim.since = self._next_turn(), self.now
                 self.called[shape] = None
             line.put(claim, (cls.tier, standing, claim.turn))
-            if not job.stale:
-                self._place(job, shape, line)
+            self._moved(job, shape, line)
             if standing:
                 hungry.pop(claim, None)
             elif claim not in hungry:
@@ -151,7 +174,7 @@ class Lines:
             line.discard(claim)
             if not line.ranks:
                 del job.lines[shape]
-            self._place(job, shape, line)
+            self._moved(job, shape, line)
         if job.stale:
             self._rerank(job)
         job.unranked[claim] = None

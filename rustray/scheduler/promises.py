@@ -27,6 +27,7 @@ class Promises(Roster):
         self.watched: RankedQueue[Node] = RankedQueue()  # by when one of their leases may be suspended
         self.searches_left = 0  # see bidding
         self.moves_left = 64  # leases in use that may move until the next tick so that shares are fair
+        self.denied = 0  # bids for what others hold that came to nothing
         self.lines_bid = 0  # how far the lines have been gone through that bid in turn
 
     def promise(self, promise: Promise, more: bool = False) -> None:

@@ -136,7 +136,10 @@ def plan_on(book: LeaseBook, node: Node, bid: Bid, scales: Scales) -> Plan | Non
     if victims is not None and scales.satisfied(victims):
         return Plan(node, victims)
     if scales.terms is Terms.OWN_JOB:
-        lacking = lacking.missing(_promised_to(bid.claim.cls.job, node))
+        promised = _promised_to(bid.claim.cls.job, node)
+        if not promised:
+            return None
+        lacking = lacking.missing(promised)
         scales.forget()
         victims = _choose(lacking, node.leases.values(), scales)
         if victims is not None:
@@ -160,7 +163,7 @@ def _choose(lacking: Resources, leases: Iterable[Lease], scales: Scales | None) 
     """The fewest of `leases`, by preference, that bring what is lacking; None if they cannot."""
     if not lacking:
         return []
-    able = [lease for lease in leases if lease.revocable and (scales is None or scales.allows(lease))]
+    able = [lease for lease in leases if lease.revocable] if scales is None else scales.able(leases)
     if not able:
         return None
     victims: list[Lease] = []

@@ -70,6 +70,7 @@ class Node:
     leases: dict[int, Lease] = field(default_factory=dict)
     leaving: dict[int, Lease] = field(default_factory=dict)  # revoked, not yet returned
     parked: dict[int, Lease] = field(default_factory=dict)  # suspended
+    waking: dict[int, Lease] = field(default_factory=dict)  # parked, and would go on without a CPU
     resting: dict[int, Lease] = field(default_factory=dict)  # parked, or about to be
     promises: dict[Promise, None] = field(default_factory=dict)
     parking: int | None = None  # bytes that suspended workers may hold
@@ -221,6 +222,7 @@ class Claim:
     near: tuple[str, ...] = ()  # the nodes where its tasks' arguments lie, the most bytes first
     awake: int = 0  # leases that run: neither blocked nor parked, nor idle and on their way back
     in_use: int = 0  # those of them that are not idle
+    surplus: int = 0  # leases that it keeps without use, if more than 0; see `refresh`
     leases: dict[int, Lease] = field(default_factory=dict)
     leaving: dict[int, Lease] = field(default_factory=dict)  # revoked, not yet returned
     parked: dict[int, Lease] = field(default_factory=dict)  # suspended
@@ -241,14 +243,6 @@ class Claim:
     def need(self) -> int:
         """Leases that it waits for without even a promise."""
         return self.wanted - len(self.leases) - len(self.leaving) - len(self.parked) - len(self.promises)
-
-    @property
-    def surplus(self) -> int:
-        """Leases that it keeps without use, if more than 0: a task of a parked one is all that it wants that for.
-        An actor's lease is always in use."""
-        return (
-            0 if self.cls.pinned else min(len(self.leases), len(self.leases) + len(self.parked) - self.wanted)
-        )
 
     @property
     def standing(self) -> int:
@@ -272,6 +266,7 @@ class Lease:
     revoked: bool = False  # it is to make room: leaving
     parked: bool = False
     stopping: bool = False  # its suspension, or its end, was ordered
+    revocable: bool = False  # it is in its job's list of its tier
     counted: bool = True  # among its claim's `awake`: false for one that was idle when it was revoked
     asked: float = -1.0  # when its client was asked for it, which is done once
     shield: float = 0.0  # until then nobody takes it
@@ -288,8 +283,8 @@ class Lease:
         return shape.held if self.blocked or self.parked else shape.request
 
     @property
-    def revocable(self) -> bool:
-        """A blocked lease is not worth revoking: its CPU is lent already."""
+    def may_be_revoked(self) -> bool:
+        """A blocked lease is not worth revoking: its CPU is lent already. An actor's is never asked for."""
         return not (self.revoked or self.blocked or self.parked or self.claim.cls.pinned)
 
     @property

@@ -25,6 +25,7 @@ class Roster(Lines):
         job.weight, job.minimum, job.cap = weight, minimum, cap
         self._set_floors()
         self._rerank(job)
+        self._place_lines(job)
 
     def _set_floors(self) -> None:
         """Guarantees hold as far as there are CPUs; where they are too few, all shrink alike."""
@@ -94,7 +95,7 @@ class Roster(Lines):
             if line is not None and claim in line:
                 line.put(claim, claim.rank)
         if line is not None:
-            self._place(cls.job, cls.shape, line)
+            self._moved(cls.job, cls.shape, line)
         self.expiries.discard(cls)
         self._note_expiry(cls)
 

@@ -72,6 +72,8 @@ def _give_of(book: LeaseBook, orders: Orders, node: Node) -> bool:
     cpus = node.open.get(CPU, 0)
     for other in book.waiting:
         if (not other.cpus or other.cpus <= cpus) and fits_now(other, node):
+            if book.moved:
+                book.rank_moved()
             job = other.jobs.first()
             if job is None:
                 continue
@@ -101,12 +103,12 @@ def _promised_elsewhere(book: LeaseBook, node: Node) -> Promise | None:
 
 
 def _first_parked(node: Node) -> Lease | None:
-    full = node.open.get(CPU, 0) <= 0
-    fitting = (
-        lease
-        for lease in node.parked.values()
-        if not (full and CPU in lease.claim.cls.shape.lent and not lease.blocked) and may_resume(lease)
-    )
+    if node.open.get(CPU, 0) > 0:
+        fitting = (lease for lease in node.parked.values() if may_resume(lease))
+    elif node.waking:
+        fitting = (lease for lease in node.waking.values() if may_resume(lease))
+    else:
+        return None
     return min(islice(fitting, PARKED_COMPARED), key=parked_rank, default=None)
 
 
@@ -136,12 +138,13 @@ def _give_to(book: LeaseBook, orders: Orders, shape: Shape) -> bool:
                 return False
             orders.keep(promise, node)
             return True
-    if shape not in book.waiting:
+    if shape not in book.waiting or book.nodes.best(shape) is None:
         return False
     return _grant_first(book, orders, shape, None)
 
 
 def _grant_first(book: LeaseBook, orders: Orders, shape: Shape, node: Node | None) -> bool:
+    book.rank_moved()
     job = shape.jobs.first()
     claim: Claim | None = job.lines[shape].first() if job is not None else None
     if claim is None:

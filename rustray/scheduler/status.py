@@ -78,6 +78,10 @@ class Status:
         """Leases whose workers are suspended."""
         return len(self._book.parked)
 
+    def denied(self) -> int:
+        """Bids for what others hold that came to nothing, since this scheduler began."""
+        return self._book.denied
+
     def _idle(self) -> Iterator[Lease]:
         for cls in self._book.classes.values():
             for claim in cls.claims.values():
@@ -258,6 +262,7 @@ class Status:
         ahead = [promise.claim for promise in shape.promises if promise.claim is not claim]
         if claim.need <= 0:
             return ahead
+        self._book.rank_moved()
         ranked = {
             other: (*rank, *other.rank)
             for job in shape.jobs

@@ -16,7 +16,7 @@ Idle leases go first and need no justification. Otherwise, in this order (`Terms
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from math import ceil
@@ -116,6 +116,20 @@ class Scales:
         """Begin with the victims anew."""
         if self._lost_by_claim:
             self._lost_by_claim, self._lost_by_job = {}, {}
+
+    def able(self, leases: Iterable[Lease]) -> list[Lease]:
+        """Those of the leases that may go. Most are weighed in vain, so what rules out most of them comes first."""
+        own_only, tier, job = self.terms is Terms.OWN_JOB, self.tier, self._job
+        found = []
+        for lease in leases:
+            if not lease.revocable:
+                continue
+            loser = lease.claim
+            if own_only and loser.surplus <= 0 and (lease.tier < tier or loser.cls.job is not job):
+                continue
+            if self.allows(lease):
+                found.append(lease)
+        return found
 
     def allows(self, lease: Lease) -> bool:
         loser = lease.claim
