@@ -8,10 +8,10 @@ hundreds, and long ones are bound late.
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
-from rustray.driver.locality import bring_forward, near
+from rustray.driver.locality import bind, bring_forward, has_big, missing, near
 from rustray.driver.measured import Measured
 from rustray.driver.task import Task
 from rustray.model.ids import node_of
@@ -135,7 +135,17 @@ class SchedulingClass:
         return [("demand", self.key, needed)]
 
     def pump(self) -> None:
-        """Push what the leases can take. Caller has the lock."""
+        """Push what the leases can take; have arguments of what comes next brought to them. Caller has the lock."""
+        self._push_all()
+        if not self.queue or not self.leases or not has_big(self.queue[0]):
+            return
+        # Where all is in one place, which is the commonest case, there is nothing to bring.
+        if self.spread or missing(self.queue[0], self.leases[0].node):
+            leases = Counter(lease.node for lease in self.leases if not (lease.revoked or lease.closed))
+            for node, oids in bind(self.queue, leases).items():
+                self._submitter.tell(("prefetch", node, oids))
+
+    def _push_all(self) -> None:
         queue = self.queue
         while queue:
             best: Lease | None = None
@@ -149,7 +159,7 @@ class SchedulingClass:
             room = self._depth() - len(best.in_flight)
             if room <= 0:
                 return
-            if self.spread and queue[0].deps:
+            if self.spread and has_big(queue[0]):
                 bring_forward(queue, best.node)
                 self._push(best, 1)
                 continue
@@ -169,12 +179,16 @@ class SchedulingClass:
         messages: list[Message] = []
         functions = self._submitter.functions
         known = functions.at(lease.worker)
+        wanted_later: list[bytes] = []
         size = 0
         while queue and count > 0 and size < MAX_FRAME_BYTES:
             task = queue.popleft()
             if task.cancelled:
                 continue
             task.where = lease
+            # The first at a worker that is up asks for itself at once.
+            if (in_flight or not known) and task.bound != lease.node and has_big(task):
+                wanted_later += missing(task, lease.node)
             in_flight[task.number] = task
             if task.function not in known:
                 known.add(task.function)
@@ -188,6 +202,8 @@ class SchedulingClass:
             return
         messages.append(("run", batch))
         lease.connection.send(messages)
+        if wanted_later:
+            self._submitter.tell(("prefetch", lease.node, wanted_later))
 
     def find(self, number: int) -> Task | None:
         """The task with this number, if it waits or runs here. Caller has the lock."""

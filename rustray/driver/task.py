@@ -28,11 +28,13 @@ class Task:
     queued: whether it took its place in an actor's queue before its arguments were known.
     weight: about how many bytes its message has.
     where: the lease or channel it was sent on, None while it waits here.
+    bound: the node to which its big arguments are on their way while it waits, 0 for none.
     retries: how often it may be run again, -1 without end.
     """
 
     __slots__ = (
         "args",
+        "bound",
         "cancelled",
         "deps",
         "entries",
@@ -75,6 +77,7 @@ class Task:
         self.queued = False
         self.weight = 256
         self.where: Any = None
+        self.bound = 0
         self.parent: tuple[int, int] | None = None
         self.cancelled = False
         self.stream: Stream | None = None

@@ -109,6 +109,7 @@ class StoreService:
             "hold": lambda c, oids: self.do(self.ledger.hold(c, oids)),
             "release": lambda c, oids: self.do(self.ledger.release(c, oids)),
             "hold_for": lambda c, other, oids: self.do(self.ledger.hold_for(c, other, oids)),
+            "prefetch": lambda c, node, oids: self.do(self.ledger.prefetch(c, node, oids)),
             "map": self._on_map,
         }
 

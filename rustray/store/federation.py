@@ -11,6 +11,7 @@ head decides. `holders.py`, `copies.py` and `pulls.py` say what they are for:
         -> ("value", oid, status, payload, contains) | ("at", oid, nodes) | ("source", oid, size, contains)
     ("pull", oid) -> ("source", ...) | ("gone", oid)        to a node with a copy
     ("unread", oid)                                         what `source` named has been read
+    ("prefetch", oids)                                      tasks that will run at yours want these
     ("copy", oid, size, holder) ("have", oid, size) ("evicted", oid)     to home: made here, pulled here, dropped here
     ("drop", oids) ("keep", oid)                            home to a node with a copy
 """
@@ -48,6 +49,7 @@ class Federation:
             "pull": copies.on_pull,
             "gone": pulls.on_gone,
             "unread": self._on_unread,
+            "prefetch": lambda _node, oids, _out: table.prefetch.hint(oids),
             "copy": copies.on_copy,
             "have": copies.on_have,
             "evicted": copies.lose_place,
@@ -61,6 +63,7 @@ class Federation:
         `others` are the nodes that are up.
         """
         self._table.nodes.join(node, others)
+        self._table.prefetch.join(node)
 
     def told(self, node: int, messages: Iterable[tuple[Any, ...]]) -> list[Action]:
         """What another node's ledger says."""

@@ -338,7 +338,16 @@ class Ledger:
         self._unknown = {entry.oid for entry in unknown}
         return out
 
-    # Values that wait for room
+    # Values that wait for room, or that will be wanted
+
+    def prefetch(self, client: int, node: int, oids: list[bytes]) -> list[Action]:
+        """A client has tasks that will want these on `node` soon, in this order."""
+        out: list[Action] = []
+        if node == self._table.nodes.own:
+            self._table.prefetch.hint(oids)
+        elif self._table.nodes.own:
+            self._table.tell(node, ("prefetch", oids), out)
+        return self._table.done(out)
 
     def outlook(self, oid: bytes) -> Outlook | None:
         """Of an object that was `Short`, after a while; None if it is that no longer."""

@@ -32,6 +32,15 @@ class Moves:
             and entry.spill_round != self._table.room.round
         )
 
+    def replaceable(self, block: Block) -> bool:
+        """Whether the block's object may go now, and need not go to disk."""
+        entry = block.entry
+        return entry is not None and entry.away is not None and entry.away.secondary and self.spillable(block)
+
+    def urgent(self, entry: Entry) -> bool:
+        """Whether somebody waits for the value, who may have others' objects go to disk."""
+        return not self._table.prefetch.is_all(entry)
+
     def spill(self, block: Block, out: list[Action]) -> None:
         """Begin to write it to a file, or drop it if there is another copy."""
         entry = block.entry
@@ -60,6 +69,7 @@ class Moves:
             self._table.pulls.stop(entry, out)
         else:
             self._table.enter(entry, SPILLED)
+        self._table.prefetch.forget(entry)
         if entry.wants and pages(entry.size) <= self._table.room.allocator.capacity:
             self._table.shortage.begin(entry, text, out)
         else:

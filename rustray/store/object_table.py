@@ -36,6 +36,7 @@ from .entries import (
 from .holders import Holders
 from .moves import Moves
 from .nodes import Nodes
+from .prefetch import Prefetch
 from .pulls import Pulls
 from .reservations import Reservations
 from .shortage import Shortage
@@ -55,6 +56,7 @@ class ObjectTable:
         self.copies = Copies(self)
         self.pulls = Pulls(self)
         self.shortage = Shortage(self)
+        self.prefetch = Prefetch(self)
         self.holders = Holders(self)
         self.counts = [0] * len(STATES)  # of entries, by state
         self.spilled_bytes = 0
@@ -65,10 +67,10 @@ class ObjectTable:
 
     def done(self, out: list[Action]) -> list[Action]:
         """End a call: free what is no longer held, serve who waits for room, tell the owners."""
-        while self._doubtful or self.room.waiting or self.shortage.look(out):
+        while self._doubtful or self.room.waiting or self._begin_more(out):
             self._settle(out)
             self.room.serve(out)
-            if not self._doubtful and not self.shortage.look(out):
+            if not self._doubtful and not self._begin_more(out):
                 break
         if self._freed:
             out.extend(Freed(owner, oids) for owner, oids in self._freed.items())
@@ -78,6 +80,10 @@ class ObjectTable:
             self.copies.tell_places(out)
             self.nodes.settle()
         return out
+
+    def _begin_more(self, out: list[Action]) -> bool:
+        """Begin to bring here what could not be brought before."""
+        return self.shortage.look(out) or self.prefetch.go_on(out)
 
     # Nodes
 
@@ -244,6 +250,9 @@ class ObjectTable:
         """Tell a client where the value is; it reads from now on."""
         block = entry.block
         assert block is not None
+        if client == self.prefetch.client:
+            self.prefetch.over(entry)
+            return
         self.read(entry, client)
         if client & _COUNTER:
             location = (block.segment.number, block.offset, entry.size)
@@ -300,7 +309,9 @@ class ObjectTable:
 
     def answer_one(self, entry: Entry, client: int, status: int, payload: Any, out: list[Action]) -> None:
         """Answer a want with a plain value."""
-        if client & _COUNTER:
+        if client == self.prefetch.client:
+            self.prefetch.over(entry)
+        elif client & _COUNTER:
             out.append(Deliver(client, entry.oid, status, payload))
         else:
             self.copies.answer(entry, client >> NODE_SHIFT, status, payload, out)
@@ -351,6 +362,7 @@ class ObjectTable:
     def _free(self, entry: Entry, out: list[Action]) -> None:
         del self.entries[entry.oid]
         self.shortage.end(entry)
+        self.prefetch.forget(entry)
         for client in entry.readings:
             self.clients[client].reading.pop(entry, None)
         owner = self.clients.get(entry.owner)

@@ -28,6 +28,12 @@ class Objects(Protocol):
     def spillable(self, block: Block) -> bool:
         """Whether the block's object may be spilled now."""
 
+    def replaceable(self, block: Block) -> bool:
+        """Whether it may, and has a copy elsewhere."""
+
+    def urgent(self, entry: Entry) -> bool:
+        """Whether others' objects may be spilled for the entry."""
+
     def spill(self, block: Block, out: list[Action]) -> None:
         """Begin to spill it; one that has a copy elsewhere is just dropped."""
 
@@ -86,11 +92,15 @@ class Reservations:
                 continue
             block = self._find(request, out)
             if block is None:
-                if self.spilling:
+                urgent = request.entry is None or self._objects.urgent(request.entry)
+                if self.spilling and urgent:
                     return
-                if not self._make_room(request, out):
+                if not self._make_room(request, urgent, out):
                     self.waiting.popleft()
-                    self._refuse(request, out)
+                    if urgent:
+                        self._refuse(request, out)
+                    elif request.entry is not None:
+                        self._objects.no_room(request.entry, "", out)
                 continue  # what has a copy elsewhere has gone at once, the rest is being spilled
             self.waiting.popleft()
             block.request = request
@@ -159,7 +169,7 @@ class Reservations:
             out.append(CreateSegment(block.segment.number, block.segment.size))
         return block
 
-    def _make_room(self, request: Request, out: list[Action]) -> bool:
+    def _make_room(self, request: Request, urgent: bool, out: list[Action]) -> bool:
         allocator = self.allocator
         length = pages(request.size)
         blocks = victims(
@@ -167,7 +177,7 @@ class Reservations:
             length,
             length <= allocator.shared_limit,
             allocator.droppable(),
-            self._objects.spillable,
+            self._objects.spillable if urgent else self._objects.replaceable,
         )
         for block in blocks:
             self._objects.spill(block, out)

@@ -36,8 +36,11 @@ def step(world: World, deaths: float) -> None:
         process.escape()
     elif what < 0.79:
         process.hand_over(other)
-    elif what < 0.87:
+    elif what < 0.84:
         process.want()
+    elif what < 0.87:
+        if usable := process.usable():
+            process.send("prefetch", random.choice(sorted(world.nodes)), [random.choice(usable)])
     elif what < 0.96:
         process.drop()
     elif what < 0.985:
