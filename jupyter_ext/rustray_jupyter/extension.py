@@ -86,6 +86,8 @@ class RustRayExtension(ExtensionApp):
         """Tell the server when a task ran last in one of the clusters, if one did since it was looked last."""
         times = self.settings["last_activity_times"]
         for row in await self.clusters.all():
+            if not row["nodes"]:
+                continue  # nothing runs there, and asking would take a gateway
             since = datetime.now(UTC).timestamp() - 2 * self.activity_interval
             try:
                 worked = last_work(await self.contacts.query(row["name"], "metrics", since))
