@@ -14,7 +14,6 @@ from __future__ import annotations
 from struct import Struct
 
 OBJECT_ID_BYTES = 16
-MAX_CLIENT = 2**48 - 1
 NODE_SHIFT = 28
 MAX_INDEX = 2**16 - 1
 
