@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from rustray.errors import (
 )
 from rustray.testing import Cluster
 from rustray.util import list_named_actors
+from tests.support import eventually, lives
 
 
 @pytest.fixture(scope="module")
@@ -41,23 +42,6 @@ def driver(standalone: Cluster) -> Iterator[None]:
     rustray.init(standalone.address, namespace="tests")
     yield
     rustray.shutdown()
-
-
-def until(what: Callable[[], Any], timeout: float = 10.0) -> Any:
-    """Wait for something that other processes bring about and that nobody tells."""
-    deadline = time.monotonic() + timeout
-    while not (found := what()):
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.01)
-    return found
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def state_of(actor: Any) -> dict[str, Any]:
@@ -123,7 +107,7 @@ def test_an_actor_that_ends_itself_is_not_restarted(how: str, concurrency: int) 
         rustray.get(mortal.die.remote(how))
     with pytest.raises(ActorDiedError, match="exit"):
         rustray.get(mortal.add.remote())
-    until(lambda: not is_alive(pid))
+    eventually(lambda: not lives(pid))
     assert state_of(mortal)["restarts"] == 0
 
 
@@ -144,7 +128,7 @@ def test_calls_that_run_beside_exit_actor_are_finished(tmp_path: Any) -> None:
 
         async def slow(self) -> str:
             await self.event.wait()
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # so that the other call leaves meanwhile
             return "finished"
 
         async def leave(self) -> None:
@@ -164,7 +148,7 @@ def test_calls_that_run_beside_exit_actor_are_finished(tmp_path: Any) -> None:
 
         def slow(self) -> str:
             self.event.wait()
-            time.sleep(0.1)
+            time.sleep(0.1)  # so that the other call leaves meanwhile
             return "finished"
 
         def leave(self) -> None:
@@ -241,7 +225,7 @@ def test_kill() -> None:
     rustray.kill(mortal)
     with pytest.raises(ActorDiedError, match="kill"):
         rustray.get(mortal.add.remote())
-    until(lambda: not is_alive(pid))
+    eventually(lambda: not lives(pid))
     rustray.kill(mortal)  # once more is no error
 
     born_dead = Mortal.remote()
@@ -370,7 +354,7 @@ def test_actors_die_with_the_worker_that_made_them() -> None:
     parent = Parent.options(max_restarts=0).remote()
     child, lasting = rustray.get(parent.children.remote())
     rustray.kill(parent)
-    until(lambda: "child" not in list_named_actors())
+    eventually(lambda: "child" not in list_named_actors())
     with pytest.raises(ActorDiedError, match="created it"):
         rustray.get(child.add.remote())
     assert rustray.get(lasting.add.remote()) == 2
@@ -419,7 +403,7 @@ def test_detached_actors_outlive_their_driver(standalone: Cluster, end: str) -> 
     )
     assert told.stdout.strip(), told.stderr
     mortal_pid = int(told.stdout)
-    until(lambda: not is_alive(mortal_pid))
+    eventually(lambda: not lives(mortal_pid))
     with pytest.raises(ActorNotFoundError):
         rustray.get_actor("mortal")
     service = rustray.get_actor("service")
@@ -435,7 +419,7 @@ def test_detached_actors_outlive_their_driver(standalone: Cluster, end: str) -> 
     del service
     assert rustray.get(rustray.get_actor("service").add.remote()) == 7
     rustray.kill(rustray.get_actor("service"))
-    until(lambda: not is_alive(pid))
+    eventually(lambda: not lives(pid))
     with pytest.raises(ActorNotFoundError):
         rustray.get_actor("service")
 

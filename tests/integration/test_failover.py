@@ -12,7 +12,7 @@ import rustray
 from rustray.driver import connecting, head_contact
 from rustray.errors import GetTimeoutError, NotCommittedError, SessionError
 from rustray.testing import Cluster
-from tests.support import eventually
+from tests.support import Gate, eventually
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -64,15 +64,18 @@ class Writer(threading.Thread):
         assert kept >= {number for number, _at in self.acknowledged}
 
 
-def test_the_leader_is_killed_while_tasks_run(cluster):
+def test_the_leader_is_killed_while_tasks_run(cluster, tmp_path):
+    gate = Gate(tmp_path / "gate")
+
     @rustray.remote
-    def slow():
-        time.sleep(4)
+    def held():
+        gate.wait()
         return "undisturbed"
 
     counter = Counter.options(name="counter").remote()
     rustray.get([counter.inc.remote() for _ in range(10)], timeout=30)
-    running = slow.remote()
+    running = held.remote()
+    gate.wait_for_waiters()
     writer = Writer()
     writer.start()
     eventually(lambda: len(writer.acknowledged) > 20)
@@ -84,6 +87,7 @@ def test_the_leader_is_killed_while_tasks_run(cluster):
         results += rustray.get(refs, timeout=60)
     assert results == list(range(3000)) * 3
     assert rustray.get(counter.inc.remote(), timeout=30) == 11
+    gate.open()
     assert rustray.get(running, timeout=30) == "undisturbed"
     seen = len(writer.acknowledged)
     eventually(lambda: len(writer.acknowledged) > seen + 20)
@@ -97,18 +101,20 @@ def test_the_leader_is_killed_while_tasks_run(cluster):
     assert rustray.get(other.inc.remote(), timeout=30) == 1
 
 
-def test_all_heads_are_killed_and_started_again(cluster):
+def test_all_heads_are_killed_and_started_again(cluster, tmp_path):
+    gate = Gate(tmp_path / "gate")
+
     @rustray.remote
-    def slow():
-        time.sleep(6)
+    def held():
+        gate.wait()
         return "undisturbed"
 
     counter = Counter.options(name="counter").remote()
     assert rustray.get(counter.inc.remote(), timeout=30) == 1
     for i in range(20):
         rustray.kv.put(f"key-{i}", b"value")
-    running = slow.remote()
-    rustray.wait([running], timeout=0.5)
+    running = held.remote()
+    gate.wait_for_waiters()
     heads = list(cluster.heads)
     for head in heads:
         cluster.kill_head(head)
@@ -117,6 +123,7 @@ def test_all_heads_are_killed_and_started_again(cluster):
     for head in heads:
         cluster.restart_head(head)
     assert len(rustray.kv.keys("key-")) == 20
+    gate.open()
     assert rustray.get(running, timeout=40) == "undisturbed"
     assert rustray.get(rustray.get_actor("counter").inc.remote(), timeout=30) == 3
     assert rustray.get([count.remote(i) for i in range(100)], timeout=30) == list(range(100))

@@ -19,7 +19,7 @@ import pytest
 import rustray
 from rustray import exceptions as errors
 from rustray.driver.current import current
-from tests.support import eventually, lives, run_program
+from tests.support import eventually, lives, run_program, threads_in_get
 
 CPUS = 2
 
@@ -259,7 +259,7 @@ class TestProcessesThatEnd:
             if os.fork() == 0:
                 os.setsid()
                 os.closerange(0, 3)
-                time.sleep(3)
+                time.sleep(3)  # longer than the driver waits
                 os._exit(0)
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -279,12 +279,12 @@ class TestWhatATaskLeavesBehind:
         @rustray.remote
         def leave(refs):
             threading.Thread(target=lambda: rustray.get(refs[0]), daemon=True).start()
-            time.sleep(0.05)
+            eventually(threads_in_get)
             return os.getpid()
 
         @rustray.remote
         def pid():
-            time.sleep(0.01)
+            time.sleep(0.01)  # so that one worker does not run all
             return os.getpid()
 
         never = Never.remote()
@@ -408,7 +408,7 @@ def test_out_of_memory(tmp_path):
 
         @rustray.remote(max_retries=0)
         def small():
-            time.sleep(3)
+            time.sleep(3)  # it runs while the other one fills the memory
             return "fine"
 
         @rustray.remote(max_retries=0)
@@ -416,8 +416,8 @@ def test_out_of_memory(tmp_path):
             held = []
             for _ in range(40):
                 held.append(bytearray(os.urandom(1) * (100 << 20)))
-                time.sleep(0.05)
-            time.sleep(30)
+                time.sleep(0.05)  # slower than the watch of the memory
+            time.sleep(30)  # until it is killed
 
         ref = small.remote()
         try:

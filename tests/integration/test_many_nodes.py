@@ -14,7 +14,7 @@ import rustray
 from rustray import errors
 from rustray.testing import Cluster
 from rustray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-from tests.support import eventually
+from tests.support import Gate, eventually
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +62,18 @@ def on(node, soft=False):
     return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node.name, soft)}
 
 
-def test_all_nodes_run_tasks(cluster):
+def test_all_nodes_run_tasks(cluster, tmp_path):
+    gate = Gate(tmp_path / "gate")
+
     @rustray.remote
-    def slow():
-        time.sleep(0.3)
+    def held():
+        gate.wait()
         return rustray.get_runtime_context().get_node_id()
 
-    ran = set(rustray.get([slow.remote() for _ in range(4)], timeout=30))
-    assert ran == {node.name for node in cluster.nodes}
+    refs = [held.remote() for _ in range(4)]
+    gate.wait_for_waiters(4)
+    gate.open()
+    assert set(rustray.get(refs, timeout=30)) == {node.name for node in cluster.nodes}
     assert len([node for node in rustray.nodes() if node["Alive"]]) == 2
 
 
@@ -196,18 +200,17 @@ def test_what_is_printed_afar_is_seen_here(cluster, capfd):
     eventually(lambda: "hello from afar" in capfd.readouterr().out)
 
 
-def test_cancelling_reaches_other_nodes(cluster):
+def test_cancelling_reaches_other_nodes(cluster, tmp_path):
     far = cluster.nodes[1]
+    never = Gate(tmp_path / "never")
 
     @rustray.remote(**on(far))
     def forever():
-        while True:
-            time.sleep(0.01)
+        never.wait()
 
-    for force in (False, True):
+    for waiters, force in ((1, False), (2, True)):
         ref = forever.options(max_retries=0).remote()
-        with pytest.raises(errors.GetTimeoutError):
-            rustray.get(ref, timeout=0.5)
+        never.wait_for_waiters(waiters)
         rustray.cancel(ref, force=force)
         with pytest.raises((errors.TaskCancelledError, errors.WorkerCrashedError)):
             rustray.get(ref, timeout=15)

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from jupyter_client.manager import KernelManager
 
+from tests.support import eventually
+
 ROOT = Path(__file__).resolve().parents[2]
 CELL_S = 30.0
 
@@ -160,10 +162,16 @@ def test_init_again_keeps_the_cluster(notebook: Notebook) -> None:
     assert "already connected" in notebook.run("%rustray init").text["stdout"]
 
 
-def test_tasks_print_in_the_cell_that_submitted_them(notebook: Notebook) -> None:
-    notebook.run("@rustray.remote\ndef say(word, wait=0.0):\n    time.sleep(wait)\n    print(word)")
-    first = notebook.start("late = say.remote('late', 1.0)\nprint('first is over')")
-    second = notebook.start("rustray.get(say.remote('early'))\nrustray.get(late)\nprint('second is over')")
+def test_tasks_print_in_the_cell_that_submitted_them(notebook: Notebook, tmp_path: Path) -> None:
+    notebook.run(
+        "from pathlib import Path\nfrom tests.support import Gate\n"
+        f"gate = Gate(Path({str(tmp_path / 'gate')!r}))\n"
+        "@rustray.remote\ndef say(word, gate=None):\n    if gate:\n        gate.wait()\n    print(word)"
+    )
+    first = notebook.start("late = say.remote('late', gate)\nprint('first is over')")
+    second = notebook.start(
+        "rustray.get(say.remote('early'))\ngate.open()\nrustray.get(late)\nprint('second is over')"
+    )
     notebook.finish(second)
     assert notebook.shown[first].text["stdout"].splitlines()[0] == "first is over"
     assert notebook.shown[first].text["stdout"].endswith(") late\n")
@@ -178,6 +186,7 @@ def test_output_that_the_user_captures_is_captured(notebook: Notebook) -> None:
 
 
 def test_the_stop_button_ends_the_task(notebook: Notebook) -> None:
+    # It would go on for long.
     cell = notebook.start("%%remote\nprint('started')\nimport time\ntime.sleep(60)")
     notebook.read(lambda message: "started" in message["content"].get("text", ""))
     pressed = time.monotonic()
@@ -189,12 +198,14 @@ def test_the_stop_button_ends_the_task(notebook: Notebook) -> None:
 
 
 def test_status_and_dashboard(notebook: Notebook) -> None:
-    assert "0 of 2 in use" in (notebook.run("time.sleep(1)\n%rustray status").value or "")
+    eventually(lambda: "0 of 2 in use" in (notebook.run("%rustray status").value or ""))
     assert (notebook.run("%rustray dashboard").value or "").startswith("<live dashboard: CPU")
-    # It moves while the kernel waits: the samples in the widget are newer after the cell.
+    # It moves while the kernel waits, here for longer than from one sample to the next: the samples in the widget
+    # are newer after the cell.
     shown = notebook.run(
         "from rustray.dashboard import live\nwidget = live._shown.widget\n"
-        "before = widget.columns['time'][-1:]\nrustray.get(say.remote('x', 2.5))\n"
+        "before = widget.columns['time'][-1:]\n"
+        "rustray.get(rustray.remote(time.sleep).remote(2.5))\n"
         "widget.columns['time'][-1:] > before"
     )
     assert shown.value == "True"

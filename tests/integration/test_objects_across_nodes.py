@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import rustray
 from rustray.driver.current import current
 from rustray.testing import Cluster
-from tests.support import eventually
+from tests.support import Gate, eventually, tick, ticks
 
 MIB = 1 << 20
 
@@ -96,7 +97,7 @@ def test_refs_in_values(driver: None) -> None:
         assert rustray.get(on(user, open_all).remote([boxed]), timeout=20) == 5 * MIB + 4
         inner = rustray.get(boxed, timeout=20)
         del boxed
-        time.sleep(0.3)
+        time.sleep(0.3)  # that a wrong release arrives cannot be awaited
         assert total(rustray.get(inner["old"], timeout=20)) == MIB
         assert total(rustray.get(inner["new"], timeout=20)) == 4 * MIB
         del inner
@@ -104,16 +105,22 @@ def test_refs_in_values(driver: None) -> None:
     assert_all_gone()
 
 
-def test_a_pending_result_is_awaited_elsewhere(driver: None) -> None:
-    def slow() -> np.ndarray:
-        time.sleep(0.5)
+def test_a_pending_result_is_awaited_elsewhere(driver: None, tmp_path: Path) -> None:
+    def held(gate: Gate) -> np.ndarray:
+        gate.wait()
         return full(MIB, 3)
 
-    def use(refs: list[Any]) -> int:
+    def use(refs: list[Any], begun: Path) -> int:
+        tick(begun)
         return total(rustray.get(refs[0]))
 
     for maker, user in (("here", "there"), ("there", "here")):
-        assert rustray.get(on(user, use).remote([on(maker, slow).remote()]), timeout=20) == 3 * MIB
+        gate, begun = Gate(tmp_path / maker), tmp_path / f"{maker}-user"
+        used = on(user, use).remote([on(maker, held).remote(gate)], begun)
+        gate.wait_for_waiters()
+        eventually(lambda begun=begun: ticks(begun))
+        gate.open()
+        assert rustray.get(used, timeout=20) == 3 * MIB
 
 
 def test_errors_cross_nodes(driver: None) -> None:
@@ -151,7 +158,7 @@ def test_actors_keep_what_they_are_given(driver: None) -> None:
         rustray.get(
             keeper.keep.remote([rustray.put(full(MIB, 3)), on("there", full).remote(MIB, 4)]), timeout=20
         )
-    time.sleep(0.5)
+    time.sleep(0.5)  # that a wrong release arrives cannot be awaited
     assert rustray.get([keeper.total.remote() for keeper in keepers], timeout=20) == [10 * MIB] * 2
     del keepers, keeper
     assert_all_gone()
@@ -189,7 +196,9 @@ def test_more_than_fits_in_memory() -> None:
             for node in ("here", "there"):
                 made = [on(node, full).remote(4 * MIB, value) for value in range(16)]
                 for user in ("here", "there"):
-                    one = on(user, total).options(num_cpus=1)  # at a time: what is being read cannot make room
+                    one = on(user, total).options(
+                        num_cpus=1
+                    )  # at a time: what is being read cannot make room
                     sums = rustray.get([one.remote(ref) for ref in made], timeout=60)
                     assert sums == [4 * MIB * value for value in range(16)]
                 assert [total(rustray.get(ref, timeout=20)) for ref in made] == sums
@@ -221,7 +230,7 @@ def test_what_is_lost_with_a_node_is_made_again() -> None:
 def test_objects_of_a_lost_owner_fail() -> None:
     def own(keeper: Any) -> None:
         rustray.get(keeper.keep.remote([rustray.put("of a worker")]))
-        time.sleep(60)
+        time.sleep(60)  # until its node dies
 
     class Keeper:
         def keep(self, refs: list[Any]) -> None:

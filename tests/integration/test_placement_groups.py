@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ from rustray.util.scheduling_strategies import (
     NotIn,
     PlacementGroupSchedulingStrategy,
 )
-from tests.support import eventually
+from tests.support import Gate, eventually
 
 IN = PlacementGroupSchedulingStrategy
 
@@ -40,7 +41,7 @@ def group_around() -> str | None:
 
 @rustray.remote
 def node() -> str:
-    time.sleep(0.05)
+    time.sleep(0.05)  # so that one worker does not run all
     return rustray.get_runtime_context().get_node_id()
 
 
@@ -54,8 +55,13 @@ def nested(**options: Any) -> tuple[str | None, str | None]:
 
 @rustray.remote
 def sleep(seconds: float) -> float:
-    time.sleep(seconds)
+    time.sleep(seconds)  # as work that holds its CPU
     return seconds
+
+
+@rustray.remote
+def hold(gate: Gate) -> None:
+    gate.wait()
 
 
 @rustray.remote
@@ -160,12 +166,13 @@ class TestOnOneNode:
         actor = Maker.options(num_cpus=1, scheduling_strategy=captured).remote()
         assert rustray.get(actor.child.remote()) == group.id.hex()
 
-    def test_removal_kills_what_runs_in_the_group(self) -> None:
+    def test_removal_kills_what_runs_in_the_group(self, tmp_path: Path) -> None:
+        never = Gate(tmp_path / "never")
         group = placement_group([{"CPU": 2}])
         actor = Maker.options(num_cpus=1, max_restarts=-1, scheduling_strategy=IN(group)).remote()
         rustray.get(actor.pid.remote())
-        task = sleep.options(scheduling_strategy=IN(group)).remote(60)
-        time.sleep(0.2)
+        task = hold.options(scheduling_strategy=IN(group)).remote(never)
+        never.wait_for_waiters()
         remove_placement_group(group)
         with pytest.raises(exceptions.RustRayError, match="placement group .* removed"):
             rustray.get(task, timeout=10)
