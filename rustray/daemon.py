@@ -14,7 +14,7 @@ import signal
 import sys
 from typing import Any
 
-from rustray.driver.registry import remove_folder
+from rustray.driver.registry import remove_folder, update_connection_file
 from rustray.errors import RustRayError
 
 LIFELINE = 0
@@ -51,6 +51,7 @@ class Daemon:
         self.failed = False
         self._role = role
         self._ready = False
+        self._unregistered = False
         logging.basicConfig(
             filename=os.path.join(self.folder, "logs", f"{role}.log"),
             level=logging.INFO,
@@ -134,6 +135,23 @@ class Daemon:
         if not os.read(LIFELINE, 512):
             self.loop.remove_reader(LIFELINE)
             self.stop()
+
+    def tell_registry(self, **facts: Any) -> None:
+        """Enter these in the registry, where programs of this machine look. The process can do without: the folder may
+        be full or read-only, which is logged when it begins."""
+        try:
+            update_connection_file(self.folder, **facts)
+        except OSError as error:
+            if not self._unregistered:
+                logging.error(
+                    "%s cannot be written, so programs on this machine may not find this %s: %s",
+                    self.folder,
+                    self._role,
+                    error,
+                )
+            self._unregistered = True
+        else:
+            self._unregistered = False
 
     def stop(self) -> None:
         """End this process, in order."""

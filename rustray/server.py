@@ -14,7 +14,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from rustray.daemon import Daemon, read_settings
-from rustray.driver.registry import update_connection_file
 from rustray.node import zygote
 
 if TYPE_CHECKING:
@@ -107,7 +106,7 @@ class Server(Daemon):
         server = module.GrpcServer(path, Security(token), _refuse_channel)
         address = await server.start("127.0.0.1", self.settings["grpc_port"])
         self._grpc = server
-        update_connection_file(self.folder, address=address)
+        self.tell_registry(address=address)
 
     def _wake_at(self, time: float) -> None:
         """The scheduler has something to do before the next tick."""

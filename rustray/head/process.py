@@ -15,7 +15,7 @@ from rustray.cluster import commands
 from rustray.cluster.state import ClusterState
 from rustray.daemon import Daemon, read_settings
 from rustray.driver.registry import head_storage, update_connection_file
-from rustray.errors import OptionError
+from rustray.errors import ClusterStartError, OptionError
 from rustray.wire.security import (
     Security,
     check_bind,
@@ -88,14 +88,17 @@ class HeadProcess(Daemon):
             bind=join_address(host, port),
             on_failed=self._on_failed,
         )
-        update_connection_file(
-            self.folder,
-            address=self._address,
-            heads=self._heads,
-            storage=self._storage,
-            leads=False,
-            waits=self._replica.waiting,
-        )
+        try:
+            update_connection_file(
+                self.folder,
+                address=self._address,
+                heads=self._heads,
+                storage=self._storage,
+                leads=False,
+                waits=self._replica.waiting,
+            )
+        except OSError as error:  # its starter would not learn the address
+            raise ClusterStartError(f"{self.folder} cannot be written: {error}") from error
         self._tell_waiting(self._replica.waiting)
         self.tell_ready()
 
@@ -106,7 +109,7 @@ class HeadProcess(Daemon):
         waiting = self._replica.waiting
         if waiting != told:
             log.info("%s", waiting or "votes")
-            update_connection_file(self.folder, waits=waiting)
+            self.tell_registry(waits=waiting)
         if waiting:
             self.loop.call_later(WAITING_S, self._tell_waiting, waiting)
 
@@ -139,13 +142,13 @@ class HeadProcess(Daemon):
         self._links = Links(self.loop, head, self._heads)
         self._predictions = PredictionFile(self.loop, head.forecasts)
         self._predictions.start()
-        update_connection_file(self.folder, leads=True, epoch=result["epoch"])
+        self.tell_registry(leads=True, epoch=result["epoch"])
 
     def _on_follower(self) -> None:
         if self._links is not None:
             log.warning("leads no more")
             self._end_office()
-            update_connection_file(self.folder, leads=False)
+            self.tell_registry(leads=False)
 
     def _end_office(self) -> None:
         if self._links is not None:

@@ -17,7 +17,6 @@ from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rustray.daemon import Daemon, read_settings
-from rustray.driver.registry import update_connection_file
 from rustray.errors import AuthenticationError, ClusterStartError, RustRayError
 from rustray.node import zygote
 
@@ -64,7 +63,6 @@ class NodeProcess(Daemon):
         self._address = ""
         self._draining = False
         self._told_lost = False
-        self._told_unwritten = False
         self._ticks = 0
         self._host = NodeHost(self.loop, settings, zygote_pid, zygote_socket, self._on_zygote_lost)
         self._monitor: Monitor | None = None
@@ -152,7 +150,7 @@ class NodeProcess(Daemon):
             self._link.send(("draining",))  # nothing of others is to run here
         agent.outage.on_found()
         agent.actors.ask_again()
-        self._tell_drivers(
+        self.tell_registry(
             address=self._address, name=self._name, number=number, heads=list(heads), joined=True
         )
         self._told_lost = False
@@ -179,21 +177,6 @@ class NodeProcess(Daemon):
         self._monitor.start(self.loop)
         return agent
 
-    def _tell_drivers(self, **facts: Any) -> None:
-        """Enter these facts in the registry, where drivers of this machine look; the node can do without."""
-        try:
-            update_connection_file(self.folder, **facts)
-        except OSError as error:
-            if not self._told_unwritten:
-                log.error(
-                    "%s cannot be written, so drivers on this machine may not find this node: %s",
-                    self.folder,
-                    error,
-                )
-            self._told_unwritten = True
-        else:
-            self._told_unwritten = False
-
     def from_head(self, message: Message) -> None:
         """The head says this."""
         if self._host.agent is not None:
@@ -204,7 +187,7 @@ class NodeProcess(Daemon):
         assert self._link is not None
         if not self._told_lost:
             self._told_lost = True
-            self._tell_drivers(joined=False)
+            self.tell_registry(joined=False)
         if self._host.agent is not None:
             self._host.agent.outage.on_lost(reason, self._link.session.addresses)
 

@@ -235,8 +235,6 @@ class _LogTold(logging.Handler):
         self._patches = [
             mock.patch.object(head_process, "time", time),
             mock.patch.object(node_process, "os", SimpleNamespace(getpid=lambda: 1, urandom=bytes)),
-            mock.patch.object(head_process, "update_connection_file", nothing),
-            mock.patch.object(node_process, "update_connection_file", nothing),
             mock.patch.object(monitor, "Monitor", _Monitor),
             mock.patch.object(host, "NodeHost", VirtualHost),
             mock.patch.object(prediction_file, "PredictionFile", nothing),

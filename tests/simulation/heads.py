@@ -25,6 +25,9 @@ class VirtualDaemon(Daemon):
         self.folder = ""
         self.stopping = self.failed = False
 
+    def tell_registry(self, **_facts: Any) -> None:
+        """There is no folder."""
+
 
 class SimulatedHead(HeadProcess, VirtualDaemon, Host):
     """One life of a head; its disk is older."""

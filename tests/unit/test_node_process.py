@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from rustray import daemon
 from rustray.driver.registry import read_connection_file, write_connection_file
-from rustray.node import process as node_process
 from rustray.node.host import NodeHost
 from rustray.node.process import NodeProcess
 
@@ -45,14 +45,14 @@ def node(tmp_path: Path) -> Iterator[NodeProcess]:
 def test_a_full_disk_does_not_undo_a_join(
     node: NodeProcess, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    update, full = node_process.update_connection_file, True
+    update, full = daemon.update_connection_file, True
 
     def write(folder: str, **facts: Any) -> None:
         if full:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         update(folder, **facts)
 
-    monkeypatch.setattr(node_process, "update_connection_file", write)
+    monkeypatch.setattr(daemon, "update_connection_file", write)
     for epoch in (1, 2):
         node.on_joined(1, epoch, [], ["h:1"])
         node.on_head_lost("it was cut")
