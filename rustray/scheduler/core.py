@@ -15,7 +15,7 @@ from math import inf
 from typing import Any
 
 from rustray.model.resources import UNIT
-from rustray.scheduler import bidding, caps, invariants, preemption, reclaim
+from rustray.scheduler import bidding, caps, invariants, preemption
 from rustray.scheduler.actions import Action
 from rustray.scheduler.events import (
     ClassAdded,
@@ -45,9 +45,9 @@ from rustray.scheduler.events import (
 from rustray.scheduler.leases import LeaseBook
 from rustray.scheduler.orders import Orders
 from rustray.scheduler.records import Claim, Node
+from rustray.scheduler.relief import Relief
 from rustray.scheduler.serving import serve
 from rustray.scheduler.status import Status
-from rustray.scheduler.terms import TURN
 
 
 class Scheduler:
@@ -65,8 +65,7 @@ class Scheduler:
         self._book = LeaseBook(first_lease)
         self._orders = Orders(self._book)
         self._recovering = recovering
-        self._overcommitted: dict[Node, float] = {}  # since when
-        self._draining: dict[Node, None] = {}
+        self._relief = Relief(self._book, self._orders)
         self._groups = self._orders.groups
         self.status = Status(self._book, self._groups)
 
@@ -125,8 +124,7 @@ class Scheduler:
         self._place_groups()
 
     def _remove_node(self, node: Node) -> None:
-        self._overcommitted.pop(node, None)
-        self._draining.pop(node, None)
+        self._relief.forget(node)
         self._groups.node_lost(node.name)
         self._book.remove_node(node)
 
@@ -134,18 +132,10 @@ class Scheduler:
         node = self._book.nodes.by_name.get(event.node)
         if node is None or node.draining:
             return
-        self._draining[node] = None
         self._book.drain_node(node)
-        self._empty(node)
+        self._relief.drain(node)
         self._tell_the_infeasible()
         self._serve()
-
-    def _empty(self, node: Node) -> None:
-        bundles = [bundle for bundle in self._book.nodes.bundles if bundle.host is node]
-        for at in [node, *bundles]:
-            for lease in list(at.leases.values()):
-                if lease.revocable:
-                    self._orders.revoke(lease, "its node is to leave")
 
     def _on_node_memory(self, event: NodeMemory) -> None:
         node = self._book.nodes.by_name.get(event.node)
@@ -248,7 +238,7 @@ class Scheduler:
         lease = book.adopt(event.lease, cls, event.client, at, event.blocked)
         if event.suspended:
             book.park(lease)
-        self._note_overcommitted(at)
+        self._relief.note_woken(at)
 
     def _on_lease_returned(self, event: LeaseReturned) -> None:
         lease = self._book.leases.get(event.lease)
@@ -270,7 +260,7 @@ class Scheduler:
         lease = self._book.leases.get(event.lease)
         if lease is not None:
             self._book.unblock(lease)
-            self._note_overcommitted(lease.node)
+            self._relief.note_woken(lease.node)
             self._serve()
 
     def _on_lease_suspended(self, event: LeaseSuspended) -> None:
@@ -285,7 +275,7 @@ class Scheduler:
             return
         if lease.parked:
             self._book.resume(lease)
-            self._note_overcommitted(lease.node)
+            self._relief.note_woken(lease.node)
             self._serve()
         lease.since = self._book.now
 
@@ -299,10 +289,6 @@ class Scheduler:
         lease = self._book.leases.get(event.lease)
         if lease is not None:
             self._orders.repeat(lease)
-
-    def _note_overcommitted(self, node: Node) -> None:
-        if min(node.free.values(), default=0) < 0:
-            self._overcommitted.setdefault(node, self._book.now)
 
     # -- time
 
@@ -325,9 +311,7 @@ class Scheduler:
         for job in book.jobs.values():
             if job.cap is not None:
                 caps.give_up_idle(book, orders, job)
-        for node in self._draining:
-            self._empty(node)
-        self._relieve_overcommitted()
+        self._relief.tick()
         preemption.preempt(book, orders)
 
     def _serve(self) -> None:
@@ -339,16 +323,6 @@ class Scheduler:
         if not self._recovering:
             self._groups.place()
             serve(self._book, self._orders)  # who waited for the groups
-
-    def _relieve_overcommitted(self) -> None:
-        """Workers that woke may leave a node with more of them than CPUs. Those that wake only to wait again
-        would make leases come and go, so only what lasts is put right."""
-        for node, since in list(self._overcommitted.items()):
-            if min(node.free.values()) >= 0:
-                del self._overcommitted[node]
-            elif self._book.now - since >= TURN:
-                for lease in reclaim.relieve(node):
-                    self._orders.revoke(lease, "more workers awake than CPUs")
 
     def _tell_the_infeasible(self) -> None:
         lines: list[Claim] = [
