@@ -39,7 +39,9 @@ TELL_TICKS = 20
 LONELY_S = 30.0
 """A gateway that no driver connects to ends after this long."""
 DRAIN_S = 60.0
-"""Seconds for which a node that is to leave waits for the tasks on it."""
+"""Seconds for which a node that is to leave waits for the tasks on it, and for what they have made to be elsewhere."""
+EVACUATE_TICKS = 10
+"""Ticks after which it asks again those who are to take what it keeps."""
 
 
 def main() -> None:
@@ -256,11 +258,25 @@ class NodeProcess(Daemon):
 
     async def _stop_when_drained(self) -> None:
         deadline = self.loop.time() + DRAIN_S
+        left: set[bytes] = set()
+        awaited: set[bytes] | None = None
+        ticks = 0
         while self.loop.time() < deadline:
             await asyncio.sleep(TICK_S)
             agent = self._host.agent
-            if agent is None or all(not lease.client for lease in agent.leases.here.values()):
-                break  # actors, which the head itself has leased, may never end
+            if agent is None:
+                break
+            left = agent.store.evacuate(again=ticks % EVACUATE_TICKS == 0)
+            ticks += 1
+            if all(not lease.client for lease in agent.leases.here.values()):
+                # Actors, which the head itself has leased, may never end: what they make from now on is not awaited.
+                awaited = left if awaited is None else awaited & left
+                if not awaited:
+                    break
+        else:
+            log.warning(
+                "leaves after %g s, with tasks that run or objects that nobody took: %d", DRAIN_S, len(left)
+            )
         self.stop()
 
     async def end(self) -> None:

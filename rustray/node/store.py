@@ -168,6 +168,11 @@ class StoreService:
         federation = self.ledger.federation
         self.do(federation.pulled(oid) if trouble is None else federation.pull_failed(oid, trouble))
 
+    def evacuate(self, again: bool) -> set[bytes]:
+        """The node is about to leave: the objects of other nodes that would still be lost with it. See `Federation`."""
+        self.do(self.ledger.federation.evacuate(again))
+        return self.ledger.federation.left()
+
     def borrow(self, client: int, actor: bytes, oids: Iterable[bytes]) -> None:
         """The actor, which `client` hosts, goes on using these of its constructor's arguments."""
         self.do(self.ledger.borrow(client, actor, list(oids)))

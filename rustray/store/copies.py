@@ -113,11 +113,13 @@ class Copies:
                 entry.away.kept = False
                 self._table.doubt(entry)
 
-    def on_keep(self, _node: int, oid: bytes, out: list[Action]) -> None:
+    def on_keep(self, node: int, oid: bytes, out: list[Action]) -> None:
         """Our copy is the one that counts now."""
         entry = self._table.entries.get(oid)
         if entry is not None and entry.away is not None:
             entry.away.secondary = False
+            if entry.away.kept:
+                self._table.tell(node, ("kept", oid), out)
 
     # What home knows
 
@@ -140,9 +142,12 @@ class Copies:
         if entry.state in _HERE:
             away.secondary = False
         elif away.places:
-            node = next(iter(away.places))
-            away.places[node] = True
-            self._table.tell(node, ("keep", entry.oid), out)
+            self.keep_at(entry, away, min(away.places, key=lambda node: self._table.peer(node).leaving), out)
+
+    def keep_at(self, entry: Entry, away: Away, node: int, out: list[Action]) -> None:
+        """The copy of this node is the one that counts now. If it has gone meanwhile, we hear of that."""
+        away.places[node] = True
+        self._table.tell(node, ("keep", entry.oid), out)
 
     def drop(self, entry: Entry, away: Away, node: int) -> None:
         """If a node has a copy, it is not counted on any more."""

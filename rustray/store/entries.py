@@ -70,7 +70,7 @@ class Away:
         self.home = home  # the node of the object's owner; 0 if that is here
         self.secondary = False  # the value here is a copy of another node's, so it need not go to disk
         # At home:
-        self.places: dict[int, bool] = {}  # nodes that have a copy: was it made there
+        self.places: dict[int, bool] = {}  # nodes that have a copy: was it made there, or are they to keep it
         # Elsewhere:
         self.registered = 0  # how many holds home counts for this node
         self.asked = False  # home has been asked for the value
@@ -96,13 +96,14 @@ class Client:
 class Node(Client):
     """Another node: a client that stands for all clients there, and what is shared with it."""
 
-    __slots__ = ("number", "client", "down", "homed", "copies", "pulls")
+    __slots__ = ("number", "client", "down", "leaving", "homed", "copies", "pulls")
 
     def __init__(self, number: int) -> None:
         super().__init__()
         self.number = number
         self.client = node_client(number)
         self.down = False
+        self.leaving = False  # in an orderly way: its copies will be gone
         self.homed: dict[Entry, None] = {}  # objects of its clients that are known here
         self.copies: dict[Entry, None] = {}  # objects of ours of which it has a copy
         self.pulls: dict[Entry, None] = {}  # what is being pulled from it

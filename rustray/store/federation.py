@@ -1,7 +1,7 @@
 """The ledgers of several nodes as one: what they tell each other, and what the end of a node means.
 
 Messages from one node arrive in the order they were sent, each once, until the node is *down*: for good, and as the
-head decides. `holders.py`, `copies.py` and `pulls.py` say what they are for:
+head decides. `holders.py`, `copies.py`, `pulls.py` and `evacuation.py` say what they are for:
 
     ("hold", oids) ("release", oids)                        to home: this node is registered, no longer
     ("hold_for", client, oids)                              one of your clients holds these
@@ -13,7 +13,8 @@ head decides. `holders.py`, `copies.py` and `pulls.py` say what they are for:
     ("unread", oid)                                         what `source` named has been read
     ("prefetch", oids)                                      tasks that will run at yours want these
     ("copy", oid, size, holder) ("have", oid, size) ("evicted", oid)     to home: made here, pulled here, dropped here
-    ("drop", oids) ("keep", oid)                            home to a node with a copy
+    ("drop", oids) ("keep", oid) -> ("kept", oid)           home to a node with a copy
+    ("evacuate", oids)                                      to home, of a node that leaves and keeps these
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ class Federation:
             "evicted": copies.lose_place,
             "drop": copies.on_drop,
             "keep": copies.on_keep,
+            "kept": table.evacuation.on_kept,
+            "evacuate": table.evacuation.on_evacuate,
         }
 
     def join(self, node: int, others: Iterable[int]) -> None:
@@ -134,6 +137,21 @@ class Federation:
         if entry is not None and client in entry.readings:
             table.end_reading(entry, client)
             table.doubt(entry)
+
+    # An orderly end of this node
+
+    def evacuate(self, again: bool) -> list[Action]:
+        """See to it that the values of other nodes' objects which are kept here are kept elsewhere.
+
+        again: ask for those too that have been asked for; now and then.
+        """
+        out: list[Action] = []
+        self._table.evacuation.ask(again, out)
+        return self._table.done(out)
+
+    def left(self) -> set[bytes]:
+        """Objects of other nodes whose values would go with this one."""
+        return self._table.evacuation.left()
 
     # Pulls, for the shell
 

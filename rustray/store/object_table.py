@@ -33,6 +33,7 @@ from .entries import (
     Entry,
     Request,
 )
+from .evacuation import Evacuation
 from .holders import Holders
 from .moves import Moves
 from .nodes import Nodes
@@ -55,6 +56,7 @@ class ObjectTable:
         self.room = Reservations(capacity, Moves(self))
         self.copies = Copies(self)
         self.pulls = Pulls(self)
+        self.evacuation = Evacuation(self)
         self.shortage = Shortage(self)
         self.prefetch = Prefetch(self)
         self.holders = Holders(self)

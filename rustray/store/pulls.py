@@ -130,6 +130,7 @@ class Pulls:
         table.enter(entry, BLOCK)
         if not away.home:
             table.copies.choose_primary(entry, away, out)
+            table.evacuation.relieve(entry, away, out)
         table.touch(entry.block)
         table.deliver_block_to_all(entry, out)
         table.doubt(entry)

@@ -180,6 +180,30 @@ def test_a_node_that_leaves_lets_its_work_finish(cluster, tmp_path):
     assert rustray.get(work.remote(), timeout=30) == other.name
 
 
+def test_what_a_node_that_leaves_has_made_is_not_made_again(cluster, tmp_path):
+    """The result of a long task is still where it was made, and nobody has asked for it."""
+    leaving, trace = cluster.nodes[1], tmp_path / "trace"
+
+    @rustray.remote(max_retries=3)
+    def make(seed):
+        with open(trace, "a") as file:
+            file.write(f"{seed} ")
+        return np.full(500_000, seed)
+
+    @rustray.remote
+    def total(array):
+        return int(array.sum())
+
+    refs = [make.remote(seed) for seed in range(6)]
+    rustray.wait(refs, num_returns=6, timeout=30, fetch_local=False)
+    cluster.add_node(num_cpus=2)
+    cluster.remove_node(leaving, graceful=True)
+    eventually(lambda: leaving.name not in alive())
+    assert [int(array[0]) for array in rustray.get(refs, timeout=30)] == list(range(6))
+    assert rustray.get(total.remote(refs[5]), timeout=30) == 2_500_000
+    assert sorted(trace.read_text().split()) == list("012345"), "each has run once"
+
+
 def test_who_waits_for_a_node_gets_it_when_it_joins(cluster):
     @rustray.remote(resources={"rare": 1})
     def rare():

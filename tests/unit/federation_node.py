@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rustray.model.ids import node_client
 from rustray.store import actions as act
 from rustray.store.allocator import MIB, PAGE
-from rustray.store.entries import UNKNOWN
+from rustray.store.entries import LOST, UNKNOWN
 from rustray.store.ledger import Ledger
 from tests.unit.federation_process import Process
 
@@ -45,12 +45,28 @@ class NodeSim:
             free(entry, out)
 
         table._free = checked_free  # type: ignore[method-assign]
+        enter = table.enter
+
+        def counted_enter(entry: Any, state: int) -> None:
+            if state == LOST:
+                world.seen["lost"] += 1
+            enter(entry, state)
+
+        table.enter = counted_enter  # type: ignore[method-assign]
 
     def connect(self) -> Process:
         self.clients += 1
         process = self.processes[self.clients] = Process(self, self.clients)
         self.do(self.ledger.connect(process.number))
         return process
+
+    @property
+    def busy(self) -> bool:
+        """Whether tasks run here, or something that was said here has not left."""
+        links = self.world.links
+        if any(link for key, link in links.items() if key[0] == self.number):
+            return True
+        return any(p.running or p.lease or p.socket for p in self.processes.values())
 
     def work(self) -> None:
         self.do(self.jobs.pop(self.world.random.randrange(len(self.jobs)))())
@@ -83,7 +99,7 @@ class NodeSim:
 
     def on_CreateSegment(self, action: act.CreateSegment) -> None:
         def job() -> list[act.Action]:
-            if self.world.random.random() < 0.05:
+            if self.world.random.random() < self.world.faults:
                 return self.ledger.segment_failed(action.segment, "no shared memory")
             self.segments.add(action.segment)
             return self.ledger.segment_ready(action.segment)
@@ -106,7 +122,7 @@ class NodeSim:
 
     def on_RestoreIn(self, action: act.RestoreIn) -> None:
         def job() -> list[act.Action]:
-            if self.world.random.random() < 0.05:
+            if self.world.random.random() < self.world.faults:
                 return self.ledger.restore_failed(action.oid, "bad file")
             self.write(action.segment, action.offset, action.size, self.files[action.path])
             return self.ledger.restored(action.oid)
@@ -116,7 +132,7 @@ class NodeSim:
     def on_PullIn(self, action: act.PullIn) -> None:
         def job() -> list[act.Action]:
             source = self.world.nodes.get(action.node)
-            if source is None or self.world.random.random() < 0.05:
+            if source is None or self.world.random.random() < self.world.faults:
                 return self.ledger.federation.pull_failed(action.oid, "cannot be reached")
             place = source.ledger.federation.place_for(self.number, action.oid)
             assert place is not None and place[2] == action.size

@@ -17,12 +17,16 @@ from rustray.model.ids import home_of, node_of
 from tests.unit.federation_node import NodeSim, Tag
 from tests.unit.federation_process import Process
 
+PATIENCE = 500
+"""Looks after which a node leaves with what nobody has taken."""
+
 
 class World:
-    """All nodes and processes, and what is known of each object."""
+    """All nodes and processes, and what is known of each object. `faults`: how often I/O fails."""
 
-    def __init__(self, random: Random, nodes: int) -> None:
+    def __init__(self, random: Random, nodes: int, faults: float = 0.05) -> None:
         self.random = random
+        self.faults = faults
         self.nodes: dict[int, NodeSim] = {}
         self.links: dict[tuple[int, int], deque[tuple[str, Any]]] = {}
         self.numbers = 0
@@ -32,6 +36,7 @@ class World:
         self.versions: Counter[bytes] = Counter()
         self.freed: set[bytes] = set()
         self.tainted: set[bytes] = set()  # lent or handed over by who has died meanwhile
+        self.leaving: dict[int, int] = {}  # node that leaves in order: how often it has looked whether it can
         self.dead: dict[int, set[int]] = {}  # node that died: nodes that know
         self.barriers: list[tuple[int, int, dict[tuple[int, int], int]]] = []  # node, dead one, what to await
         self.seen: Counter[str] = Counter()
@@ -123,11 +128,29 @@ class World:
             if client in node.processes:
                 node.processes[client].inbox.append(answer)
 
+    # -- orderly ends ----------------------------------------------------------------------------------
+
+    def drain_node(self, number: int) -> None:
+        """Nothing new is to run there; when it can, it goes."""
+        self.leaving.setdefault(number, 0)
+
+    def look_after_leaving(self, again: bool) -> None:
+        """What the shell of a node that leaves does each tick."""
+        for number in list(self.leaving):
+            node = self.nodes[number]
+            node.do(node.ledger.federation.evacuate(again))
+            self.leaving[number] += 1
+            late = self.leaving[number] > PATIENCE
+            if late or not (node.busy or node.ledger.federation.left()):
+                self.seen["late" if late else "left"] += 1
+                self.kill_node(number)
+
     # -- deaths ----------------------------------------------------------------------------------------
 
     def kill_node(self, number: int) -> None:
         node = self.nodes[number]
         node.gone = True
+        self.leaving.pop(number, None)
         for process in list(node.processes.values()):
             for call in process.socket:
                 self.taint_hand_over(call)

@@ -16,19 +16,23 @@ MESSAGES = {
 }  # fmt: skip
 
 
-def step(world: World, deaths: float) -> None:
+def step(world: World, deaths: float, drains: float) -> None:
     random = world.random
+    if world.leaving and random.random() < 0.05:
+        world.look_after_leaving(random.random() < 0.3)
     what = random.random()
     if what < 0.55:
         world.pump()
         return
     alive = [process for process in world.processes if not process.zombie]
+    if not alive:
+        return
     process = random.choice(alive)
     other = random.choice(alive)
     if what < 0.58:
         process.put()
     elif what < 0.66:
-        if other.idle and other is not process:
+        if other.idle and other is not process and other.node.number not in world.leaving:
             process.submit(other)
     elif what < 0.74:
         process.finish()
@@ -45,6 +49,10 @@ def step(world: World, deaths: float) -> None:
         process.drop()
     elif what < 0.985:
         process.stop_reading()
+    elif drains and random.random() < drains:
+        world.drain_node(random.choice(sorted(world.nodes)))
+        if len(world.nodes) < 6:
+            world.add_node().connect()
     elif random.random() < deaths:
         if random.random() < 0.3:
             world.kill_node(random.choice(sorted(world.nodes)))
@@ -66,7 +74,8 @@ def drain(world: World) -> None:
                 for _ in range(2):
                     node.do(node.ledger.ask_owners())
                 node.look_after_short()
-            if not world.pump():
+            world.look_after_leaving(True)
+            if not world.pump() and not world.leaving:
                 return
     raise AssertionError("it never comes to rest")
 
@@ -78,15 +87,17 @@ def let_all_go(process: Process) -> None:
         process.release(oid)
 
 
-def storm(seed: int, nodes: int, steps: int, deaths: float = 0.0) -> Counter[str]:
-    world = World(Random(seed), nodes)
+def storm(
+    seed: int, nodes: int, steps: int, deaths: float = 0.0, drains: float = 0.0, faults: float = 0.05
+) -> Counter[str]:
+    world = World(Random(seed), nodes, faults)
     for node in world.nodes.values():
         for _ in range(2):
             node.connect()
     for _ in range(steps):
         if not world.processes:
             next(iter(world.nodes.values())).connect()
-        step(world, deaths)
+        step(world, deaths, drains)
     world.closing = True
     drain(world)
     for _ in range(20):  # what waits for room gets it when others look away
@@ -106,7 +117,7 @@ def storm(seed: int, nodes: int, steps: int, deaths: float = 0.0) -> Counter[str
     for process in world.processes:
         let_all_go(process)  # what tasks brought that were made again
     drain(world)
-    if deaths:
+    if deaths or drains:
         # Who was handed something by one that died at that moment counts wrong until it ends.
         for process in world.processes:
             process.die()
@@ -140,3 +151,24 @@ def test_nobody_loses_anything_and_nothing_stays(deaths: float) -> None:
             error.add_note(f"storm({seed}, {2 + seed % 3}, 1500, {deaths})")
             raise
     assert MESSAGES <= seen.keys(), "the storms were too mild"
+
+
+@pytest.mark.parametrize("deaths", [0.0, 0.2])
+def test_nodes_that_leave(deaths: float) -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(100):
+        try:
+            seen += storm(seed, 3 + seed % 2, 1500, deaths, drains=0.3)
+        except AssertionError as error:
+            error.add_note(f"storm({seed}, {3 + seed % 2}, 1500, {deaths}, drains=0.3)")
+            raise
+    assert {"left", "evacuate", "keep", "kept"} <= seen.keys(), "the storms were too mild"
+
+
+def test_what_was_made_on_a_node_that_has_left_is_not_made_again() -> None:
+    for seed in range(100):
+        seen = storm(seed, 3 + seed % 2, 1500, drains=0.3, faults=0.0)
+        # Who leaves late has waited for room at a home where everything is being read.
+        assert seen["late"] or not seen["lost"], (
+            f"storm({seed}, {3 + seed % 2}, 1500, drains=0.3, faults=0.0)"
+        )
