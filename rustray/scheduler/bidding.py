@@ -95,7 +95,8 @@ def bid_for_all(book: LeaseBook, orders: Orders) -> None:
     """For every line of claims that some node could serve, those that come first in rank before others."""
     book.searches_left = SEARCHES_A_TICK
     book.moves_left = MOVES_A_TICK + book.nodes.total.get(CPU, 0) // (CPUS_A_MOVE * UNIT)
-    book.rank_moved()
+    for shape in book.waiting:
+        book.rank_moved(shape)
     lines = [(shape.jobs.rank(job) or (inf,), shape, job) for shape in book.waiting for job in shape.jobs]
     lines.sort(key=lambda line: line[0])
     if len(lines) > LINES_A_TICK:
@@ -169,10 +170,10 @@ def _first_for(book: LeaseBook, lease: Lease) -> Bid | None:
     """Who comes first of those that this lease would be enough for."""
     node, hold = lease.node, lease.hold
     best: tuple[Rank, Bid] | None = None
-    book.rank_moved()
     for shape in book.waiting:
         if not node.covers(shape.request, hold):
             continue
+        book.rank_moved(shape)
         job = shape.jobs.first()
         rank = shape.jobs.rank(job) if job is not None else None
         claim = first_waiting(shape, job) if job is not None else None

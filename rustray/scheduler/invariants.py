@@ -132,7 +132,7 @@ def _check_queues(book: LeaseBook) -> None:
         assert first is not None, "an empty line is kept"
         tier = OWED if job.owed else first.cls.tier
         right = shape.jobs.rank(job) == (tier, job.share, job.turn)
-        assert right or job in book.moved, "a job is queued at an old rank"
+        assert right or job in shape.moved, "a job is queued at an old rank"
     by_node = _promises(node.promises for node in book.nodes.everyone())
     assert by_node == _promises(job.promises for job in jobs), "a promise is lost"
     of_claims = {id(p) for node in book.nodes.everyone() for p in node.promises if p.lease is None}

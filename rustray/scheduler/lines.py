@@ -4,7 +4,7 @@ Rule 1. A claim stands in its job's line of its shape exactly while `need` > 0.
 Rule 2. A job stands in a shape's queue while it has a line there and is below its cap, at the rank of the first
         in that line: tier, then weighted share, then whose turn it is. `waiting` has the shapes with such jobs.
         Ranks change with every lease and are seldom asked for: those of jobs that `moved` are put right by
-        `rank_moved`, which whoever reads the queues calls. Who stands in them is right at any time.
+        `rank_moved`, which whoever reads the queue calls. Who stands in it is right at any time.
 Rule 3. A lease that may be revoked is in its job's list of its tier, and the job in `tiers`.
 Rule 4. A claim that waits with nothing, and a parked lease, are in `hungry` until they are served.
 """
@@ -37,7 +37,6 @@ class Lines:
         self.leases: dict[int, Lease] = {}
         self.claims_of: dict[int, dict[Claim, None]] = {}  # by client
         self.waiting: dict[Shape, None] = {}  # shapes with a job to be served
-        self.moved: dict[Job, None] = {}  # jobs whose ranks may be wrong
         self.called: dict[Shape, None] = {}  # those of them with someone new since slots were given out last
         self.freed: dict[Node, None] = {}  # nodes with something new open since then
         self.surplus: dict[Claim, None] = {}  # claims that keep leases without use
@@ -75,14 +74,19 @@ class Lines:
         if share > self.top_share:
             self.top_share = share
         if job.cap is None:
-            self.moved[job] = None
+            for shape in job.lines:
+                shape.moved[job] = None
         else:
             self._place_lines(job)
 
-    def rank_moved(self) -> None:
+    def rank_moved(self, shape: Shape) -> None:
         """Rule 2."""
-        while self.moved:
-            self._place_lines(self.moved.popitem()[0])
+        moved = shape.moved
+        while moved:
+            job = moved.popitem()[0]
+            line = job.lines.get(shape)
+            if line is not None and job in shape.jobs.ranks:
+                self._place(job, shape, line)
 
     def _place_lines(self, job: Job) -> None:
         for shape, line in job.lines.items():
@@ -91,7 +95,7 @@ class Lines:
     def _moved(self, job: Job, shape: Shape, line: RankedQueue[Claim]) -> None:
         """The first of a line may be another, or none."""
         if job.cap is None and line.ranks and job in shape.jobs.ranks:
-            self.moved[job] = None
+            shape.moved[job] = None
         else:
             self._place(job, shape, line)
 

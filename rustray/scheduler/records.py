@@ -133,6 +133,7 @@ class Shape:
     jobs: RankedQueue[Job] = field(
         default_factory=RankedQueue
     )  # those with claims of this shape to be served
+    moved: dict[Job, None] = field(default_factory=dict)  # those whose ranks there may be wrong
     promises: dict[Promise, None] = field(default_factory=dict)
     nodes: RankedQueue[Node] = field(default_factory=RankedQueue)  # candidates, see placement
     read: int = -1  # how far the log of released nodes was read

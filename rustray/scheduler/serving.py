@@ -72,8 +72,7 @@ def _give_of(book: LeaseBook, orders: Orders, node: Node) -> bool:
     cpus = node.open.get(CPU, 0)
     for other in book.waiting:
         if (not other.cpus or other.cpus <= cpus) and fits_now(other, node):
-            if book.moved:
-                book.rank_moved()
+            book.rank_moved(other)
             job = other.jobs.first()
             if job is None:
                 continue
@@ -144,7 +143,7 @@ def _give_to(book: LeaseBook, orders: Orders, shape: Shape) -> bool:
 
 
 def _grant_first(book: LeaseBook, orders: Orders, shape: Shape, node: Node | None) -> bool:
-    book.rank_moved()
+    book.rank_moved(shape)
     job = shape.jobs.first()
     claim: Claim | None = job.lines[shape].first() if job is not None else None
     if claim is None:

@@ -74,6 +74,10 @@ class Status:
         cls = self._book.classes.get(key)
         return visible(cls.shape.request) if cls is not None else {}
 
+    def held(self) -> int:
+        """Leases in all, those included that actors and bundles have."""
+        return len(self._book.leases)
+
     def suspended(self) -> int:
         """Leases whose workers are suspended."""
         return len(self._book.parked)
@@ -262,7 +266,7 @@ class Status:
         ahead = [promise.claim for promise in shape.promises if promise.claim is not claim]
         if claim.need <= 0:
             return ahead
-        self._book.rank_moved()
+        self._book.rank_moved(shape)
         ranked = {
             other: (*rank, *other.rank)
             for job in shape.jobs
