@@ -7,7 +7,7 @@ Bound tasks go there if they can; that is no promise.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -54,39 +54,49 @@ def has_big(task: Task) -> bool:
     return bool(task.deps) or type(task.args) is tuple and bool(task.args) and task.args[0] == BLOCK
 
 
+def _nearest(task: Task) -> int:
+    """The node that has most of its big arguments, 0 if it has none."""
+    places = near((task,))
+    return max(places, key=places.__getitem__) if places else 0
+
+
 def bring_forward(queue: deque[Task], node: int) -> None:
-    """Let the first of the tasks at the head of the queue that is bound to `node`, or whose arguments lie there, be the
-    very first."""
+    """Let that of the tasks at the head of the queue be the very first that is best run on `node`: the first that is
+    bound there, or whose arguments lie there; rather one that is not bound elsewhere."""
+    best = -1
     for index, task in enumerate(islice(queue, LOOKED_AT)):
-        if task.bound != node:
-            places = None if task.bound else near((task,))
-            if places is None or max(places, key=places.__getitem__) != node:
-                continue
-        if index:
-            del queue[index]
-            queue.appendleft(task)
-        return
+        if task.bound == node or _nearest(task) == node:
+            if task.bound in (0, node):
+                best = index
+                break
+            if best < 0:
+                best = index
+    if best > 0:
+        task = queue[best]
+        del queue[best]
+        queue.appendleft(task)
 
 
 def bind(queue: Iterable[Task], leases: Mapping[int, int]) -> dict[int, list[bytes]]:
     """Bind one of the first tasks to each of the `leases`, counted by node; gives the arguments to bring, by node."""
-    head = list(islice(queue, LOOKED_AT))
-    free = dict(leases)
+    head = [task for task in islice(queue, LOOKED_AT) if has_big(task)]
+    free = Counter(leases)
     for task in head:
-        if task.bound in free:
+        if task.bound in leases:
             free[task.bound] -= 1
         else:
             task.bound = 0
     told: dict[int, list[bytes]] = {}
-    for task in head:
-        if task.bound or not has_big(task):
-            continue
-        nodes = [node for node, count in free.items() if count > 0]
-        if not nodes:
-            break
-        places = near((task,)) or {}
-        task.bound = node = max(nodes, key=lambda node: places.get(node, 0))
-        free[node] -= 1
-        if oids := missing(task, node):
-            told.setdefault(node, []).extend(oids)
+    # Those whose arguments lie beside a lease come first: what must travel may yet find a lease where it is.
+    for to_them in (True, False):
+        for task in head:
+            if task.bound:
+                continue
+            node = _nearest(task) if to_them else next((node for node in free if free[node] > 0), 0)
+            if free[node] <= 0:
+                continue
+            task.bound = node
+            free[node] -= 1
+            if oids := missing(task, node):
+                told.setdefault(node, []).extend(oids)
     return told

@@ -53,6 +53,15 @@ def test_a_task_is_bound_to_where_its_arguments_are() -> None:
     assert [each.bound for each in queue] == [THERE, FAR, 0, 0]
 
 
+def test_what_must_travel_is_not_bound_before_what_is_there() -> None:
+    """Only one node has leases yet; one where the other arguments are may follow."""
+    queue = deque(task(number, argument(number, made=THERE if number % 2 else FAR)) for number in range(6))
+    assert bind(queue, {FAR: 2}) == {}
+    assert [each.bound for each in queue] == [FAR, 0, FAR, 0, 0, 0]
+    bring_forward(queue, THERE)
+    assert queue[0].number == 1
+
+
 def test_a_long_queue_is_looked_at_in_part() -> None:
     queue = deque(task(number, argument(number)) for number in range(1000))
     assert len(bind(queue, {THERE: 500})[THERE]) == LOOKED_AT
@@ -65,5 +74,8 @@ def test_a_bound_task_goes_first_where_it_is_bound_to() -> None:
     assert [each.number for each in queue] == [2, 0, 1, 3]
     bring_forward(queue, HERE)  # where the arguments of all lie: the first that is not bound elsewhere
     assert [each.number for each in queue] == [0, 2, 1, 3]
-    bring_forward(queue, FAR)
-    assert [each.number for each in queue] == [0, 2, 1, 3]
+    queue.appendleft(task(4, argument(4, made=THERE)))
+    for each in queue:
+        each.bound = FAR
+    bring_forward(queue, HERE)  # if all are bound elsewhere, still one whose arguments are here
+    assert [each.number for each in queue] == [0, 4, 2, 1, 3]
