@@ -9,7 +9,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import rustray.clusters
 from rustray.cli.asking import add_address, connected, reached
+from rustray.clusters import entering
 from rustray.driver.registry import CONNECTION_FILE, TOKEN_FILE, clusters
 from rustray.model.quantities import byte_size
 from rustray.status import ClusterStatus, cluster_status
@@ -49,7 +51,12 @@ def add_commands(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the nodes and heads."""
-    with connected(options.address) as (query, facts):
+    return show(options.address, options.json)
+
+
+def show(address: str, as_json: bool) -> int:
+    """The same of the cluster at `address`."""
+    with connected(address) as (query, facts):
         rows = query("nodes")
         office = query("office")
         since = time.time() - LATE_S
@@ -62,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
             cluster_status(rows, query("workers"), query("store"), query("metrics")),
             _token_file(facts),
         )
-    if options.json:
+    if as_json:
         print(json.dumps(_plain(answers), indent=2))
     else:
         _print(answers)
@@ -80,7 +87,10 @@ def _heads(addresses: list[str], leader: str) -> list[dict[str, str]]:
 
 
 def _token_file(facts: Row) -> str:
-    """Beside the memory of a head of that cluster, if one runs here; else what the node here has of it."""
+    """That of the cluster, or beside the memory of a head, if one runs here; else what the node here has of it."""
+    name = entering.name_of(facts.get("heads", ()))
+    if name is not None and (token_file := rustray.clusters.find(name).token_file):
+        return token_file
     for other in clusters():
         if other["role"] == "head" and set(other["heads"]) & set(facts.get("heads", ())):
             path = os.path.join(other.get("storage", ""), TOKEN_FILE)

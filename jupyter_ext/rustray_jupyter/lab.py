@@ -1,0 +1,155 @@
+"""JupyterLab as a child of ``jupyter rustray start --lab``, and the dashboard pages of servers that run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import webbrowser
+from collections.abc import Sequence
+from typing import Any
+
+from jupyter_core.paths import jupyter_runtime_dir
+
+import rustray
+from rustray.clusters.logs import last_lines
+from rustray.errors import ClusterStartError, OptionError
+
+UP_TIMEOUT_S = 90.0
+"""Seconds for JupyterLab to answer: the first start on a slow disk takes long."""
+STOP_TIMEOUT_S = 20.0
+PAGE_TIMEOUT_S = 3.0
+DASHBOARD = "rustray/dashboard"
+
+
+def run(arguments: Sequence[str], browser: bool) -> int:
+    """Run JupyterLab until Ctrl-C, or until its user shuts it down; 0. ClusterStartError where it fails.
+
+    Parameters
+    ----------
+    arguments: of JupyterLab.
+    browser: whether it opens one.
+    """
+    folder = notebooks_folder()
+    command = [sys.executable, "-m", "jupyterlab", "--ServerApp.answer_yes=True"]
+    if not browser:
+        command.append("--no-browser")
+    if os.geteuid() == 0:
+        command.append("--allow-root")  # who starts a cluster as root has decided so already
+    path = os.path.join(jupyter_runtime_dir(), f"rustray-lab-{os.getpid()}.log")
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as log:
+        process = subprocess.Popen([*command, *arguments], cwd=folder, stdout=log, stderr=log)
+    signal.signal(signal.SIGHUP, signal.default_int_handler)
+    try:
+        print(f"JupyterLab: {_url(process, path)}")
+        print(f"in {folder}; Ctrl-C ends it. Its log: {path}", flush=True)
+        if (code := process.wait()) != 0:
+            raise ClusterStartError(f"JupyterLab has ended with status {code}:\n{_last(path)}")
+        return 0
+    except KeyboardInterrupt:
+        print(flush=True)  # after the ^C
+        return 0
+    finally:
+        _end(process)
+        os.unlink(path)
+
+
+def notebooks_folder() -> str:
+    """This folder, or its notebooks/ where it is the root of a clone."""
+    here = os.getcwd()
+    package = os.path.dirname(os.path.dirname(os.path.realpath(rustray.__file__)))
+    notebooks = os.path.join(here, "notebooks")
+    return notebooks if os.path.realpath(here) == package and os.path.isdir(notebooks) else here
+
+
+def _url(process: subprocess.Popen[bytes], log: str) -> str:
+    """Where the server answers. ClusterStartError: it has ended, or does not answer in time."""
+    deadline = time.monotonic() + UP_TIMEOUT_S
+    facts_path = os.path.join(jupyter_runtime_dir(), f"jpserver-{process.pid}.json")
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ClusterStartError(f"JupyterLab could not be started:\n{_last(log)}")
+        try:
+            with open(facts_path, encoding="utf-8") as file:
+                facts = json.load(file)
+        except (OSError, ValueError):
+            time.sleep(0.1)  # not yet, or half of it
+            continue
+        return _with_token(facts, "lab", {})
+    raise ClusterStartError(f"JupyterLab was not up within {UP_TIMEOUT_S:g} s.\n{_last(log)}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()  # Ctrl-C of a terminal has reached it too: it ends its kernels, and itself
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _last(log: str) -> str:
+    return "\n".join(last_lines(log, 15))
+
+
+# -- pages -----------------------------------------------------------------------------------------------
+
+
+def dashboard_url(panel: str, cluster: str) -> str:
+    """The page of a panel ("" for all) at the newest Jupyter server of this user that has one.
+
+    Raises
+    ------
+    ClusterStartError: no server runs here that shows it. OptionError: there is no such panel.
+    """
+    from jupyter_server.serverapp import list_running_servers
+
+    servers = sorted(list_running_servers(), key=lambda server: server["pid"], reverse=True)
+    page = f"{DASHBOARD}/{urllib.parse.quote(panel)}" if panel else DASHBOARD
+    for server in servers:
+        if _answers(server, DASHBOARD):
+            if panel and not _answers(server, page):
+                raise OptionError(f"The dashboard has no panel {panel!r}.")
+            return _with_token(server, page, {"cluster": cluster})
+    which = (
+        f"None of the {len(servers)} Jupyter servers here has"
+        if servers
+        else "No Jupyter server runs here with"
+    )
+    raise ClusterStartError(
+        f"{which} RustRay's dashboard. Start one in an environment that RustRay is installed in: "
+        "jupyter rustray start --lab"
+    )
+
+
+def _answers(server: dict[str, Any], page: str) -> bool:
+    request = urllib.request.Request(
+        server["url"] + page, headers={"Authorization": f"token {server['token']}"} if server["token"] else {}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=PAGE_TIMEOUT_S) as answer:
+            return bool(answer.status == 200)
+    except (OSError, ValueError):  # HTTPError is an OSError
+        return False
+
+
+def _with_token(server: dict[str, Any], page: str, query: dict[str, str]) -> str:
+    if server["token"]:
+        query = {**query, "token": server["token"]}
+    text = urllib.parse.urlencode(query)
+    return f"{server['url']}{page}" + (f"?{text}" if text else "")
+
+
+def open_in_browser(url: str) -> None:
+    """Where there is one."""
+    try:
+        webbrowser.open(url)
+    except webbrowser.Error:
+        pass  # the URL is printed
