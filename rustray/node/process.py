@@ -275,7 +275,9 @@ class NodeProcess(Daemon):
                     break
         else:
             log.warning(
-                "leaves after %g s with tasks that still run, or %d values that nobody took", DRAIN_S, len(left)
+                "leaves after %g s with tasks that still run, or %d values that nobody took",
+                DRAIN_S,
+                len(left),
             )
         self.stop()
 
