@@ -79,8 +79,14 @@ class Reader:
             if not session.wait(one, left):
                 session.check_open()
                 missing = [entry for entry in entries if entry.state == PENDING or entry.asked]
-                short = next((self._table.short[one.id] for one in missing if one.id in self._table.short), "")
-                why = f"There is {short}" if short else patience.why_not_started(session, missing, timeout or 0.0)
+                short = next(
+                    (self._table.short[one.id] for one in missing if one.id in self._table.short), ""
+                )
+                why = (
+                    f"There is {short}"
+                    if short
+                    else patience.why_not_started(session, missing, timeout or 0.0)
+                )
                 raise GetTimeoutError(
                     f"get() waited {timeout} s and {len(missing)} of {len(entries)} objects are not ready"
                     + (f", the first is {missing[0].id.hex()}" if missing else "")
