@@ -1,0 +1,246 @@
+"""Clusters with names: started, found from another process, scaled, stopped; killed, and recognised as stale."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import rustray
+from rustray.clusters import Cluster, ending
+from rustray.clusters import registry as names
+from rustray.clusters.contact import reach
+from rustray.driver import launch, registry
+from rustray.errors import ClusterStartError, OptionError
+from rustray.testing.processes import family, wait_until_gone
+from tests.support import ROOT, Gate, eventually, lives, run_program
+
+
+@pytest.fixture(autouse=True)
+def apart(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("rr")
+    folder.chmod(0o700)
+    monkeypatch.setenv("RUSTRAY_RUNTIME_DIR", str(folder))
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "jupyter"))
+    yield folder
+    rustray.shutdown()
+    for process in registry.clusters():
+        os.kill(process["pid"], signal.SIGKILL)
+    eventually(lambda: not registry.clusters())
+
+
+def test_a_cluster_from_start_to_stop(tmp_path: Path, apart: Path) -> None:
+    cluster = rustray.clusters.start("work", num_cpus=1)
+    assert (cluster.state, cluster.heads, cluster.nodes) == ("running", 1, 1)
+    assert "state running" in repr(cluster) and "<td>work</td>" in cluster._repr_html_()
+    with pytest.raises(ClusterStartError, match="'work' runs already"):
+        rustray.clusters.start("work")
+
+    seen = run_program(
+        """
+        import rustray
+        print([(one.name, one.address) for one in rustray.clusters.list()])
+        rustray.init("work")
+        print(rustray.get(rustray.remote(len).remote("abc")))
+        rustray.shutdown()
+        rustray.init("auto")
+        print(rustray.cluster_resources()["CPU"])
+        """,
+        folder=tmp_path,
+    )
+    assert seen == f"[('work', '{cluster.address}')]\n3\n1.0\n"
+
+    assert cluster.scale(2).nodes == 2
+    rustray.init("work")
+    assert rustray.cluster_resources()["CPU"] == 2
+    older, newer = (process for process in cluster.processes if process.role == "node")
+    assert cluster.scale(1).processes[1:] == (older,) and not lives(newer.pid)
+    eventually(lambda: rustray.cluster_resources()["CPU"] == 1)  # and this driver is still connected
+    rustray.shutdown()
+
+    assert "leads, epoch 1" in cluster.logs("head-1") and "joined the head" in cluster.logs(older.name, 5)
+    with pytest.raises(OptionError, match="has no process 'node-7'"):
+        cluster.logs("node-7")
+    pids = [process.pid for process in cluster.processes]
+    assert not cluster.stop() and not [pid for pid in pids if lives(pid)]
+    assert cluster.state == "stopped" and rustray.clusters.list() == [] and not cluster.stop()
+    assert [str(path.relative_to(apart)) for path in apart.rglob("*")] == ["heads"]
+    with pytest.raises(ClusterStartError, match="No cluster named 'work' runs here"):
+        rustray.clusters.find("work")
+
+
+def test_a_contact_is_no_job_and_no_client_that_keeps_a_cluster_up(tmp_path: Path) -> None:
+    cluster = rustray.clusters.start("work", num_cpus=1)
+    with rustray.clusters.contact("work") as contact, cluster.contact() as other:
+        assert contact.alive and contact.query("jobs") == [] and len(other.query("nodes")) == 1
+        with pytest.raises(OptionError, match="cannot be asked for 'nonsense'"):
+            contact.query("nonsense")
+        cluster.scale(0)  # its node has gone
+        eventually(lambda: not contact.alive)
+    assert "0 a second" in str(cluster.status()) or cluster.status().nodes  # through a node of its own
+    assert len(registry.clusters()) == 1  # which has ended with it
+    cluster.stop()
+
+
+def test_an_embedded_cluster_ends_with_its_driver_though_it_is_asked() -> None:
+    rustray.init(num_cpus=1)
+    (server,) = registry.clusters()
+    with reach(server["socket"]) as contact:
+        assert len(contact.query("nodes")) == 1
+        rustray.shutdown()
+        eventually(lambda: not lives(server["pid"]))
+
+
+def test_what_was_killed_is_stale(tmp_path: Path) -> None:
+    cluster = rustray.clusters.start("work", num_cpus=1)
+    path = Path(names.path_of("work"))
+    pids = family(process.pid for process in cluster.processes)
+    head, node = cluster.processes
+    os.kill(node.pid, signal.SIGKILL)
+    eventually(lambda: cluster.state == "broken")
+    os.kill(head.pid, signal.SIGKILL)
+    wait_until_gone(pids)
+    assert path.exists() and cluster.state == "stopped"
+    assert rustray.clusters.list() == [] and not path.exists()
+    rustray.clusters.start("work", num_cpus=1).stop()
+
+
+def test_three_heads_of_which_one_may_fail(tmp_path: Path) -> None:
+    cluster = rustray.clusters.start("three", num_cpus=1, heads=3)
+    assert cluster.heads == 3 and len(cluster.address.split(",")) == 3
+    rustray.init("three")
+    os.kill(cluster.processes[0].pid, signal.SIGKILL)
+    assert rustray.get(rustray.remote(len).remote("abc"), timeout=20) == 3
+    assert cluster.state == "broken" and cluster.heads == 2
+    rustray.shutdown()
+    storage = Path(cluster.token_file).parent
+    cluster.stop()
+    assert not storage.exists()
+
+
+def test_a_partial_start_is_undone(apart: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = launch.start
+
+    def fails_for_nodes(settings: launch.Settings) -> launch.StartedProcess:
+        if settings.role == "node":
+            raise ClusterStartError("no node today")
+        return start(settings)
+
+    monkeypatch.setattr(launch, "start", fails_for_nodes)
+    with pytest.raises(ClusterStartError, match="no node today"):
+        rustray.clusters.start("work")
+    monkeypatch.undo()
+    assert names.files() == [] and not [path for path in apart.rglob("*") if path.name != "heads"]
+    for wrong in ({"heads": 2}, {"nodes": -1}, {"num_cpus": -1}, {"labels": {"a": 1}}, {"name": "A"}):
+        with pytest.raises(OptionError):
+            rustray.clusters.start(**wrong)  # type: ignore[arg-type]
+
+
+def test_of_many_starts_at_once_one_wins(tmp_path: Path) -> None:
+    def start(_number: int) -> Cluster | None:
+        try:
+            return rustray.clusters.start("work", num_cpus=1)
+        except ClusterStartError:
+            return None
+
+    with ThreadPoolExecutor(4) as pool:
+        (won,) = [cluster for cluster in pool.map(start, range(4)) if cluster is not None]
+    assert len(registry.clusters()) == 2
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(won.scale, (2, 2)))  # one after the other
+    assert won.nodes == 2
+    won.stop()
+
+
+def test_a_node_that_leaves_finishes_its_task(tmp_path: Path) -> None:
+    cluster = rustray.clusters.start("work", num_cpus=1, nodes=2)
+    rustray.init("work")
+    gate = Gate(tmp_path / "gate")
+
+    @rustray.remote
+    def held(gate: Gate) -> int:
+        gate.wait()
+        return os.getppid()
+
+    refs = [held.remote(gate) for _task in range(2)]
+    gate.wait_for_waiters(2)
+    with ThreadPoolExecutor(1) as pool:
+        scaling = pool.submit(cluster.scale, 1)
+        newest = [process for process in cluster.processes if process.role == "node"][1]
+        time.sleep(0.3)  # were it not to wait for the task, it would be gone by now
+        assert lives(newest.pid) and not scaling.done()
+        gate.open()
+        scaling.result(30)
+    assert len(rustray.get(refs, timeout=20)) == 2
+    rustray.shutdown()
+    cluster.stop()
+
+
+class TestPlainCommands:
+    """`rustray start --head` and its nodes are in the same registry."""
+
+    def rustray(self, *arguments: str, status: int = 0) -> str:
+        ran = subprocess.run(
+            [sys.executable, "-m", "rustray", *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=50,
+        )
+        assert ran.returncode == status, ran.stdout + ran.stderr
+        return ran.stdout + ran.stderr
+
+    def test_start_list_scale_logs_stop(self) -> None:
+        assert self.rustray("list") == "No cluster runs here.\n"
+        told = self.rustray("start", "--head", "--port", "0", "--num-cpus", "1", "--name", "work")
+        assert 'rustray.init("work")' in told
+        cluster = rustray.clusters.find()
+        self.rustray("start", "--address", cluster.address, "--num-cpus", "2")
+        assert (cluster.name, cluster.heads, cluster.nodes) == ("work", 1, 2)
+        assert "'work' has 3 nodes here" in self.rustray("scale", "3")
+        rustray.init("work")
+        assert rustray.cluster_resources()["CPU"] == 4
+        rustray.shutdown()
+        assert "work  running  1      3" in self.rustray("list")
+        assert cluster.token_file in self.rustray("status", "--address", "work")
+        assert self.rustray("logs", "work", "--process", "head-1", "-n", "1").startswith("==> head-1")
+        taken = self.rustray("start", "--head", "--port", "0", "--name", "work", status=1)
+        assert taken.startswith("rustray: A cluster named 'work' runs already") and taken.count("\n") == 1
+        assert self.rustray("stop", "work") == "Stopped 1 head and 3 nodes of the cluster 'work'.\n"
+        assert registry.clusters() == []
+
+    def test_names_that_nobody_has_given(self) -> None:
+        for name in ("default", "default-2"):
+            assert f'rustray.init("{name}")' in self.rustray(
+                "start", "--head", "--port", "0", "--num-cpus", "1"
+            )
+        assert "Stopped 2 heads and 2 nodes" in self.rustray("stop", "--all")
+        assert names.files() == []
+
+
+def test_ending_kills_what_does_not_end() -> None:
+    from rustray.clusters.connection_file import Process
+    from rustray.clusters.processes import create_time
+
+    stubborn = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(60)",
+        ],
+        stdout=subprocess.PIPE,
+    )
+    with stubborn:
+        assert stubborn.stdout is not None and stubborn.stdout.readline()
+        process = Process(stubborn.pid, create_time(stubborn.pid) or 0.0, "node", "stubborn", "")
+        assert ending.end([process], signal.SIGTERM, 0.1) == [process]
+        assert stubborn.wait(10) == -signal.SIGKILL
