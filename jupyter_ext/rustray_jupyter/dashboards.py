@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any
 
+from rustray_jupyter import summary
 from rustray_jupyter.live import Columns
 
 Query = Callable[..., Any]
@@ -19,14 +20,24 @@ def panel_names() -> list[str]:
     return ["resources"]
 
 
-def chosen_panels(text: str) -> list[str]:
-    """Those of "name,name" that exist, each once; [] where one does not."""
+def chosen(text: str, known: Collection[str]) -> list[str]:
+    """Those of "name,name", each once; [] where one of them is not known."""
     names = list(dict.fromkeys(filter(None, text.split(","))))
-    return names if set(names) <= set(panel_names()) else []
+    return names if set(names) <= set(known) else []
 
 
 def columns(query: Query, panels: Collection[str]) -> dict[str, Columns]:
-    """What the sources of these panels have now."""
+    """What the sources of these panels have now; `summary.NAME` is one of them here."""
+    found = {}
+    if summary.NAME in panels:
+        samples = query("metrics", time.time() - summary.SPAN_S)
+        found[summary.NAME] = summary.summary(samples, query("resources")[0])
+    if drawn := [panel for panel in panels if panel != summary.NAME]:
+        found.update(_drawn(query, drawn))
+    return found
+
+
+def _drawn(query: Query, panels: Collection[str]) -> dict[str, Columns]:
     from rustray.dashboard import panels as drawn
     from rustray.dashboard import tables
 

@@ -12,8 +12,9 @@ from jupyter_server.base.websocket import WebSocketMixin
 from tornado import web
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
+from rustray_jupyter import summary
 from rustray_jupyter.clusters import Clusters
-from rustray_jupyter.dashboards import chosen_panels
+from rustray_jupyter.dashboards import chosen, panel_names
 from rustray_jupyter.handlers import RESOURCE
 from rustray_jupyter.json_values import json_value
 from rustray_jupyter.live import Live
@@ -50,7 +51,8 @@ class LiveHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
     async def get(self, name: str) -> None:
         if not await self.clusters.lives(name):
             raise web.HTTPError(404)
-        panels = await asyncio.to_thread(chosen_panels, self.get_argument("panels", ""))
+        known = [*await asyncio.to_thread(panel_names), summary.NAME]
+        panels = chosen(self.get_argument("panels", ""), known)
         if not panels:
             raise web.HTTPError(400)
         self._name, self.panels = name, panels

@@ -15,7 +15,7 @@ from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import url_path_join
 from tornado import web
 
-from rustray_jupyter.dashboards import chosen_panels, figures, panel_names
+from rustray_jupyter.dashboards import chosen, figures, panel_names
 from rustray_jupyter.handlers import RESOURCE
 
 HERE = Path(__file__).parent
@@ -42,7 +42,8 @@ class PageHandler(JupyterHandler):
     @web.authenticated
     @authorized
     async def get(self, path: str = "") -> None:
-        panels = await asyncio.to_thread(lambda: chosen_panels(path) if path else panel_names())
+        known = await asyncio.to_thread(panel_names)
+        panels = chosen(path, known) if path else known
         if not panels:
             raise web.HTTPError(404)
         theme = self.get_argument("theme", "")

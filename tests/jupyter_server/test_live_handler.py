@@ -47,6 +47,14 @@ async def test_what_is_seen_moves(jp_ws_fetch: Connect, session: None) -> None:
     socket.close()
 
 
+async def test_the_sidebar_has_a_summary(jp_ws_fetch: Connect) -> None:
+    socket = await jp_ws_fetch(*live(NAME), params={"panels": "summary"})
+    told = (await message(socket))["summary"]
+    assert told["cluster"] == {"cpus": [1.0]}
+    assert told["samples"]["memory_total"][-1] > told["samples"]["memory"][-1] > 0
+    socket.close()
+
+
 async def test_nothing_is_asked_when_the_page_is_gone(jp_ws_fetch: Connect, jp_serverapp: Any) -> None:
     extension = jp_serverapp.extension_manager.extension_points["rustray_jupyter"].app
     socket = await jp_ws_fetch(*live(NAME), params={"panels": "resources"})

@@ -57,7 +57,14 @@ async def test_the_page_is_light_or_dark(jp_fetch: Fetch, theme: str, scheme: st
 
 
 @pytest.mark.parametrize(
-    "path", ["dashboard/colours", "dashboard/resources,colours", "static/setup.py", "static/..%2Fx"]
+    "path",
+    [
+        "dashboard/colours",
+        "dashboard/summary",
+        "dashboard/resources,colours",
+        "static/setup.py",
+        "static/..%2Fx",
+    ],
 )
 async def test_what_is_not_there_is_not_found(jp_fetch: Fetch, path: str) -> None:
     with pytest.raises(HTTPClientError) as error:
