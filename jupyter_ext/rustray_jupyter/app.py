@@ -127,10 +127,11 @@ class RustRayStart(RustRayCommand):
         print(f'In a notebook: rustray.init("{name}")      Stop it: jupyter rustray stop {name}', flush=True)
         if not self.lab:
             return 0
-        code = lab.run(self.extra_args, self.browser)
-        if cluster.state != "stopped":
-            print(f"The cluster {name!r} goes on. To stop it: jupyter rustray stop {name}")
-        return code
+        try:
+            return lab.run(self.extra_args, self.browser)
+        finally:
+            if cluster.state != "stopped":
+                print(f"The cluster {name!r} goes on. To stop it: jupyter rustray stop {name}", flush=True)
 
     def _running(self, name: str) -> rustray.clusters.Cluster | None:
         return next((one for one in rustray.clusters.list() if one.name == name), None)

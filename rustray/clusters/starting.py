@@ -6,7 +6,7 @@ import os
 import secrets
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -113,9 +113,19 @@ def _start_nodes(file: ConnectionFile, count: int, started: list[launch.StartedP
 
 def _launch_all(settings: Sequence[launch.Settings], started: list[launch.StartedProcess]) -> None:
     """Start these beside each other; those that are up are in `started`, also where others have failed."""
+    interrupt: KeyboardInterrupt | None = None
     with ThreadPoolExecutor(PARALLEL_STARTS) as pool:
-        # The pool is left when all of them are up or have failed, each within its own time limit.
         starting = [pool.submit(lambda one: started.append(launch.start(one)), one) for one in settings]
+        while not all(future.done() for future in starting):
+            try:
+                wait(starting)
+            except KeyboardInterrupt as error:
+                # What is under way comes up nevertheless, and must be in the list to be ended; each has a time limit.
+                interrupt = error
+                for future in starting:
+                    future.cancel()
+    if interrupt is not None:
+        raise interrupt
     for future in starting:
         future.result()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import rustray
-from rustray.clusters import Cluster, ending
+from rustray.clusters import Cluster, ending, entering
 from rustray.clusters import registry as names
 from rustray.clusters.contact import reach
 from rustray.driver import launch, registry
@@ -98,6 +98,28 @@ def test_an_embedded_cluster_ends_with_its_driver_though_it_is_asked() -> None:
         assert len(contact.query("nodes")) == 1
         rustray.shutdown()
         eventually(lambda: not lives(server["pid"]))
+
+
+def test_a_process_that_a_notebook_has_started_is_entered() -> None:
+    rustray.clusters.start("other", num_cpus=1).stop()  # a name that was used is free
+    names_taken = [entering.take(None, base="notebook") for _cluster in range(2)]
+    assert names_taken == ["notebook", "notebook-2"]
+    entering.settle("notebook-2")
+    server = launch.start(launch.ServerSettings(launch.count_resources(1, 0, None), None))
+    try:
+        entering.add("notebook", [server], token=server.settings.token)
+        entering.settle("notebook")
+        (cluster,) = rustray.clusters.list()
+        assert (cluster.state, cluster.heads, cluster.nodes) == ("running", 0, 1)
+        assert cluster.address == server.settings.folder
+        with pytest.raises(OptionError, match="it cannot have more nodes"):
+            cluster.scale(2)
+        rustray.init("notebook")
+        assert cluster.status().nodes[0].resources["CPU"][1] == 1
+        cluster.stop()
+        assert not lives(server.process.pid)
+    finally:
+        server.stop()
 
 
 def test_what_was_killed_is_stale(tmp_path: Path) -> None:

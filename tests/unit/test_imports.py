@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rustray.task_error",),
     ("rustray.errors",),
     ("rustray.exceptions",),
-    ("rustray.model",),
+    ("rustray.model", "rustray.metrics"),
     ("rustray.snapshots",),
     ("rustray.runtime_env",),
     ("rustray.serialization",),
@@ -53,12 +53,15 @@ UPWARD = {
 }
 
 # The cores that are plain state machines: they know values and errors, and neither sockets nor files.
-PURE = ("rustray.store", "rustray.scheduler", "rustray.cluster")
+PURE = ("rustray.store", "rustray.scheduler", "rustray.cluster", "rustray.metrics")
 PURE_MAY_IMPORT = ("rustray.model", "rustray.task_error", "rustray.errors")
 
 # What a driver or a worker must not load before the user's own code does: gRPC's threads do not survive a
 # fork, and the rest is start-up time and memory, paid once a process.
-HEAVY = ("grpc", "google.protobuf", "numpy", "psutil", "IPython", "bokeh", "asyncio")
+HEAVY = (
+    *("grpc", "google.protobuf", "numpy", "psutil", "IPython", "bokeh", "asyncio"),
+    *("rustray.clusters", "jupyter_core"),
+)
 
 
 def modules() -> dict[str, Path]:

@@ -1,0 +1,175 @@
+"""The command ``jupyter rustray``, run as its users run it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import rustray
+from rustray.clusters import registry as names
+from rustray.driver import registry
+from tests.support import ROOT, eventually, lives
+
+pytest.importorskip("jupyter_core")
+
+
+@pytest.fixture(autouse=True)
+def apart(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    folder = tmp_path_factory.mktemp("rr")
+    folder.chmod(0o700)
+    monkeypatch.setenv("RUSTRAY_RUNTIME_DIR", str(folder))
+    for variable in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR"):
+        monkeypatch.setenv(variable, str(tmp_path / variable.lower()))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(ROOT), str(ROOT / "jupyter_ext"))))
+    monkeypatch.setenv("COLUMNS", "120")
+    yield
+    for process in registry.clusters():
+        os.kill(process["pid"], signal.SIGKILL)
+    eventually(lambda: not registry.clusters())
+
+
+def start(*arguments: str, folder: Path | None = None) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "rustray_jupyter.app", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=folder,
+    )
+
+
+def jupyter_rustray(*arguments: str, status: int = 0) -> str:
+    process = start(*arguments)
+    told, _nothing = process.communicate(timeout=50)
+    assert process.returncode == status, told
+    return told
+
+
+def test_a_cluster_from_start_to_stop(tmp_path: Path) -> None:
+    config = tmp_path / "jupyter_config_dir"
+    config.mkdir()
+    (config / "jupyter_rustray_config.py").write_text("c.RustRayStart.num_cpus = 2\n")
+    assert jupyter_rustray("list") == "No cluster runs here.\n"
+    told = jupyter_rustray("start", "--name", "work", "--nodes", "2")
+    assert told.startswith("Cluster 'work': 1 head, 2 nodes.\n") and "jupyter rustray stop work" in told
+    taken = jupyter_rustray("start", "--name=work", status=1)
+    assert "jupyter rustray: A cluster named 'work' runs already" in taken and taken.count("\n") == 1
+    (row,) = json.loads(jupyter_rustray("list", "--json"))
+    assert (row["name"], row["state"], row["nodes"]) == ("work", "running", 2) and "token" not in row
+    assert "'work' has 1 node here" in jupyter_rustray("scale", "1")
+    status = json.loads(jupyter_rustray("status", "work", "--json"))
+    assert [node["resources"]["CPU"] for node in status["nodes"]] == [2]  # as configured
+    assert status["token_file"] == rustray.clusters.find("work").token_file
+    assert jupyter_rustray("logs", "--process", "head-1", "-n", "1").startswith("==> head-1")
+
+    following = start("logs", "-f", "--lines=0")
+    try:
+        assert following.stdout is not None
+        jupyter_rustray("scale", "2", "--name", "work")
+        seen = ""
+        while "joined the head" not in seen:
+            assert (line := following.stdout.readline()), seen
+            seen += line
+        assert jupyter_rustray("stop", "work") == "Stopped 1 head and 2 nodes of the cluster 'work'.\n"
+        assert following.communicate(timeout=20)[0].endswith("The cluster 'work' has ended.\n")
+    finally:
+        following.kill()
+    assert registry.clusters() == [] and names.files() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "told"),
+    [
+        ([], 2, "Give one of: start, stop, list"),
+        (["begin"], 2, "There is no command 'begin'"),
+        (["start", "--heads", "2"], 1, "'heads' trait"),
+        (["start", "--nodez", "2"], 1, "there is no option --nodez"),
+        (["start", "--name", "Work"], 1, "'Work' is no name for a cluster"),
+        (["start", "extra"], 1, "What is 'extra' for?"),
+        (["stop"], 1, "No cluster runs here"),
+        (["scale"], 1, "Give the number of nodes"),
+        (["dashboard"], 1, "No cluster runs here"),
+    ],
+)
+def test_errors_are_one_line(arguments: list[str], status: int, told: str) -> None:
+    printed = jupyter_rustray(*arguments, status=status)
+    assert told in printed and printed.count("\n") == 1
+    assert registry.clusters() == []
+
+
+def test_a_start_that_is_interrupted_leaves_nothing() -> None:
+    process = start("start", "--heads", "3")
+    eventually(registry.clusters)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=40)
+    assert process.returncode == 130
+    assert registry.clusters() == [] and names.files() == []
+
+
+@pytest.mark.timeout(120)
+def test_lab_ends_and_its_cluster_goes_on(tmp_path: Path) -> None:
+    pytest.importorskip("jupyterlab")
+    folder = tmp_path / "work"
+    folder.mkdir()
+    jupyter_rustray("start", "--num-cpus", "1")
+    command = ("start", "--lab", "--no-browser", "--", "--ServerApp.port_retries=50")
+    process = start(*command, folder=folder)
+    try:
+        assert process.stdout is not None
+        told = ""
+        while "Ctrl-C ends it" not in told:
+            assert (line := process.stdout.readline()), told
+            told += line
+        assert told.startswith("Cluster 'default': 1 head, 1 node.") and f"in {folder};" in told
+        found = re.search(r"http://\S+", told)
+        assert found is not None
+        url = found[0]
+        base, _slash, token = url.partition("/lab?token=")
+        request = urllib.request.Request(f"{base}/api/status", headers={"Authorization": f"token {token}"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert answer.status == 200
+        (server,) = (tmp_path / "jupyter_runtime_dir").glob("jpserver-*.json")
+        pid = json.loads(server.read_text())["pid"]
+        process.send_signal(signal.SIGTERM)
+        rest, _nothing = process.communicate(timeout=40)
+        assert (
+            process.returncode == 0 and "'default' goes on. To stop it: jupyter rustray stop default" in rest
+        )
+        assert not lives(pid) and rustray.clusters.find("default").state == "running"
+    finally:
+        process.kill()
+        process.communicate()
+    jupyter_rustray("stop")
+
+
+def test_lab_that_cannot_start_is_told(tmp_path: Path) -> None:
+    pytest.importorskip("jupyterlab")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        arguments = (f"--ServerApp.port={port}", "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0")
+        told = jupyter_rustray(
+            "start", "--lab", "--no-browser", "--num-cpus", "1", "--", *arguments, status=1
+        )
+    assert "JupyterLab could not be started:" in told and f"port {port} is not available" in told
+    assert "The cluster 'default' goes on." in told
+    jupyter_rustray("stop")
+
+
+def test_lab_opens_the_notebooks_of_a_clone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    lab = pytest.importorskip("rustray_jupyter.lab")
+    monkeypatch.chdir(ROOT)
+    assert lab.notebooks_folder() == str(ROOT / "notebooks")
+    monkeypatch.chdir(tmp_path)
+    assert lab.notebooks_folder() == str(tmp_path)
