@@ -146,7 +146,7 @@ class MetricsHandler(ClusterAPIHandler):
     @web.authenticated
     @authorized
     async def get(self) -> None:
-        from rustray.metrics import prometheus  # type: ignore[import-not-found]
+        from rustray.metrics import prometheus
 
         name = self.get_argument("cluster", None) or await self.clusters.newest()
         text = ""

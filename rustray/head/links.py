@@ -153,6 +153,8 @@ class Links:
                 )
             elif message[0] == "leaving":
                 self._lose(link, "it has left the cluster")
+            elif message[0] == "echo":
+                self._head.measured.head_rtt[link.name] = link.heard - message[1]
             elif message[0] != "beat":
                 self._head.from_node(link.name, message)
         except Exception:
@@ -194,7 +196,7 @@ class Links:
                 what = "it was cut off" if link.closed_since is not None else "it has not been heard of"
                 self._lose(link, f"{what} for {silent:.1f} s")
             elif beat and link.closed_since is None:
-                self._send(link, ("beat",))
+                self._send(link, ("beat", now))
         self._head.tick()
 
     def _wake_at(self, time: float) -> None:

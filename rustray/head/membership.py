@@ -18,7 +18,7 @@ from rustray.head.commits import Commits
 from rustray.head.infeasible import Refusals
 from rustray.head.jobs import Jobs
 from rustray.head.leases import Leases
-from rustray.head.metrics import Metrics
+from rustray.head.measurements import Measurements
 from rustray.head.node_links import NodeLink, NodeLinks, Send
 from rustray.head.reachability import Reachability
 from rustray.head.scheduling import Scheduling
@@ -53,7 +53,7 @@ class Membership:
         commits: Commits,
         nodes: NodeLinks,
         scheduling: Scheduling,
-        metrics: Metrics,
+        measured: Measurements,
         jobs: Jobs,
         leases: Leases,
         actors: Actors,
@@ -67,7 +67,7 @@ class Membership:
         self._commits = commits
         self._nodes = nodes
         self._scheduling = scheduling
-        self._metrics = metrics
+        self._measured = measured
         self._jobs = jobs
         self._leases = leases
         self._actors = actors
@@ -188,13 +188,6 @@ class Membership:
         """The node takes nothing new: it will leave when what runs on it has ended."""
         self._scheduling.step(events.NodeDraining(node))
 
-    def on_sample(self, node: str, sample: dict[str, Any]) -> None:
-        """What the node's monitor has seen."""
-        status = self._scheduling.status
-        self._scheduling.step(events.NodeMemory(node, int(sample["memory_total"] - sample["memory"])))
-        waiting = sum(row["wanted"] - row["held"] for row in status.waiting())
-        self._metrics.add(node, sample, status.idle_leases(), waiting)
-
     def on_client_gone(self, node: str, client: int) -> None:
         """A driver or worker has ended."""
         self._nodes[node].clients.discard(client)
@@ -231,7 +224,7 @@ class Membership:
         link = self._nodes.remove(name)
         if node is None or node.removed is not None:
             return
-        self._metrics.forget(name)
+        self._measured.forget(name)
 
         def removed(result: dict[str, Any]) -> None:
             if "error" in result:

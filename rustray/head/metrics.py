@@ -1,27 +1,44 @@
-"""Samples of the whole cluster, made of those of its nodes."""
+"""Samples of the whole cluster, made of those of its nodes, and those of each node."""
 
 from __future__ import annotations
 
 import itertools
 from collections import deque
+from collections.abc import Callable, Mapping
 from typing import Any
 
-KEEP = 600
-"""Samples kept: five minutes."""
+from rustray.metrics.series import KEEP, Series
+
 _SUMS = (
     "memory",
     "memory_total",
+    "disk_read_per_s",
+    "disk_write_per_s",
+    "net_in_per_s",
+    "net_out_per_s",
     "tasks_per_s",
     "failed_per_s",
     "workers",
     "busy",
     "store",
     "store_capacity",
+    "spilled",
 )
+OF_A_NODE = ("time", "cpu", "cpus", *_SUMS, "suspended", "objects")
+
+Scheduled = Callable[[], Mapping[str, Any]]
+"""What the scheduler knows at the time of a sample: "waiting" (leases asked for and not given), "levels" (of them, by
+level), "suspended", "leases" (given), and "idle" (leases that clients keep without use)."""
+
+
+class _OfNode:
+    def __init__(self) -> None:
+        self.series = Series(OF_A_NODE)
+        self.gpus: deque[tuple[float, list[dict[str, Any]]]] = deque(maxlen=KEEP)
 
 
 class Metrics:
-    """One series for the cluster: see `node.monitor` for what a node's sample has.
+    """One series for the cluster and one a node: see `node.monitor` for what a node's sample has.
 
     The node that has been here longest sets the pace: with each sample of it goes the latest of every other.
     """
@@ -29,15 +46,18 @@ class Metrics:
     def __init__(self) -> None:
         self._samples: deque[dict[str, Any]] = deque(maxlen=KEEP)
         self._latest: dict[str, dict[str, Any]] = {}
+        self._nodes: dict[str, _OfNode] = {}
 
-    def add(self, node: str, sample: dict[str, Any], idle_leases: int, waiting: int) -> None:
+    def add(self, node: str, sample: dict[str, Any], scheduled: Scheduled, keep: bool = True) -> None:
         """A node's sample has come.
 
         Parameters
         ----------
-        idle_leases: leases that clients keep without use. waiting: leases asked for and not given.
+        keep: whether it is one of those of which people ask: gateways are not.
         """
         self._latest[node] = sample
+        if keep:
+            self._keep(node, sample)
         if node != next(iter(self._latest)):
             return
         parts = self._latest.values()
@@ -45,19 +65,36 @@ class Metrics:
         whole["time"] = sample["time"]
         cpus = sum(part["cpus"] for part in parts)
         whole["cpu"] = sum(part["cpu"] * part["cpus"] for part in parts) / max(1, cpus)
-        whole["busy"] = max(0, whole["busy"] - idle_leases)
-        whole["waiting"] = waiting
+        whole |= scheduled()
+        whole["busy"] = max(0, whole["busy"] - whole.pop("idle"))
         self._samples.append(whole)
+
+    def _keep(self, node: str, sample: dict[str, Any]) -> None:
+        kept = self._nodes.get(node)
+        if kept is None:
+            kept = self._nodes[node] = _OfNode()
+        # Tasks count where they ran, while those of the whole cluster count where their results are.
+        ran = {"tasks_per_s": sample["ran_per_s"], "failed_per_s": sample["ran_failed_per_s"]}
+        kept.series.add({**sample, **ran})
+        if sample["gpus"]:
+            kept.gpus.append((sample["time"], sample["gpus"]))
 
     def forget(self, node: str) -> None:
         """The node has gone."""
         self._latest.pop(node, None)
-
-    def latest(self, node: str) -> dict[str, Any]:
-        """The node's last sample, {} when there is none."""
-        return self._latest.get(node, {})
+        self._nodes.pop(node, None)
 
     def since(self, time: float) -> list[dict[str, Any]]:
         """Those of the last five minutes that are newer than `time` (seconds since the epoch), oldest first."""
         newer = itertools.takewhile(lambda sample: sample["time"] > time, reversed(self._samples))
         return list(newer)[::-1]
+
+    def of_nodes(self, time: float) -> dict[str, list[dict[str, Any]]]:
+        """The same of each node, by its name, with "gpus"."""
+        answer: dict[str, list[dict[str, Any]]] = {}
+        for node, kept in self._nodes.items():
+            gpus = dict(kept.gpus)
+            answer[node] = [
+                {**sample, "gpus": gpus.get(sample["time"], [])} for sample in kept.series.since(time)
+            ]
+        return answer

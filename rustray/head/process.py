@@ -16,6 +16,7 @@ from rustray.cluster.state import ClusterState
 from rustray.daemon import Daemon, read_settings
 from rustray.driver.registry import head_storage, update_connection_file
 from rustray.errors import ClusterStartError, OptionError
+from rustray.head.addresses import grpc_address, raft_address
 from rustray.wire.security import (
     Security,
     check_bind,
@@ -185,18 +186,6 @@ class HeadProcess(Daemon):
             self._replica.close()
             if not self.failed and len(self._heads) == 1 and not self.settings["storage"]:
                 shutil.rmtree(self._storage, ignore_errors=True)
-
-
-def raft_address(address: str) -> str:
-    """Where the head that nodes reach at `address` is reached by other heads: the next port."""
-    host, port = split_address(address)
-    return join_address(host, port + 1)
-
-
-def grpc_address(address: str) -> str:
-    """The reverse of `raft_address`."""
-    host, port = split_address(address)
-    return join_address(host, port - 1)
 
 
 def _own_address(bound: str, heads: list[str]) -> str:

@@ -9,7 +9,6 @@ from rustray.cluster.state import ClusterState
 from rustray.errors import ActorNotFoundError
 from rustray.head.actors import Actors
 from rustray.head.forecasts import Forecasts
-from rustray.head.metrics import Metrics
 from rustray.head.node_links import NodeLinks
 from rustray.head.task_classes import TaskClasses
 from rustray.scheduler.status import Status
@@ -26,7 +25,6 @@ class Queries:
         classes: TaskClasses,
         actors: Actors,
         forecasts: Forecasts,
-        metrics: Metrics,
     ) -> None:
         self._state = state
         self._status = status
@@ -34,7 +32,6 @@ class Queries:
         self._classes = classes
         self._actors = actors
         self._forecasts = forecasts
-        self._metrics = metrics
 
     def resources(self) -> tuple[dict[str, float], dict[str, float]]:
         """What the cluster has, and what of it is free."""
@@ -107,10 +104,6 @@ class Queries:
     def explain(self, key: bytes, client: int) -> dict[str, Any]:
         """Why a class waits: see `scheduler.status`."""
         return self._status.explain(key, client)
-
-    def metrics(self, since: float = 0.0) -> list[dict[str, Any]]:
-        """Samples after `since`, seconds since the epoch: see `node.monitor`."""
-        return self._metrics.since(since)
 
     def actor_named(self, name: str, namespace: str) -> tuple[bytes, Any]:
         """(id, handle) of a living actor; ActorNotFoundError."""

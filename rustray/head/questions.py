@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from rustray.driver import failures
 from rustray.errors import OptionError, RustRayError
-from rustray.head.explaining import Explaining
-from rustray.head.keyvalue import KeyValue
 from rustray.head.node_links import NodeLinks
-from rustray.head.placement_groups import PlacementGroups
-from rustray.head.queries import Queries
 
 Answered = Callable[[bool, Any], None]
 
 
 class Questions:
-    """Those of `queries` have their answer as the result of a method, the others call back."""
+    """See the module.
 
-    def __init__(
-        self,
-        nodes: NodeLinks,
-        queries: Queries,
-        keyvalue: KeyValue,
-        groups: PlacementGroups,
-        explaining: Explaining,
-    ) -> None:
+    Parameters
+    ----------
+    queries: each question is a method of one of them, whose result is the answer.
+    parts: each question is a method `ask_<question>` of one of them, which calls back.
+    """
+
+    def __init__(self, nodes: NodeLinks, queries: Sequence[object], parts: Sequence[object]) -> None:
         self._nodes = nodes
         self._queries = queries
-        self._parts = (keyvalue, groups, explaining)
+        self._parts = parts
 
     def on_query(self, _node: str, client: int, request: int, what: str, args: tuple[Any, ...]) -> None:
         """A client asks."""
@@ -47,7 +42,8 @@ class Questions:
                 if (submit := getattr(part, f"ask_{what}", None)) is not None:
                     submit(answered, *args)
                     return
-            answer = getattr(self._queries, what, None) if not what.startswith("_") else None
+            found = (getattr(part, what, None) for part in self._queries if not what.startswith("_"))
+            answer = next(filter(None, found), None)
             if answer is None:
                 raise OptionError(f"The cluster cannot be asked for {what!r}.")
             value = answer(*args)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
 from rustray.errors import OptionError
+from rustray.head.addresses import grpc_address
 from rustray.head.journal import SEGMENT_BYTES
 from rustray.head.raft_entries import Assembly, CommandTooLarge, pack_command
 from rustray.head.raft_folder import HeadFolder
@@ -151,6 +152,10 @@ class Replica:
     def read_only(self) -> bool:
         """Whether this head's disk is full, so that it refuses commands."""
         return self._folder.journal.full
+
+    def heads(self) -> list[dict[str, Any]]:
+        """One row a head, as this one sees them while it leads: see `MetricsQueries.heads`."""
+        return [{**row, "address": grpc_address(row["address"])} for row in self._thread.heads()]
 
     def submit(self, op: str, payload: Mapping[str, Any], then: Then) -> None:
         """Carry out a command on all heads; `then(result)` is called once, from the loop, never at once.

@@ -115,6 +115,11 @@ class _Raft(SyncObj):  # type: ignore[misc]
     def next_index(self, node: Any) -> int:
         return int(self._SyncObj__raftNextIndex.get(node, 0))
 
+    def match_index(self, address: str) -> int:
+        """Up to which entry the head at `address` is known to have the log; of a leader."""
+        matches = list(self._SyncObj__raftMatchIndex.items())
+        return next((int(index) for node, index in matches if node.address == address), 0)
+
     def raise_next_index(self, node: Any, index: int) -> None:
         if self._isLeader():
             known = self._SyncObj__raftNextIndex
@@ -201,6 +206,38 @@ class RaftThread:
     def put(self, item: Submitted | Facts) -> None:
         self._inbox.append(item)
         self._wake()
+
+    def heads(self) -> list[dict[str, Any]]:
+        """One row a head, as of a moment ago; of others only a leader knows how far they have come."""
+        raft, last = self._raft, self._journal.last_index
+        term, committed = raft.raftCurrentTerm, raft.raftCommitIndex
+        leads = self._leading is not None
+        own = {
+            "address": self._membership.address,
+            "state": "leads" if leads else "follows",
+            "term": term,
+            "committed": committed,
+            "lag": max(0, committed - raft.raftLastApplied),
+            "rtt_s": None,
+        }
+        rows = [own]
+        for address, rtt in self._transport.round_trips().items():
+            known = raft.match_index(address) if leads else 0
+            rows.append(
+                {
+                    "address": address,
+                    "state": "does not answer"
+                    if rtt is None
+                    else "leads"
+                    if address == self.leader
+                    else "follows",
+                    "term": term,
+                    "committed": min(known, committed),
+                    "lag": max(0, last - known),
+                    "rtt_s": rtt,
+                }
+            )
+        return rows
 
     def compact(self) -> None:
         self._raft.forceLogCompaction()

@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import math
 import socket
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -65,6 +66,8 @@ class RaftTransport(Transport):  # type: ignore[misc]
         self._joined: set[str] = set()  # those that PySyncObj knows to be connected
         self._dial_at: dict[str, float] = {}
         self._complained: dict[str, str] = {}
+        self._asked: dict[str, float] = {}  # when a head was sent entries, or none, that it is to acknowledge
+        self._round_trips: dict[str, float] = {}
         self._proven: int | None = None  # by the message that PySyncObj handles just now
         self._server = self._listen(bind) if self._nodes else None
 
@@ -153,6 +156,8 @@ class RaftTransport(Transport):  # type: ignore[misc]
         if self._connections.get(address) is connection:
             del self._connections[address]
             self._membership.on_disconnected(address)
+            self._asked.pop(address, None)
+            self._round_trips.pop(address, None)
             if address in self._joined:
                 self._joined.discard(address)
                 self._onNodeDisconnected(self._nodes[address])
@@ -236,6 +241,9 @@ class RaftTransport(Transport):  # type: ignore[misc]
     def _on_ack(self, node: TCPNode, ack: Message) -> None:
         if not counts(ack, self._raft.raftCurrentTerm):
             return
+        asked = self._asked.pop(node.address, None)
+        if asked is not None:
+            self._round_trips[node.address] = time.monotonic() - asked
         sent = self._raft.next_index(node)
         self._onMessageReceived(node, ack)
         if ack["success"]:  # what is on its way behind the acknowledged is not to be sent again
@@ -267,12 +275,19 @@ class RaftTransport(Transport):  # type: ignore[misc]
             self._journal.sync()
         elif kind == "append_entries":
             message["last_index"] = self._journal.last_index
+            self._asked.setdefault(node.address, time.monotonic())
         self._connections[node.address].send(message)
         return node.address in self._joined
 
     def backlog(self, node: TCPNode) -> int:
         connection = self._connections.get(node.address)
         return connection.backlog if connection is not None else 0
+
+    def round_trips(self) -> dict[str, float | None]:
+        """Seconds from sending something to the acknowledgement that it is on disk, by head; None of one that is not
+        connected, 0.0 of one that was not measured yet. From any thread."""
+        joined, measured = set(self._joined), dict(self._round_trips)
+        return {address: measured.get(address, 0.0) if address in joined else None for address in self._nodes}
 
     def destroy(self) -> None:
         self._joined.clear()  # so that nobody is told of what ends now

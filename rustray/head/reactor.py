@@ -16,13 +16,15 @@ from rustray.head.actors import Actors
 from rustray.head.commits import Commits
 from rustray.head.explaining import Explaining
 from rustray.head.forecasts import Forecasts
+from rustray.head.gathering import Gathering
 from rustray.head.infeasible import Refusals
 from rustray.head.jobs import Jobs
 from rustray.head.keyvalue import KeyValue
 from rustray.head.leases import Leases
 from rustray.head.log import Log
+from rustray.head.measurements import Measurements
 from rustray.head.membership import Membership
-from rustray.head.metrics import Metrics
+from rustray.head.metrics_queries import MetricsQueries
 from rustray.head.node_links import Done, NodeLinks
 from rustray.head.placement_groups import PlacementGroups
 from rustray.head.queries import Queries
@@ -60,7 +62,7 @@ class Head:
         scheduling = self.scheduling = Scheduling(now, nodes, first_lease=epoch << 32)
         status = self.status = scheduling.status
         classes = TaskClasses()
-        metrics = Metrics()
+        measured = self.measured = Measurements(nodes, scheduling, epoch)
         forecasts = self.forecasts = Forecasts(wall, nodes, scheduling, classes)
         groups = PlacementGroups(state, wall, commits, scheduling)
         jobs = Jobs(state, wall, commits, nodes, scheduling, classes)
@@ -77,7 +79,7 @@ class Head:
             commits,
             nodes,
             scheduling,
-            metrics,
+            measured,
             jobs,
             leases,
             actors,
@@ -86,8 +88,10 @@ class Head:
             refusals,
         )
         explaining = self._explaining = Explaining(state, now, status, nodes, classes, actors, forecasts)
-        queries = Queries(state, status, nodes, classes, actors, forecasts, metrics)
-        self.questions = Questions(nodes, queries, KeyValue(commits), groups, explaining)
+        gathering = self._gathering = Gathering(now, nodes)
+        queries = Queries(state, status, nodes, classes, actors, forecasts)
+        about = MetricsQueries(state, log, status, nodes, measured)
+        self.questions = Questions(nodes, (queries, about), (KeyValue(commits), groups, explaining, gathering))
         self._handlers: dict[str, Callable[..., None]] = {
             "job_start": jobs.on_job_start,
             "job_end": jobs.on_job_end,
@@ -109,7 +113,9 @@ class Head:
             "connect_actor": callers.on_connect_actor,
             "client_gone": self.members.on_client_gone,
             "draining": self.members.on_draining,
-            "sample": self.members.on_sample,
+            "sample": measured.on_sample,
+            "figures": measured.on_figures,
+            "gathered": gathering.on_gathered,
             "unreachable": self.members.on_unreachable,
             "predicted": forecasts.on_predicted,
             "worker_memory": forecasts.on_worker_memory,
@@ -138,4 +144,5 @@ class Head:
         self.callers.tick(now)
         self._starts.tick(now)
         self._explaining.tick(now)
+        self._gathering.tick(now)
         self.scheduling.step(events.Tick())

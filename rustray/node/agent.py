@@ -23,6 +23,7 @@ from rustray.node.clients import Clients
 from rustray.node.departures import Departures
 from rustray.node.door import Door
 from rustray.node.elsewhere import Elsewhere
+from rustray.node.figures import Figures
 from rustray.node.head_outage import HeadOutage
 from rustray.node.introductions import Introductions
 from rustray.node.jobs import Jobs
@@ -42,6 +43,8 @@ ASK_AGAIN_TICKS = 20
 """Ticks after which those that wait for an actor are asked for again: a node or head that knew of it may be gone."""
 COMPLAIN_TICKS = 10
 """Ticks after which the head is told of the nodes that cannot be reached, again and again."""
+MEASURE_TICKS = 10
+"""Ticks after which the ways to other nodes are measured."""
 MAX_PRESTART = 8
 """Workers forked before the first task of a job asks; the rest on demand."""
 
@@ -109,8 +112,19 @@ class NodeAgent:
         leases = self.leases = Leases(clients, self.classes, jobs, pool, gpus, introductions, head)
         self.preemption = Preemption(clients, leases, pool, head)
         self.actors = Actors(clients, jobs, leases, introductions, pool, store, head)
+        figures = self.figures = Figures(pool)
         self.departures = Departures(
-            clients, jobs, leases, self.elsewhere, self.actors, self.relays, pool, store, head, on_driver_gone
+            clients,
+            jobs,
+            leases,
+            self.elsewhere,
+            self.actors,
+            self.relays,
+            pool,
+            store,
+            figures,
+            head,
+            on_driver_gone,
         )
         self.queries = Queries(clients, pool, store, head)
 
@@ -147,6 +161,8 @@ class NodeAgent:
             "setup_failed": self.workers.on_setup_failed,
             "staying": self.workers.on_staying,
             "counts": self._on_counts,
+            "ran": self.figures.on_ran,
+            "owned": self.figures.on_owned,
             "explained": lambda _c, token, description: head(("explained", token, description)),
             "predicted": lambda _c, rows: head(("predicted", rows)),
             "create_actor": self.actors.on_create,
@@ -177,6 +193,7 @@ class NodeAgent:
             "grant": self.leases.on_grant,
             "revoke": self._on_revoke,
             "explain": self.queries.on_explain,
+            "gather": self.queries.on_gather,
             "estimate": lambda client, *fields: send(client, ("estimate", *fields)),
             "infeasible": lambda key, client, text: send(client, ("infeasible", key, text)),
             "start_actor": self.actors.on_start,
@@ -246,6 +263,8 @@ class NodeAgent:
         self._ticks += 1
         if self._ticks % ASK_AGAIN_TICKS == 0:
             self.actors.ask_again()
+        if self._ticks % MEASURE_TICKS == 0:
+            self.neighbours.measure(self.store.sent_to)
         if self._ticks % COMPLAIN_TICKS == 0 and (unreachable := self.neighbours.unreachable()):
             self.head(("unreachable", unreachable))
 

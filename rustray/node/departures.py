@@ -7,6 +7,7 @@ from collections.abc import Callable
 from rustray.node.actors import Actors
 from rustray.node.clients import Client, Clients
 from rustray.node.elsewhere import Elsewhere
+from rustray.node.figures import Figures
 from rustray.node.jobs import Jobs
 from rustray.node.leases import Leases
 from rustray.node.pool import WorkerPool, WorkerProcess
@@ -33,6 +34,7 @@ class Departures:
         relays: Relays,
         pool: WorkerPool,
         store: StoreService,
+        figures: Figures,
         head: Callable[[Message], None],
         on_driver_gone: Callable[[], None],
     ) -> None:
@@ -44,6 +46,7 @@ class Departures:
         self._relays = relays
         self._pool = pool
         self._store = store
+        self._figures = figures
         self._head = head
         self._on_driver_gone = on_driver_gone
 
@@ -96,3 +99,4 @@ class Departures:
         self._elsewhere.on_client_gone(client)
         self._leases.on_client_gone(client.leases)
         self._store.disconnect(client.client)
+        self._figures.forget(client.client)

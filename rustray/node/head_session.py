@@ -225,7 +225,7 @@ class HeadSession:
         elif op == "refused":
             return [Close(), *self._on_refusal(now, *fields)]
         elif op == "beat":
-            pass  # that it was heard is all there is to it
+            return [Send((("echo", *fields),))]  # the head measures how long that takes
         elif self.state == JOINED:
             return [Deliver(message)]
         return []

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from rustray.node.gpu_usage import GpuUsage
 from rustray.node.pool import resident
+from rustray.node.throughput import Rates
 
 if TYPE_CHECKING:
     from rustray.node.agent import NodeAgent
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SAMPLE_S = 0.5
+MACHINE_S = 1.0
+"""How often the machine's disks and networks are read: that takes longer than all the rest."""
 MEMORY_CHECK_S = 0.25
 DEFAULT_THRESHOLD = 0.95
 NOTABLE_MEMORY = 0.1
@@ -31,8 +35,10 @@ class Monitor:
     """Samples of one node, sent to the head.
 
     A sample: "time" (seconds since the epoch), "cpu" (percent of the machine), "cpus" (how many it has), "memory" and
-    "memory_total" (bytes), "tasks_per_s", "failed_per_s", "workers", "busy" (workers with a lease), "store" and
-    "store_capacity" (bytes).
+    "memory_total" (bytes), "disk_read_per_s", "disk_write_per_s", "net_in_per_s" and "net_out_per_s" (bytes, loopback
+    left out), "tasks_per_s" and "failed_per_s" (results that came to clients here), "ran_per_s" and "ran_failed_per_s"
+    (runs that ended here), "workers", "busy" (workers with a lease), "suspended" (workers), "store", "store_capacity"
+    and "spilled" (bytes), "objects", "gpus" (see `gpu_usage`) and "links" (see `Neighbours.links`).
 
     When the machine's memory is used beyond $RUSTRAY_MEMORY_THRESHOLD (a fraction, 0.95 by default), the largest
     worker is killed, and its task fails or is retried with OutOfMemoryError: better one task than, by the kernel's
@@ -42,7 +48,10 @@ class Monitor:
     def __init__(self, node: NodeAgent) -> None:
         self._node = node
         self._stopped = False
-        self._last = (time.monotonic(), 0, 0)
+        self._rates = Rates()
+        self._machine = Rates()
+        self._machine_at = float("-inf")
+        self._gpus = GpuUsage()
         self._told_memory: dict[bytes, int] = {}
         self._threshold = float(os.environ.get("RUSTRAY_MEMORY_THRESHOLD", DEFAULT_THRESHOLD))
         psutil.cpu_percent()
@@ -62,36 +71,52 @@ class Monitor:
             loop.call_later(MEMORY_CHECK_S, watch)
             self._watch_memory()
 
+        self._gpus.start()
         sample()
         watch()
 
     def stop(self) -> None:
         """Sample no more."""
         self._stopped = True
+        self._gpus.stop()
 
     def _sample(self) -> None:
         now = time.monotonic()
         node = self._node
-        then, finished, failed = self._last
-        passed = max(now - then, 1e-3)
-        self._last = (now, node.finished, node.failed)
         memory = psutil.virtual_memory()
         store = node.store.ledger.stats()
         workers = node.pool.workers.values()
+        figures = node.figures
+        counters = {
+            "tasks": node.finished,
+            "failed": node.failed,
+            "ran": figures.ran,
+            "ran_failed": figures.errors,
+        }
+        if now - self._machine_at >= MACHINE_S:
+            self._machine_at = now
+            self._machine.take(now, machine_counters())
         sample: dict[str, Any] = {
             "time": time.time(),
             "cpu": psutil.cpu_percent(),
             "cpus": os.cpu_count() or 1,
             "memory": memory.total - memory.available,
             "memory_total": memory.total,
-            "tasks_per_s": (node.finished - finished) / passed,
-            "failed_per_s": (node.failed - failed) / passed,
+            **self._machine.latest,
+            **self._rates.take(now, counters),
             "workers": len(workers),
             "busy": sum(1 for worker in workers if worker.leases and not worker.suspended),
+            "suspended": sum(1 for worker in workers if worker.suspended),
             "store": store["used"],
             "store_capacity": store["capacity"],
+            "spilled": store["spilled_bytes"],
+            "objects": store["objects"],
+            "gpus": self._gpus.rows,
+            "links": node.neighbours.links(),
         }
         node.head(("sample", sample))
+        if (told := figures.take()) is not None:
+            node.head(told)
         self._tell_memory()
 
     def _tell_memory(self) -> None:
@@ -139,3 +164,22 @@ class Monitor:
         )
         log.warning("worker %s %s", worker.pid, text)
         self._node.pool.kill(worker, "oom", text)
+
+
+def machine_counters() -> dict[str, float]:
+    """Bytes that the machine's disks and networks, loopback left out, have moved so far; 0 where it does not say."""
+    try:
+        disk: Any = psutil.disk_io_counters()
+    except (OSError, RuntimeError):
+        disk = None  # a container may have no disks that it may see
+    try:
+        nics = psutil.net_io_counters(pernic=True)
+    except OSError:
+        nics = {}
+    others = [counters for name, counters in nics.items() if not name.startswith("lo")]
+    return {
+        "disk_read": disk.read_bytes if disk is not None else 0,
+        "disk_write": disk.write_bytes if disk is not None else 0,
+        "net_in": sum(counters.bytes_recv for counters in others),
+        "net_out": sum(counters.bytes_sent for counters in others),
+    }

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING
 
 from rustray.errors import RustRayError
+from rustray.node.outbox import Inbox, Outbox
+from rustray.node.throughput import Rates
 from rustray.wire.frames import Message
 
 if TYPE_CHECKING:
@@ -39,50 +40,6 @@ DOWN_KEPT = 10_000
 """Numbers of dead nodes that are remembered."""
 
 
-class Outbox:
-    """Batches to one node, from being sent until it has acknowledged them."""
-
-    def __init__(self) -> None:
-        self._kept: deque[tuple[int, list[Message]]] = deque()
-        self._next = 1
-
-    def put(self, messages: list[Message]) -> list[Message]:
-        """Number a batch; what is to be sent."""
-        number = self._next
-        self._next += 1
-        self._kept.append((number, messages))
-        return [("batch", number), *messages]
-
-    def acknowledged(self, number: int) -> None:
-        """The receiver has all up to `number`."""
-        while self._kept and self._kept[0][0] <= number:
-            self._kept.popleft()
-
-    def again(self, seen: int) -> list[list[Message]]:
-        """What to send after a reconnection to a receiver that has seen batches up to `seen`."""
-        self.acknowledged(seen)
-        return [[("batch", number), *messages] for number, messages in self._kept]
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-
-class Inbox:
-    """What has come from one node."""
-
-    def __init__(self) -> None:
-        self.seen = 0
-        self.unacknowledged = 0
-
-    def take(self, number: int) -> bool:
-        """Whether the batch is new."""
-        if number != self.seen + 1:
-            return False  # it has come before
-        self.seen = number
-        self.unacknowledged += 1
-        return True
-
-
 class _Neighbour:
     """One other node: the outgoing channel, and what has come from it."""
 
@@ -98,6 +55,8 @@ class _Neighbour:
         "number",
         "outbox",
         "pending",
+        "rtt",
+        "sent",
         "tries",
     )
 
@@ -116,6 +75,9 @@ class _Neighbour:
         """Times that it was dialled since it last took us."""
         self.heard = 0.0
         """When it last answered, or began to owe an answer."""
+        self.rtt: float | None = None
+        """Seconds, as last measured on the outgoing channel."""
+        self.sent = Rates()
 
 
 class Neighbours:
@@ -222,6 +184,27 @@ class Neighbours:
         late = self._loop.time() - UNREACHABLE_S
         return [n for n, known in self._known.items() if len(known.outbox) and known.heard < late]
 
+    def measure(self, sent_beside: Callable[[int], int]) -> None:
+        """See how long those to whom there is a channel take to answer, and how much they are sent.
+
+        Parameters
+        ----------
+        sent_beside: bytes that a node was sent on channels that are not ours.
+        """
+        now = self._loop.time()
+        for known in self._known.values():
+            if known.connected and known.channel is not None:
+                known.channel.send(("ping", now))
+                known.sent.take(now, {"bytes": known.channel.sent + sent_beside(known.number)})
+
+    def links(self) -> list[tuple[int, float, float]]:
+        """(node, round trip in seconds, bytes sent a second) of those to whom there is a channel, as last measured."""
+        return [
+            (known.number, known.rtt, known.sent.latest.get("bytes_per_s", 0.0))
+            for known in self._known.values()
+            if known.connected and known.rtt is not None
+        ]
+
     def _flush(self, known: _Neighbour) -> None:
         messages, known.pending = known.pending, []
         if not messages or known.number in self._down:
@@ -282,6 +265,8 @@ class Neighbours:
                 channel.close()
             elif op == "epoch":
                 self._hear_epoch(fields[0])
+            elif op == "pong":
+                known.rtt = known.heard - fields[0]
 
     def _on_closed(self, known: _Neighbour, channel: Channel, reason: str) -> None:
         if known.channel is not channel:
@@ -336,6 +321,9 @@ class Neighbours:
                 continue
             if message[0] == "epoch":
                 self._hear_epoch(message[1])
+                continue
+            if message[0] == "ping":
+                channel.send(("pong", message[1]))
                 continue
             if wanted:
                 self._handle(known.number, message)

@@ -28,6 +28,7 @@ class Queries:
             "workers": self._workers,
             "lose": self._lose,
         }
+        self._gathered: dict[str, Callable[..., dict[str, Any]]] = {"objects": self._objects}
 
     def on_query(self, client: int, request: int, what: str, args: tuple[Any, ...]) -> None:
         """A client waits for an answer."""
@@ -47,6 +48,20 @@ class Queries:
             self._clients.send(client, ("explain", token, number))
         else:
             self._head(("explained", token, None))
+
+    def on_gather(self, token: int, what: str, args: tuple[Any, ...]) -> None:
+        """The head asks all nodes."""
+        self._head(("gathered", token, self._gathered[what](*args)))
+
+    def _objects(self, largest: int) -> dict[str, Any]:
+        stats = self._store.ledger.stats()
+        return {
+            "used": stats["used"],
+            "capacity": stats["capacity"],
+            "spilled": stats["spilled_bytes"],
+            "count": stats["objects"],
+            "objects": self._store.ledger.largest(largest),
+        }
 
     def _workers(self) -> list[dict[str, Any]]:
         return [

@@ -148,6 +148,10 @@ class StoreService:
         sources[:] = [source for source in sources if not source.closed]
         sources.append(Source(channel, partial(self._place_for, node)))
 
+    def sent_to(self, node: int) -> int:
+        """Bytes of objects that a node has pulled by the channels that it has now."""
+        return sum(source.sent for source in self._sources.get(node, ()))
+
     def _place_for(self, node: int, oid: bytes) -> Place | None:
         place = self.ledger.federation.place_for(node, oid)
         if place is None:

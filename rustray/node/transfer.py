@@ -93,6 +93,11 @@ class Source:
                 turns.append((number, oid, at))
 
     @property
+    def sent(self) -> int:
+        """Bytes."""
+        return self._channel.sent
+
+    @property
     def closed(self) -> bool:
         """Whether its channel has ended."""
         return self._channel.closed

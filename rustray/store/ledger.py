@@ -39,6 +39,7 @@ from .entries import (
 )
 from .errors import InvalidRequest
 from .federation import Federation
+from .inventory import largest
 from .object_table import ObjectTable
 from .sanity import check
 from .shortage import Outlook
@@ -377,6 +378,10 @@ class Ledger:
             "capacity": allocator.capacity,
             "waiting": len(self._room.waiting),
         }
+
+    def largest(self, count: int) -> list[dict[str, Any]]:
+        """The largest values that lie here: see `inventory`."""
+        return largest(self._table.entries.values(), count)
 
     def knows(self, oid: bytes) -> bool:
         """Whether the object exists, as far as this node can tell."""

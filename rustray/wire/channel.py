@@ -47,6 +47,7 @@ class Channel:
     on_messages: called with the messages of each batch that arrives, in order.
     on_closed: called once with a reason for people when the other side has closed the channel or is gone.
     on_drained: called when the backlog has fallen below LOW_WATER after it was over HIGH_WATER.
+    sent: bytes sent so far.
     backlog: bytes sent and not yet taken by gRPC, which takes little more than the other side has room for.
     closed: nothing that is sent now will arrive.
     intact: bytes arrive as they were sent: TLS checks them, or no network lies between. TCP's own checksum lets one
@@ -57,6 +58,7 @@ class Channel:
         self.peer = peer
         self.intact = tls or not far
         self.backlog = 0
+        self.sent = 0
         self.closed = False
         self.on_messages: Callable[[list[Message]], None] = lambda _messages: None
         self.on_closed: Callable[[str], None] = lambda _reason: None
@@ -149,6 +151,7 @@ class Channel:
             parts, size = batches.take(self._queue)
             await write(await batches.pack(parts, size, self._far))
             self.backlog -= size
+            self.sent += size
             if self._high and self.backlog < LOW_WATER:
                 self._high = False
                 if not self.closed:

@@ -12,6 +12,8 @@ REPORTED = frozenset(
         "suspended",
         "resumed",
         "sample",
+        "figures",
+        "gathered",
         "explained",
         "predicted",
         "worker_memory",
@@ -19,6 +21,7 @@ REPORTED = frozenset(
         "draining",
         "leaving",
         "beat",
+        "echo",
     )
 )
 """Messages that a later report makes superfluous: they are not kept, and they touch no fact."""

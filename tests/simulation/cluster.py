@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+from rustray.head.metrics import OF_A_NODE
 from tests.simulation.checks import Checks
 from tests.simulation.clock import START, Clock, VirtualLoop
 from tests.simulation.drivers import SimulatedDriver
@@ -196,9 +197,11 @@ class _Monitor:
 
     def start(self, loop: Any) -> None:
         if not self._stopped:
-            sample = dict.fromkeys(
-                ("tasks_per_s", "failed_per_s", "workers", "busy", "store", "store_capacity"), 0
-            )
+            sample = {
+                **dict.fromkeys((*OF_A_NODE, "ran_per_s", "ran_failed_per_s"), 0),
+                "gpus": [],
+                "links": [],
+            }
             sample |= {"time": loop.time(), "cpu": 0.0, "cpus": 1, "memory": 0, "memory_total": 1 << 34}
             self._node.head(("sample", sample))
             loop.call_later(1.0, self.start, loop)

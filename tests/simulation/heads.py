@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rustray.daemon import Daemon
-from rustray.head.process import HeadProcess, raft_address
+from rustray.head.addresses import raft_address
+from rustray.head.process import HeadProcess
 from rustray.wire.frames import Message
 from tests.simulation.clock import VirtualLoop
 from tests.simulation.network import Channel, Host

@@ -37,6 +37,7 @@ class Channel:
         self.peer = peer
         self.host = host
         self.backlog = 0
+        self.sent = 0
         self.closed = False
         self.on_messages: Callable[[list[Message]], None] = lambda _messages: None
         self.on_closed: Callable[[str], None] = lambda _reason: None

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from rustray.node.neighbours import Inbox, Neighbours, Outbox
+from rustray.node.neighbours import Neighbours
+from rustray.node.outbox import Inbox, Outbox
 from rustray.node.relays import WINDOW, Relays
 from rustray.wire.channels import Channel, ChannelServer, dial
 from rustray.wire.frames import Message

@@ -1,0 +1,1 @@
+"""What is measured of a cluster: bounded, and pure: no clock, no I/O."""

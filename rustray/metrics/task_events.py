@@ -1,0 +1,78 @@
+"""What ran when and where, for pictures of it: as many events as there is a budget for, the rest counted."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from heapq import nlargest
+from itertools import islice, takewhile
+from typing import Any
+
+BUDGET = 250
+"""Events that a process, and a node, tells in half a second."""
+KEEP = 60_000
+"""Events kept: two minutes of one node at its full budget, more of what runs more slowly. About 15 MB."""
+ANSWERED = 5_000
+"""Events in one answer."""
+
+OK, FAILED, CANCELLED = "ok", "failed", "cancelled"
+
+Event = tuple[Any, ...]
+"""(start in seconds since the epoch, seconds, node, worker's process id, function, outcome, task id in hexadecimal)"""
+
+
+def longest(events: Iterable[Event], budget: int = BUDGET) -> list[Event]:
+    """Those that take longest, and so are seen in a picture: at most `budget`, in the order in which they began.
+
+    Parameters
+    ----------
+    events: tuples that begin with start and seconds.
+    """
+    chosen = nlargest(budget, events, key=lambda event: event[1])
+    return sorted(chosen, key=lambda event: event[0])
+
+
+class TaskEvents:
+    """A ring of events. Every task that has ended has a number here, whether its event is kept or not: so who has read
+    up to a number learns how many he has missed.
+
+    Parameters
+    ----------
+    first: the number of the first; greater than any that an earlier ring may have given.
+    """
+
+    def __init__(self, first: int = 0, keep: int = KEEP) -> None:
+        self._first = self._next = first
+        self._ring: deque[tuple[int, Event]] = deque(maxlen=keep)
+
+    def add(self, events: Iterable[Event], skipped: int = 0) -> None:
+        """Tasks have ended, `skipped` of them without an event."""
+        for event in events:
+            self._ring.append((self._next, event))
+            self._next += 1
+        self._next += skipped
+
+    def since(self, cursor: int, limit: int = ANSWERED) -> dict[str, Any]:
+        """What has come since: "next" (the cursor to ask with next), "events" (oldest first, at most `limit`) and
+        "skipped", tasks in between of which there is no event.
+
+        Parameters
+        ----------
+        cursor: 0 for all that there is; negative for so many of the newest.
+        """
+        newer: Iterator[tuple[int, Event]]
+        if cursor < 0:
+            found = list(islice(reversed(self._ring), min(-cursor, limit)))[::-1]
+            return {"next": self._next, "events": [event for _number, event in found], "skipped": 0}
+        cursor = cursor if self._first <= cursor <= self._next else self._first
+        newer = takewhile(lambda item: item[0] >= cursor, reversed(self._ring))
+        found = list(newer)[::-1]
+        after = self._next
+        if len(found) > limit:
+            after = found[limit][0]
+            found = found[:limit]
+        return {
+            "next": after,
+            "events": [event for _number, event in found],
+            "skipped": after - cursor - len(found),
+        }

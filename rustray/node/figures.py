@@ -1,0 +1,75 @@
+"""What the clients of a node tell of their tasks, gathered until the head is told: see `metrics.functions`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rustray.metrics.functions import Owned
+from rustray.metrics.task_events import longest
+from rustray.node.pool import WorkerPool
+from rustray.wire.frames import Message
+
+Row = tuple[Any, ...]
+
+
+class Figures:
+    """See the module.
+
+    Attributes
+    ----------
+    ran, errors: runs of tasks that have ended on this node, and of them those that raised.
+    """
+
+    def __init__(self, pool: WorkerPool) -> None:
+        self._pool = pool
+        self.ran = self.errors = 0
+        self._ran: list[Row] = []
+        self._came: list[Row] = []
+        self._present: dict[int, list[Row]] = {}
+        """By owner, how things are with its tasks."""
+        self._changed = False
+        self._events: list[Row] = []
+        self._skipped = 0
+
+    def on_ran(self, client: int, rows: list[Row], events: list[Row], skipped: int) -> None:
+        """A worker has run tasks: rows of `metrics.functions.Ran`, and (start, seconds, function, outcome, task id) of
+        some of them."""
+        worker = self._pool.workers.get(client)
+        pid = worker.pid if worker is not None else 0
+        for _name, runs, _seconds, errors, *_more in rows:
+            self.ran += sum(times for _at, times in runs)
+            self.errors += errors
+        self._ran += rows
+        self._events += [(start, seconds, pid, *fields) for start, seconds, *fields in events]
+        self._skipped += skipped
+
+    def on_owned(self, client: int, rows: list[Row]) -> None:
+        """What an owner has: rows of `metrics.functions.Owned`."""
+        present = []
+        for row in map(Owned._make, rows):
+            if row.waits or row.failed or row.cancelled or row.retried:
+                self._came.append(tuple(row._replace(waiting=0, running=[], suspended=[])))
+            if row.waiting or row.running or row.suspended:
+                present.append(tuple(row._replace(waits=[], waited=0.0, failed=0, cancelled=0, retried=0)))
+        self._changed = True
+        if present:
+            self._present[client] = present
+        else:
+            self._present.pop(client, None)
+
+    def forget(self, client: int) -> None:
+        """The client has ended, and all that it waited for with it."""
+        if self._present.pop(client, None) is not None:
+            self._changed = True
+
+    def take(self) -> Message | None:
+        """What the head is to be told; None when there is no news. How things are is told again and again, for another
+        head may lead."""
+        if not (self._ran or self._present or self._changed or self._skipped):
+            return None
+        owned = self._came + [row for rows in self._present.values() for row in rows]
+        events = longest(self._events)
+        skipped = self._skipped + len(self._events) - len(events)
+        message = ("figures", self._ran, owned, events, skipped)
+        self._ran, self._came, self._events, self._skipped, self._changed = [], [], [], 0, False
+        return message
