@@ -247,6 +247,9 @@ class Store:
         self.handlers: dict[str, Callable[..., None]] = dict.fromkeys(nothing, lambda *_fields: None)
         self.ledger = SimpleNamespace(hold_for=lambda *_fields: (), stats=dict)
 
+    def sent_to(self, _node: int) -> int:
+        return 0
+
     def __getattr__(self, _name: str) -> Callable[..., None]:
         return lambda *_fields, **_more: None
 
