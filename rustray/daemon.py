@@ -7,6 +7,7 @@ asyncio is imported when a process begins to live, so that the zygote, which is 
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -17,6 +18,9 @@ from typing import Any
 from rustray.driver.registry import remove_folder, update_connection_file
 from rustray.errors import RustRayError
 
+COLLECT_AFTER = (50_000, 20, 50)
+"""Thresholds of the cycle collector. Python's own, 700 objects, have it look through the books of a scheduler of 1,000
+nodes again and again, 6 to 15 % of a decision's time (`benchmarks/scale.py`), and these books have hardly a cycle."""
 LIFELINE = 0
 """Standard input: who has started this process keeps the other end open while it is to live."""
 
@@ -71,6 +75,7 @@ class Daemon:
 
     def run(self) -> None:
         """Live until told to stop; then exit, with status 1 if this is a failure."""
+        gc.set_threshold(*COLLECT_AFTER)
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.add_signal_handler(number, self.stop)
         if self.settings.get("lifeline"):
