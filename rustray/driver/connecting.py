@@ -79,11 +79,11 @@ def init(
 
     Parameters
     ----------
-    address: None starts a cluster that ends with this process (unless $RUSTRAY_ADDRESS names one); "auto" takes the
-        newest running one, "local" always starts one; else a session folder, a socket's path, "host:port" of a node
-        here, or "host:port,..." of the heads of a cluster anywhere: through a node of it on this machine, else through
-        one without slots that is started for this process, with the token in $RUSTRAY_TOKEN or $RUSTRAY_TOKEN_FILE and
-        the certificates in $RUSTRAY_TLS_DIR.
+    address: None starts a cluster that ends with this process (unless $RUSTRAY_ADDRESS names one); the name of a
+        cluster (see `rustray.clusters`), or "auto" for the newest; "local" always starts one; else a session folder, a
+        socket's path, "host:port" of a node here, or "host:port,..." of the heads of a cluster anywhere: through a node
+        of it on this machine, else through one without slots that is started for this process, with the token in
+        $RUSTRAY_TOKEN or $RUSTRAY_TOKEN_FILE and the certificates in $RUSTRAY_TLS_DIR.
     num_cpus, num_gpus, resources: what a cluster started here offers; counted if not given.
     object_store_memory: bytes of shared memory for objects; 30 % of the machine's if not given.
     namespace: where this job's named actors are found; its own if not given.

@@ -85,8 +85,11 @@ class Queries:
         return rows
 
     def jobs(self) -> list[dict[str, Any]]:
-        """One row a job."""
-        return [facts.plain(job) for job in self._state.jobs.values()]
+        """One row a job, without what its workers are given of its driver: its environment may have secrets."""
+        rows = [facts.plain(job) for job in self._state.jobs.values()]
+        for row in rows:
+            del row["place"]
+        return rows
 
     def waiting(self) -> list[dict[str, Any]]:
         """Classes that wait for leases."""

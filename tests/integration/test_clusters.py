@@ -84,6 +84,10 @@ def test_a_contact_is_no_job_and_no_client_that_keeps_a_cluster_up(tmp_path: Pat
         assert contact.alive and contact.query("jobs") == [] and len(other.query("nodes")) == 1
         with pytest.raises(OptionError, match="cannot be asked for 'nonsense'"):
             contact.query("nonsense")
+        rustray.init("work", job_name="mine")
+        (job,) = contact.query("jobs")
+        assert job["name"] == "mine" and "place" not in job  # which has the environment of the driver
+        rustray.shutdown()
         cluster.scale(0)  # its node has gone
         eventually(lambda: not contact.alive)
     assert "0 a second" in str(cluster.status()) or cluster.status().nodes  # through a node of its own
