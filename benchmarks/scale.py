@@ -20,6 +20,7 @@ counted are events that change sums only, and promises, each of which ends in a 
 from __future__ import annotations
 
 import argparse
+import gc
 import random
 import resource
 import time
@@ -31,6 +32,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from rustray.daemon import COLLECT_AFTER
 from rustray.model.resources import Resources
 from rustray.scheduler import events
 from rustray.scheduler.actions import Action, Grant, Requeue, Resume, Revoke, Suspend
@@ -269,6 +271,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of the work")
     quick = parser.parse_args().quick
+    gc.set_threshold(*COLLECT_AFTER)  # as in a head
     console = Console()
     table = Table(title="Lease decisions of one scheduler, 16 slots a node, 10 classes a node, 100 jobs")
     for name in (
