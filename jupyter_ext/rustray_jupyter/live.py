@@ -92,7 +92,8 @@ class Live:
             del self._loops[cluster], self._views[cluster]
 
     async def _show(self, cluster: str, views: set[View]) -> None:
-        wanted = {panel for view in views for panel in view.panels}
+        looking = list(views)  # who comes while the cluster is asked has to wait for the next answer
+        wanted = {panel for view in looking for panel in view.panels}
         try:
             columns = await self._fetch(cluster, wanted)
         except RustRayError as error:
@@ -101,8 +102,8 @@ class Live:
             # An election, say: the picture stands still meanwhile.
             self._log.info("No live data of the cluster %r: %s", cluster, error)
             return
-        for view in list(views):
-            if view.ready:
+        for view in looking:
+            if view in views and view.ready:
                 view.show({panel: columns[panel] for panel in view.panels})
 
 

@@ -91,6 +91,23 @@ async def test_nothing_is_asked_when_nobody_looks(live: Live, source: Source) ->
     await live.close()
 
 
+async def test_who_comes_while_the_cluster_is_asked_waits_for_the_next_answer(source: Source) -> None:
+    first, second = Look("a"), Look("b")
+
+    async def slow_fetch(cluster: str, panels: Collection[str]) -> dict[str, Any]:
+        columns = await source.fetch(cluster, panels)
+        if len(source.asked) == 1:
+            live.add("c", second)
+        return columns
+
+    live = Live(slow_fetch, source.is_living, 0.0, LOG)
+    live.add("c", first)
+    await until(lambda: second.shown)
+    assert set(second.shown[0]) == {"b"}
+    assert not first.ended
+    await live.close()
+
+
 async def test_a_slow_page_misses_messages(live: Live) -> None:
     slow, quick = Look("a"), Look("a")
     slow.ready = False

@@ -1,0 +1,197 @@
+// One cluster in the sidebar.
+
+import { UseSignal } from '@jupyterlab/ui-components';
+import * as React from 'react';
+import { Feed, ISummary } from './feed';
+import { PANELS } from './panels';
+import { ICluster, RustRayServer } from './server';
+import { Sparkline } from './sparkline';
+
+const GIB = 2 ** 30;
+
+export interface IActions {
+  connect(name: string): void;
+  open(panel: string, name: string): void;
+  scale(name: string, nodes: number): void;
+  stop(name: string): void;
+}
+
+interface ICardProps {
+  cluster: ICluster;
+  /** What is being done to it, "" if nothing. */
+  doing: string;
+  /** Whether somebody looks. */
+  live: boolean;
+  server: RustRayServer;
+  actions: IActions;
+}
+
+export function Card({ cluster, doing, live, server, actions }: ICardProps): JSX.Element {
+  const { name, state } = cluster;
+  const up = state === 'running' || state === 'broken';
+  const feed = useFeed(server, name, live && up);
+  const label = `rr-cluster-${name}`;
+  return (
+    <section className="rr-Card" aria-labelledby={label} aria-busy={doing !== ''} data-state={doing || state}>
+      <header>
+        <span className="rr-Card-dot" aria-hidden="true" />
+        <h3 id={label}>{name}</h3>
+        <span className="rr-Card-state">{doing ? `${doing} …` : told(state)}</span>
+      </header>
+      {feed && (
+        <UseSignal signal={feed.changed}>
+          {() => (
+            <>
+              <div className="rr-Card-size">
+                {size(cluster, feed.summary)}
+                {cluster.heads > 0 && <Scale cluster={cluster} disabled={doing !== ''} scale={actions.scale} />}
+              </div>
+              <Numbers summary={feed.summary} />
+            </>
+          )}
+        </UseSignal>
+      )}
+      {up && (
+        <>
+          <div className="rr-Card-row">
+            <button
+              className="rr-Button rr-mod-main"
+              disabled={doing !== ''}
+              title={`Run a cell in the current notebook that connects it to ${name}`}
+              onClick={() => actions.connect(name)}
+            >
+              Connect notebook
+            </button>
+            <button
+              className="rr-Button rr-mod-stop"
+              aria-label={`Stop ${name}`}
+              disabled={doing !== ''}
+              onClick={() => actions.stop(name)}
+            >
+              Stop
+            </button>
+          </div>
+          <div className="rr-Card-panels" role="group" aria-label={`Dashboard of ${name}`}>
+            {PANELS.map(([panel, title]) => (
+              <button
+                key={panel}
+                className="rr-Link"
+                title={`Open the dashboard panel ${title} of ${name} in a tab`}
+                onClick={() => actions.open(panel, name)}
+              >
+                {title}
+              </button>
+            ))}
+          </div>
+        </>
+      )}
+    </section>
+  );
+}
+
+// A connection that is opened and closed with `wanted`.
+function useFeed(server: RustRayServer, name: string, wanted: boolean): Feed | null {
+  const [feed, setFeed] = React.useState<Feed | null>(null);
+  React.useEffect(() => {
+    if (!wanted) {
+      return;
+    }
+    const opened = new Feed(server, name);
+    setFeed(opened);
+    return () => {
+      opened.dispose();
+      setFeed(null);
+    };
+  }, [server, name, wanted]);
+  return feed;
+}
+
+function size({ heads, nodes }: ICluster, summary: ISummary | null): JSX.Element {
+  const cpus = summary?.cluster.cpus[0];
+  const parts = [
+    heads > 1 ? `${heads} heads` : '',
+    counted(nodes, 'node'),
+    cpus === undefined ? '' : counted(cpus, 'CPU')
+  ];
+  return <span>{parts.filter(Boolean).join(' · ')}</span>;
+}
+
+function Numbers({ summary }: { summary: ISummary | null }): JSX.Element {
+  const samples = summary?.samples ?? { time: [], cpu: [], memory: [], memory_total: [], tasks: [] };
+  const [cpu, memory, total, tasks] = [samples.cpu, samples.memory, samples.memory_total, samples.tasks].map(last);
+  return (
+    <>
+      <Sparkline
+        name="CPU"
+        value={cpu === undefined ? '–' : `${cpu.toFixed(0)} %`}
+        times={samples.time}
+        values={samples.cpu}
+        limit={100}
+      />
+      <Sparkline
+        name="Memory"
+        value={memory === undefined ? '–' : `${gib(memory)} / ${gib(total!)} GiB`}
+        times={samples.time}
+        values={samples.memory}
+        limit={total}
+      />
+      <Sparkline
+        name="Tasks"
+        value={tasks === undefined ? '–' : `${rate(tasks)}/s`}
+        times={samples.time}
+        values={samples.tasks}
+      />
+    </>
+  );
+}
+
+interface IScaleProps {
+  cluster: ICluster;
+  disabled: boolean;
+  scale: (name: string, nodes: number) => void;
+}
+
+function Scale({ cluster: { name, nodes }, disabled, scale }: IScaleProps): JSX.Element {
+  return (
+    <span className="rr-Scale" role="group" aria-label={`Nodes of ${name}`}>
+      <button
+        className="rr-Button"
+        aria-label={`One node less for ${name}`}
+        title="One node less, once its tasks are done"
+        disabled={disabled || nodes < 1}
+        onClick={() => scale(name, nodes - 1)}
+      >
+        −
+      </button>
+      <button
+        className="rr-Button"
+        aria-label={`One node more for ${name}`}
+        title="One node more"
+        disabled={disabled}
+        onClick={() => scale(name, nodes + 1)}
+      >
+        +
+      </button>
+    </span>
+  );
+}
+
+function told(state: ICluster['state']): string {
+  return state === 'broken' ? 'a process has ended' : state === 'starting' ? 'starting …' : state;
+}
+
+function last(values: number[]): number | undefined {
+  return values[values.length - 1];
+}
+
+function counted(count: number, word: string): string {
+  return `${count} ${word}${count === 1 ? '' : 's'}`;
+}
+
+function gib(bytes: number): string {
+  return (bytes / GIB).toFixed(bytes < 10 * GIB ? 1 : 0);
+}
+
+function rate(value: number): string {
+  return value < 10 && value > 0 ? value.toFixed(1) : Math.round(value).toLocaleString('en');
+}
