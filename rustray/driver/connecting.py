@@ -140,6 +140,8 @@ def init(
                 _server.stop()
                 _server = None
             raise
+        if _server is not None:
+            session.fate = _server.fate
         return _context(session)
 
 

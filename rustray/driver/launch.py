@@ -6,6 +6,7 @@ one line: "ready", or "error" and why. See `rustray.daemon` for the other side.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -27,6 +28,8 @@ from rustray.driver.registry import (
 from rustray.errors import ClusterStartError, OptionError
 
 STOP_TIMEOUT_S = 10.0
+FATE_TIMEOUT_S = 0.5
+"""Seconds from the end of its connection to its own."""
 JOIN_TIMEOUT_S = 20.0
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _RUN = f"""
@@ -176,6 +179,20 @@ class StartedProcess:
     def socket(self) -> str:
         """Where drivers connect to the node of this process."""
         return socket_path(self.settings.folder)
+
+    def fate(self) -> str:
+        """How it has ended by itself, and the last line that it wrote; "" while it lives."""
+        try:
+            code = self.process.wait(FATE_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            return ""
+        how = f"killed by signal {-code}" if code < 0 else f"status {code}"
+        last = ""
+        for name in (f"{self.settings.role}.log", f"{self.settings.role}.err"):
+            with contextlib.suppress(OSError):  # it has removed its folder, having ended in order
+                with open(os.path.join(self.settings.folder, "logs", name), errors="replace") as file:
+                    last = (file.read().strip().splitlines() or [last])[-1]
+        return f"{how}; its last words: {last}" if last else how
 
     def stop(self, timeout: float = STOP_TIMEOUT_S) -> None:
         """End it, and with it its workers and its memory."""

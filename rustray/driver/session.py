@@ -52,6 +52,8 @@ class Session:
         self.ended: RustRayError | None = None
         self.output = Output(sink)
         self.pid = os.getpid()
+        self.fate: Callable[[], str] = lambda: ""
+        """Says how the server has ended that this process started, "" where that is not known."""
         self.running: Callable[[], Any] = lambda: None
         """In a worker: the task that the calling thread runs (`worker.context.Running`)."""
         self.hosted_actor: tuple[bytes, dict[str, Any]] | None = None
@@ -82,6 +84,8 @@ class Session:
         self.actors = Actors(self)
         self.explaining = Explaining(self)
         self.on_end: list[Callable[[], None]] = []
+        self.on_leave: list[Callable[[], None]] = []
+        """Called when this process leaves a cluster that goes on, before it does."""
         self.handlers: dict[str, Callable[..., None]] = {
             "welcome": self._on_welcome,
             "answer": self.requests.on_answer,
@@ -197,9 +201,10 @@ class Session:
 
     def _on_closed(self) -> None:
         if self.ended is None:
+            how = self.fate()
             self._end(
                 SessionError(
-                    "The connection to the cluster was lost: its server process has ended. "
+                    f"The connection to the cluster was lost: its server process has ended{how and f' ({how})'}. "
                     "Call rustray.shutdown() and rustray.init() to go on with a new one."
                 )
             )
@@ -263,6 +268,8 @@ class Session:
     def close(self) -> None:
         """Leave the cluster; what is pending fails with SessionError."""
         if self.ended is None:
+            for call in self.on_leave:
+                call()
             self.leases.tell_measured()
             self._end(
                 SessionError(

@@ -145,6 +145,7 @@ class TestDeath:
         os.kill(self.pids[0], signal.SIGKILL)
         output = program.stdout.read()
         assert "SessionError The connection to the cluster was lost" in output and "shut down" in output
+        assert "killed by signal 9" in output
         self.all_gone()
         assert not self.folder.exists()
 
