@@ -114,8 +114,8 @@ def dashboard_url(panel: str, cluster: str) -> str:
     servers = sorted(list_running_servers(), key=lambda server: server["pid"], reverse=True)
     page = f"{DASHBOARD}/{urllib.parse.quote(panel)}" if panel else DASHBOARD
     for server in servers:
-        if _answers(server, DASHBOARD):
-            if panel and not _answers(server, page):
+        if _status(server, DASHBOARD) == 200:
+            if panel and _status(server, page) == 404:
                 raise OptionError(f"The dashboard has no panel {panel!r}.")
             return _with_token(server, page, {"cluster": cluster})
     which = (
@@ -129,15 +129,17 @@ def dashboard_url(panel: str, cluster: str) -> str:
     )
 
 
-def _answers(server: dict[str, Any], page: str) -> bool:
-    request = urllib.request.Request(
-        server["url"] + page, headers={"Authorization": f"token {server['token']}"} if server["token"] else {}
-    )
+def _status(server: dict[str, Any], page: str) -> int | None:
+    """What the server answers to a request for the page, as an HTTP status; None: nothing in time."""
+    headers = {"Authorization": f"token {server['token']}"} if server["token"] else {}
+    request = urllib.request.Request(server["url"] + page, headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=PAGE_TIMEOUT_S) as answer:
-            return bool(answer.status == 200)
-    except (OSError, ValueError):  # HTTPError is an OSError
-        return False
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except (OSError, ValueError):
+        return None
 
 
 def _with_token(server: dict[str, Any], page: str, query: dict[str, str]) -> str:

@@ -123,12 +123,8 @@ class Cluster:
             here = [process for process in living(file.processes, create_time) if process.role == "node"]
             if nodes > len(here):
                 starting.add_nodes(file, nodes - len(here))
-            elif gone := here[nodes:]:
-                ending.end(gone, signal.SIGUSR1, ending.DRAIN_TIMEOUT_S)
-                registry.change(
-                    self.name,
-                    lambda now: replace(now, processes=tuple(p for p in now.processes if p not in gone)),
-                )
+            ending.end(here[nodes:], signal.SIGUSR1, ending.DRAIN_TIMEOUT_S)
+            registry.change(self.name, _without_gone_nodes)
         return self
 
     def stop(self, drain: bool = False) -> Sequence[Process]:
@@ -205,6 +201,12 @@ def html_table(clusters: Iterable[Cluster]) -> str:
 
 def _count(processes: Iterable[Process], *roles: str) -> int:
     return sum(process.role in roles for process in processes)
+
+
+def _without_gone_nodes(file: ConnectionFile) -> ConnectionFile:
+    """It has as many as its user has just asked for; a head that is gone is still missed."""
+    alive = living(file.processes, create_time)
+    return replace(file, processes=tuple(p for p in file.processes if p in alive or p.role == "head"))
 
 
 def no_cluster(name: str | None) -> ClusterStartError:

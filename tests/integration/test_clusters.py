@@ -133,6 +133,9 @@ def test_what_was_killed_is_stale(tmp_path: Path) -> None:
     head, node = cluster.processes
     os.kill(node.pid, signal.SIGKILL)
     eventually(lambda: cluster.state == "broken")
+    assert cluster.scale(1).state == "running" and cluster.nodes == 1
+    pids |= family(process.pid for process in cluster.processes)
+    os.kill(cluster.processes[1].pid, signal.SIGKILL)
     os.kill(head.pid, signal.SIGKILL)
     wait_until_gone(pids)
     assert path.exists() and cluster.state == "stopped"

@@ -9,8 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ import pytest
 import rustray
 from rustray.clusters import registry as names
 from rustray.driver import registry
+from rustray.errors import ClusterStartError, OptionError
 from tests.support import ROOT, eventually, lives
 
 pytest.importorskip("jupyter_core")
@@ -173,3 +176,44 @@ def test_lab_opens_the_notebooks_of_a_clone(monkeypatch: pytest.MonkeyPatch, tmp
     assert lab.notebooks_folder() == str(ROOT / "notebooks")
     monkeypatch.chdir(tmp_path)
     assert lab.notebooks_folder() == str(tmp_path)
+
+
+class TestDashboard:
+    @pytest.fixture
+    def server(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, object]]:
+        """A server of which only the page of all panels and that of "tasks" are there, for who has the token."""
+        pytest.importorskip("rustray_jupyter.lab")
+
+        class Pages(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                there = self.path in ("/base/rustray/dashboard", "/base/rustray/dashboard/tasks")
+                knows = self.headers["Authorization"] == "token secret"
+                self.send_response((200 if there else 404) if knows else 403)
+                self.end_headers()
+
+            def log_message(self, *_words: object) -> None:
+                pass
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Pages) as pages:
+            threading.Thread(target=pages.serve_forever, daemon=True).start()
+            url = f"http://127.0.0.1:{pages.server_port}/base/"
+            gone = {"pid": 2, "url": "http://127.0.0.1:1/", "token": ""}
+            there = {"pid": 1, "url": url, "token": "secret"}
+            monkeypatch.setattr("jupyter_server.serverapp.list_running_servers", lambda: [gone, there])
+            yield there
+            pages.shutdown()
+
+    def test_the_page_of_a_server_that_runs(self, server: dict[str, object]) -> None:
+        from rustray_jupyter import lab
+
+        assert lab.dashboard_url("", "work") == f"{server['url']}rustray/dashboard?cluster=work&token=secret"
+        assert "/rustray/dashboard/tasks?" in lab.dashboard_url("tasks", "work")
+        with pytest.raises(OptionError, match="no panel 'nope'"):
+            lab.dashboard_url("nope", "work")
+
+    def test_without_one(self, server: dict[str, object]) -> None:
+        from rustray_jupyter import lab
+
+        server["token"] = "another"
+        with pytest.raises(ClusterStartError, match="None of the 2 Jupyter servers here has"):
+            lab.dashboard_url("", "work")
