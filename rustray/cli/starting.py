@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import time
 from typing import Any
 
+from rustray.cli.option_texts import check_gaps, read_addresses, read_labels, read_resources
 from rustray.clusters import entering
 from rustray.driver import launch
 from rustray.driver.discovery import TLS_VARIABLE, TOKEN_FILE_VARIABLE
@@ -20,7 +20,6 @@ from rustray.wire.security import (
     plain_address,
     reachable_address,
     read_token,
-    split_address,
 )
 
 DEFAULT_PORT = 6380
@@ -88,8 +87,8 @@ def run(options: argparse.Namespace) -> int:
     """Start what the options say."""
     if options.tls_dir:
         options.tls_dir = os.path.abspath(options.tls_dir)
-    options.resources = _resources(options.resources) if options.resources else {}
-    options.labels = _labels(options.labels) if options.labels else {}
+    options.resources = read_resources(options.resources) if options.resources else {}
+    options.labels = read_labels(options.labels) if options.labels else {}
     start = _start_head if options.head else _start_node
     options.entered = None
     started: list[launch.StartedProcess] = []
@@ -112,11 +111,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _start_head(options: argparse.Namespace, started: list[launch.StartedProcess]) -> None:
-    heads = _addresses(options.heads) if options.heads else []
+    heads = read_addresses(options.heads) if options.heads else []
     port = DEFAULT_PORT if options.port is None else options.port
     if heads and len(heads) not in (1, 3, 5):
         raise OptionError(f"--heads names {len(heads)} heads: a cluster has 1, 3 or 5.")
-    _check_gaps(heads)
+    check_gaps(heads)
     host = options.host or "127.0.0.1"
     _refuse_second(host, port)
     storage = os.path.abspath(options.storage) if options.storage else ""
@@ -197,7 +196,7 @@ def _start_node(options: argparse.Namespace, started: list[launch.StartedProcess
     for option in ("heads", "storage", "name"):
         if getattr(options, option):
             raise OptionError(f"--{option} is for --head.")
-    heads = _addresses(options.address)
+    heads = read_addresses(options.address)
     token = read_token(options.token_file) or _token_of(heads)
     if not token:
         raise ClusterStartError(
@@ -250,16 +249,6 @@ def _kept_token(storage: str) -> str | None:
     return read_token(path) if os.path.exists(path) else None
 
 
-def _check_gaps(heads: list[str]) -> None:
-    """OptionError where a head would want the port at which another talks to the heads."""
-    for host, port in map(split_address, heads):
-        if (taken := join_address(host, port + 1)) in heads:
-            raise OptionError(
-                f"{join_address(host, port)} and {taken} are too close: each of several heads also uses the next port, "
-                f"for the other heads. Leave a gap: {join_address(host, port)}, {join_address(host, port + 10)}, ..."
-            )
-
-
 def _refuse_second(host: str, port: int) -> None:
     """ClusterStartError where this very head runs here already."""
     wanted = join_address(host, port)
@@ -302,34 +291,3 @@ def _token_of(heads: list[str]) -> str | None:
         if facts["role"] == "head" and wanted & set(facts["heads"]):
             return str(facts["token"])
     return None
-
-
-def _addresses(text: str) -> list[str]:
-    addresses = [address.strip() for address in text.split(",") if address.strip()]
-    for address in addresses:
-        split_address(address)
-    if not addresses:
-        raise OptionError("An address is missing: give HOST:PORT.")
-    return addresses
-
-
-def _resources(text: str) -> dict[str, float]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise OptionError(
-            f"--resources {text} is not JSON: {error}. Give an object, as '{{\"disk\": 2}}'."
-        ) from error
-    if not isinstance(value, dict):
-        raise OptionError(f"--resources {text}: give an object, as '{{\"disk\": 2}}'.")
-    return value
-
-
-def _labels(text: str) -> dict[str, str]:
-    labels = {}
-    for pair in text.split(","):
-        key, equals, value = pair.partition("=")
-        if not key.strip() or not equals:
-            raise OptionError(f"--labels {text}: {pair!r} is no label. Give KEY=VALUE,KEY=VALUE.")
-        labels[key.strip()] = value.strip()
-    return labels

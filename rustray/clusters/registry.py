@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import importlib
-import importlib.util
 import logging
 import os
 import shutil
 import stat
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -26,12 +23,12 @@ from rustray.clusters.connection_file import (
     LIVES,
     STALE,
     ConnectionFile,
-    check_name,
     from_text,
     living,
     state,
     to_text,
 )
+from rustray.clusters.folder import PREFIX, SUFFIX, path_of, runtime_folder
 from rustray.clusters.processes import create_time, here, is_alive, this_process
 from rustray.errors import AuthenticationError, ClusterStartError, RustRayError
 
@@ -42,34 +39,6 @@ BUSY_TIMEOUT_S = 90.0
 """Seconds to wait for who is busy with a cluster: a node that leaves has 60 to finish its tasks."""
 MAX_SIZE = 1 << 20
 _LOCK = "rustray.lock"
-_PREFIX, _SUFFIX = "rustray-", ".json"
-
-
-def runtime_folder() -> str:
-    """Jupyter's folder for connection files, made if need be."""
-    if importlib.util.find_spec("jupyter_core") is not None:
-        folder = str(importlib.import_module("jupyter_core.paths").jupyter_runtime_dir())
-    else:
-        folder = _runtime_folder_without_jupyter()
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    return folder
-
-
-def _runtime_folder_without_jupyter() -> str:
-    # The rule of jupyter_core.paths, so that the same files are found once Jupyter is installed.
-    if chosen := os.environ.get("JUPYTER_RUNTIME_DIR"):
-        return chosen
-    if data := os.environ.get("JUPYTER_DATA_DIR"):
-        return os.path.join(data, "runtime")
-    if sys.platform == "darwin":
-        return os.path.expanduser("~/Library/Jupyter/runtime")
-    share = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
-    return os.path.join(share, "jupyter", "runtime")
-
-
-def path_of(name: str) -> str:
-    """The connection file of a cluster of this name. OptionError: nothing may be called so."""
-    return os.path.join(runtime_folder(), f"{_PREFIX}{check_name(name)}{_SUFFIX}")
 
 
 # -- reading ---------------------------------------------------------------------------------------------
@@ -111,10 +80,10 @@ def files() -> list[ConnectionFile]:
     """The clusters that live on this machine, the newest last. Sweeps the stale; a file that is refused is logged."""
     found = []
     for name in sorted(os.listdir(runtime_folder())):
-        if not name.startswith(_PREFIX) or not name.endswith(_SUFFIX):
+        if not name.startswith(PREFIX) or not name.endswith(SUFFIX):
             continue
         try:
-            file = read(name.removeprefix(_PREFIX).removesuffix(_SUFFIX))
+            file = read(name.removeprefix(PREFIX).removesuffix(SUFFIX))
         except RustRayError as error:
             log.warning("%s", error)  # one bad file does not hide the others
             continue

@@ -17,6 +17,7 @@ import rustray
 from rustray.clusters import Cluster, ending, entering
 from rustray.clusters import registry as names
 from rustray.clusters.contact import reach
+from rustray.clusters.folder import path_of
 from rustray.driver import launch, registry
 from rustray.errors import ClusterStartError, OptionError
 from rustray.testing.processes import family, wait_until_gone
@@ -128,7 +129,7 @@ def test_a_process_that_a_notebook_has_started_is_entered() -> None:
 
 def test_what_was_killed_is_stale(tmp_path: Path) -> None:
     cluster = rustray.clusters.start("work", num_cpus=1)
-    path = Path(names.path_of("work"))
+    path = Path(path_of("work"))
     pids = family(process.pid for process in cluster.processes)
     head, node = cluster.processes
     os.kill(node.pid, signal.SIGKILL)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from rustray.clusters import folder as folder_rule
 from rustray.clusters import registry
 from rustray.clusters.connection_file import (
     ELSEWHERE,
@@ -27,6 +28,7 @@ from rustray.clusters.connection_file import (
     state,
     to_text,
 )
+from rustray.clusters.folder import path_of
 from rustray.clusters.processes import create_time, here, is_alive, this_process
 from rustray.errors import AuthenticationError, ClusterStartError, OptionError, RustRayError
 
@@ -140,7 +142,7 @@ def test_the_folder_without_jupyter(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "XDG_DATA_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("sys.platform", "linux")
-    found = registry._runtime_folder_without_jupyter
+    found = folder_rule._runtime_folder_without_jupyter
     assert found() == os.path.expanduser("~/.local/share/jupyter/runtime")
     monkeypatch.setenv("JUPYTER_DATA_DIR", "/data")
     assert found() == "/data/runtime"
@@ -153,7 +155,7 @@ class TestRegistry:
         """A cluster whose only process is this one."""
         registry.claim(name)
         registry.change(name, lambda file: replace(file, processes=(this_process(),), busy=None))
-        return Path(registry.path_of(name))
+        return Path(path_of(name))
 
     def test_a_file_is_this_users_alone(self, folder: Path) -> None:
         path = self.enter()
