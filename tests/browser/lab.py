@@ -63,6 +63,7 @@ def running_lab(folder: Path) -> Iterator[Lab]:
         "--ServerApp.port=0",
         f"--ServerApp.root_dir={notebooks}",
         "--ServerApp.jpserver_extensions={'rustray_jupyter': True}",
+        "--LabApp.expose_app_in_browser=True",  # as `jupyterapp`, for commands that menus hide deep inside
     ]
     if os.geteuid() == 0:
         arguments.append("--allow-root")

@@ -37,6 +37,12 @@ class Page extends IFrame {
     super.dispose();
   }
 
+  protected onAfterAttach(): void {
+    if (this.isVisible) {
+      this.load();
+    }
+  }
+
   protected onAfterShow(): void {
     window.clearTimeout(this._unload);
     this.load();

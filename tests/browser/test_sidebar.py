@@ -1,0 +1,118 @@
+"""The sidebar itself: what it asks for and when, what it says when something fails, and that it needs no mouse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, WebSocket, expect
+
+from rustray import clusters
+from rustray.clusters import Cluster
+
+from ..support import eventually
+from .lab import Lab
+from .sidebar import card, open_sidebar
+
+pytestmark = pytest.mark.timeout(120)
+REQUESTS = "**/rustray/api/**"
+
+
+@pytest.fixture(scope="module")
+def cluster(lab: Lab) -> Iterator[Cluster]:
+    cluster = clusters.start("shown", num_cpus=1)
+    yield cluster
+    cluster.stop()
+
+
+def test_numbers_come_only_while_the_sidebar_is_seen(lab: Lab, page: Page, cluster: Cluster) -> None:
+    opened: list[WebSocket] = []
+    page.on("websocket", lambda socket: opened.append(socket) if "/rustray/" in socket.url else None)
+    page.goto(lab.page("seen"))
+    tab = page.get_by_role("tab", name="RustRay clusters")
+    tab.wait_for()
+    assert opened == []
+
+    sidebar = open_sidebar(page)
+    expect(card(sidebar, "shown").locator(".rr-mod-cpu polyline")).to_have_count(1)
+    assert [socket.is_closed() for socket in opened] == [False]
+    before = path(card(sidebar, "shown"))
+    eventually(lambda: page.wait_for_timeout(50) or path(card(sidebar, "shown")) != before)
+
+    tab.click()
+    expect(sidebar).to_be_hidden()
+    eventually(lambda: page.wait_for_timeout(50) or opened[0].is_closed())
+
+
+def path(shown: object) -> str:
+    return shown.locator(".rr-mod-cpu polyline").get_attribute("points")  # type: ignore[attr-defined,no-any-return]
+
+
+def test_a_server_that_is_away_is_told_until_it_is_back(lab: Lab, page: Page, cluster: Cluster) -> None:
+    page.goto(lab.page("away"))
+    sidebar = open_sidebar(page)
+    card(sidebar, "shown").wait_for()
+    page.route(REQUESTS, lambda route: route.abort())
+    sidebar.get_by_role("button", name="Look again").click()
+    expect(sidebar.get_by_role("alert")).to_contain_text("does not answer")
+    expect(card(sidebar, "shown")).to_be_visible()
+    page.unroute(REQUESTS)
+    expect(sidebar.get_by_role("alert")).to_have_count(0)
+
+
+def test_what_the_server_refuses_is_told(lab: Lab, page: Page, cluster: Cluster) -> None:
+    page.goto(lab.page("refused"))
+    sidebar = open_sidebar(page)
+    sidebar.get_by_role("button", name="Start a cluster").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_label("Name")).to_have_value("default")
+    dialog.get_by_label("Name").fill("Not A Name")
+    expect(dialog.get_by_role("button", name="Start")).to_be_disabled()
+    dialog.get_by_label("Name").fill("shown")
+    dialog.get_by_role("button", name="Start").click()
+    alert = sidebar.get_by_role("alert")
+    expect(alert).to_contain_text("stop it first")
+    alert.get_by_role("button", name="Dismiss").click()
+    expect(alert).to_have_count(0)
+
+
+def test_connecting_without_a_notebook_says_what_is_missing(lab: Lab, page: Page, cluster: Cluster) -> None:
+    page.goto(lab.page("none"))
+    sidebar = open_sidebar(page)
+    card(sidebar, "shown").get_by_role("button", name="Connect notebook").click()
+    expect(sidebar.get_by_role("alert")).to_contain_text("No notebook is open")
+
+
+def test_keys_are_enough(lab: Lab, page: Page, cluster: Cluster) -> None:
+    page.goto(lab.page("keys"))
+    sidebar = open_sidebar(page)
+    shown = card(sidebar, "shown")
+    sidebar.get_by_role("button", name="Start a cluster").focus()
+    reached = []
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.textContent"))
+    assert [text for text in reached if text] == ["−", "+", "Connect notebook", "Stop", "Resources"]
+
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("tab", name="Resources · shown")).to_be_visible()
+    shown.get_by_role("button", name="Stop").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_contain_text("Stop the cluster shown?")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert cluster.state == "running"
+
+
+def test_tabs_follow_the_theme_and_come_back(lab: Lab, page: Page, cluster: Cluster) -> None:
+    page.goto(lab.page("theme"))
+    sidebar = open_sidebar(page)
+    card(sidebar, "shown").get_by_role("button", name="Resources").click()
+    frame = page.locator('iframe[title="Resources · shown"]')
+    expect(frame).to_have_attribute("src", f"{lab.url}rustray/dashboard/resources?cluster=shown&theme=light")
+    page.evaluate("jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+    expect(frame).to_have_attribute("src", f"{lab.url}rustray/dashboard/resources?cluster=shown&theme=dark")
+
+    page.wait_for_timeout(1500)  # Lab keeps the layout a second after a change
+    page.goto(lab.page("theme"))
+    expect(frame).to_have_attribute("src", f"{lab.url}rustray/dashboard/resources?cluster=shown&theme=dark")
