@@ -37,6 +37,7 @@ from rustray.driver.remote_function import RemoteFunction
 from rustray.explanation import explain
 from rustray.runtime_context import get_runtime_context
 from rustray.status import status
+from rustray.timeline import timeline
 
 __version__ = "0.1.0"
 
@@ -65,6 +66,7 @@ __all__ = [
     "remote",
     "shutdown",
     "status",
+    "timeline",
     "wait",
 ]
 

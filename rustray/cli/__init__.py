@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from rustray.cli import certs, explain, named, starting, status, stopping
+from rustray.cli import certs, explain, measured, named, starting, status, stopping
 from rustray.errors import RustRayError
 
 
@@ -41,6 +41,6 @@ def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
     whole = Parser("rustray", description="RustRay clusters of this user on this machine.")
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
-    for module in (starting, stopping, named, status, explain, certs):
+    for module in (starting, stopping, named, status, explain, measured, certs):
         module.add_commands(commands)
     return whole

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from rustray.driver import failures, losses
 from rustray.driver.entry import VALUE, Entry
+from rustray.driver.figures import Figures
 from rustray.driver.methods import Method
 from rustray.driver.scheduling_class import BATCH, MAX_FRAME_BYTES
 from rustray.driver.task import Task
 from rustray.driver.tasks import KeepsOrder, cancelled
 from rustray.errors import ActorUnavailableError
+from rustray.model.ids import node_of
 from rustray.wire.frames import Connection, ConnectionClosed, Message
 from rustray.wire.page import LeasePage
 
@@ -53,11 +56,18 @@ class ActorChannel(KeepsOrder):
         self._pinned = False
         self._killed = False
         self.dead: bytes | None = None
+        self.figures: dict[str, Figures] = {}
+        """By method."""
 
     @property
     def connected(self) -> bool:
         """Whether there is a way to the actor's process."""
         return self._connection is not None
+
+    @property
+    def node(self) -> int:
+        """The number of the actor's node, 0 before it is known."""
+        return node_of(self.worker)
 
     @property
     def unanswered(self) -> int:
@@ -141,6 +151,17 @@ class ActorChannel(KeepsOrder):
         if self._connection is not None:
             self._connection.send([("cancel", task.number, recursive)])
 
+    def method_name(self, function: str) -> str:
+        """What people call a method."""
+        return f"{self.name}.{function.partition('@')[0]}"
+
+    def figures_of(self, task: Task) -> Figures:
+        """Where it is counted what becomes of a call."""
+        figures = self.figures.get(task.function)
+        if figures is None:
+            figures = self.figures[task.function] = Figures()
+        return figures
+
     def find(self, number: int) -> Task | None:
         """The call with this number, if it has no answer yet. Caller has the lock."""
         waiting = (*self._interrupted, *self.queue)
@@ -150,7 +171,7 @@ class ActorChannel(KeepsOrder):
         """Where a call of ours is: see `explaining`. Caller has the lock."""
         about: dict[str, Any] = {
             "actor": self.id,
-            "function": f"{self.name}.{task.function.partition('@')[0]}",
+            "function": self.method_name(task.function),
         }
         if task in self._interrupted:
             return about | {"state": "interrupted"}
@@ -219,6 +240,7 @@ class ActorChannel(KeepsOrder):
             for message in messages:
                 op = message[0]
                 if op == "done":
+                    self._count_waits(message[1], message[2])
                     for result in message[1]:
                         task = in_flight.pop(result[0], None)
                         if task is None:
@@ -241,6 +263,11 @@ class ActorChannel(KeepsOrder):
                     )
             if self.queue or not in_flight:
                 self.pump()
+
+    def _count_waits(self, results: list[Any], elapsed: float) -> None:
+        first = self.in_flight.get(results[0][0])
+        if first is not None and not self.concurrent:  # of concurrent calls it is not known when they began
+            self.figures_of(first).answered(first, len(results), elapsed, time.monotonic())
 
     def _end(self, connection: Connection) -> None:
         """Read what has come from a process that is gone, and take back what it has not answered."""
@@ -267,7 +294,11 @@ class ActorChannel(KeepsOrder):
         """The connection has ended: its calls wait for the next process, or for word of what becomes of the actor."""
         self._connection = None
         assert self._page is not None
+        begun = self._page.started
         loss = losses.of_actor(self.in_flight, self._page, self.concurrent)
+        for task in loss.again:
+            if task.number == begun:
+                self.figures_of(task).retried += 1
         self._page.close()
         for task in loss.cancelled:
             self._actors.tasks.fail(task, cancelled(task))

@@ -33,6 +33,8 @@ class Answers:
             return
         lease.stuck = False
         count = len(results)
+        now = time.monotonic()
+        target.figures.answered(answered[0][0], count, elapsed, now)
         each = elapsed / count
         measured = target.measured
         measured.count += count
@@ -48,7 +50,7 @@ class Answers:
         if not in_flight:
             # Known before the results are: those who waited for them may submit to this very lease.
             target.idle += 1
-            lease.idle_since = now = time.monotonic()
+            lease.idle_since = now
             if self._reactor.alarm == NEVER:
                 self._reactor.alarm = now + SPARE_S
         for task, result in answered:

@@ -11,6 +11,7 @@ import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
+from rustray.driver.figures import Figures
 from rustray.driver.locality import bind, bring_forward, has_big, missing, near
 from rustray.driver.measured import Measured
 from rustray.driver.task import Task
@@ -96,6 +97,7 @@ class SchedulingClass:
         self.asked = 0
         self.estimate: float | None = None
         self.measured = Measured()
+        self.figures = Figures()
         self.over: bytes | None = None
         self.false_starts = 0
 
@@ -204,6 +206,10 @@ class SchedulingClass:
         lease.connection.send(messages)
         if wanted_later:
             self._submitter.tell(("prefetch", lease.node, wanted_later))
+
+    def figures_of(self, _task: Task) -> Figures:
+        """Where it is counted what becomes of a task."""
+        return self.figures
 
     def find(self, number: int) -> Task | None:
         """The task with this number, if it waits or runs here. Caller has the lock."""

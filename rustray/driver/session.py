@@ -14,6 +14,7 @@ from rustray.driver import failures
 from rustray.driver.actors import Actors
 from rustray.driver.blocks import Blocks
 from rustray.driver.explaining import Explaining
+from rustray.driver.figures import Telling
 from rustray.driver.futures import Futures
 from rustray.driver.head_contact import LOOK_S, HeadContact
 from rustray.driver.lineage import Lineage
@@ -83,6 +84,7 @@ class Session:
         self.leases = Submitter(self)
         self.actors = Actors(self)
         self.explaining = Explaining(self)
+        self.figures = Telling(self)
         self.on_end: list[Callable[[], None]] = []
         self.on_leave: list[Callable[[], None]] = []
         """Called when this process leaves a cluster that goes on, before it does."""
@@ -235,6 +237,7 @@ class Session:
         now = time.monotonic()
         self.leases.tick(now)
         self.tasks.count(now)
+        self.figures.tick(now)
         for call in self.on_tick:
             call()
 
@@ -271,6 +274,7 @@ class Session:
             for call in self.on_leave:
                 call()
             self.leases.tell_measured()
+            self.figures.tell()
             self._end(
                 SessionError(
                     "rustray.shutdown() was called: this reference belongs to a session that has ended."

@@ -216,6 +216,7 @@ class Submitter:
         loss = losses.of_lease(lease.in_flight, begun, kind, text)
         self._forget(lease)
         self.functions.forget_worker(lease.worker)
+        target.figures.retried += any(task.number == begun for task in loss.again)
         for task, error in loss.failed:
             self.tasks.retract(task)
             self.tasks.fail(task, error)

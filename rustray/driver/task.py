@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from rustray.driver.entry import BLOCK, Entry
@@ -29,7 +30,9 @@ class Task:
     weight: about how many bytes its message has.
     where: the lease or channel it was sent on, None while it waits here.
     bound: the node to which its big arguments are on their way while it waits, 0 for none.
+    submitted: when, in monotonic seconds.
     retries: how often it may be run again, -1 without end.
+    thread: the one that submitted it.
     """
 
     __slots__ = (
@@ -48,7 +51,9 @@ class Task:
         "retries",
         "returns",
         "stream",
+        "submitted",
         "target",
+        "thread",
         "weight",
         "where",
     )
@@ -78,6 +83,8 @@ class Task:
         self.weight = 256
         self.where: Any = None
         self.bound = 0
+        self.submitted = monotonic()
+        self.thread = 0
         self.parent: tuple[int, int] | None = None
         self.cancelled = False
         self.stream: Stream | None = None

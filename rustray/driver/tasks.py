@@ -9,11 +9,14 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
+from threading import get_ident
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rustray import serialization
 from rustray.driver import failures
 from rustray.driver.entry import BLOCK, ERROR, PENDING, VALUE, Entry, wake_all
+from rustray.driver.figures import Figures
 from rustray.driver.generator import ObjectRefGenerator, Stream
 from rustray.driver.packing import INLINE_LIMIT, inline, packed_size
 from rustray.driver.refs import ObjectRef
@@ -42,6 +45,7 @@ class Target(Protocol):
     def interrupt(self, task: Task, force: bool, recursive: bool) -> None: ...
     def find(self, number: int) -> Task | None: ...
     def describe(self, task: Task) -> dict[str, Any]: ...
+    def figures_of(self, task: Task) -> Figures: ...
 
 
 class KeepsOrder:
@@ -93,6 +97,7 @@ class Tasks:
         if not number % VISIT_EVERY:
             self._session.reactor.visit()
         task = Task(number, target, function, b"", returns, retries, options)
+        task.thread = get_ident()
         if args or kwargs:
             self.pack(task, args, kwargs, signature)
         prefix = self._session.id_prefix
@@ -207,8 +212,8 @@ class Tasks:
             return  # it has failed already
         for _at, entry in task.deps:
             if entry.state == ERROR:
-                task.cancelled = True  # an actor's queue passes over it
                 self.fail(task, entry.payload)
+                task.cancelled = True  # an actor's queue passes over it
                 if isinstance(task.target, KeepsOrder):
                     task.target.pump()
                 return
@@ -276,6 +281,11 @@ class Tasks:
         """The task ends without a result: every one of its objects raises `error`."""
         with self._objects.lock:
             self.failed += 1
+            figures = task.target.figures_of(task)
+            if task.cancelled:
+                figures.cancelled += 1
+            else:
+                figures.failed += 1
             self.held_up.pop(task.number, None)
             for entry in task.entries:
                 if entry.state == PENDING:
@@ -315,6 +325,7 @@ class Tasks:
             return False
         if task.retries > 0:
             task.retries -= 1
+        task.target.figures_of(task).retried += 1
         task.target.enqueue(task)
         return True
 
@@ -340,6 +351,8 @@ class Tasks:
                     entry.state, entry.payload, entry.task = PENDING, None, task
                     entry.reading = entry.asked = False
             task.where = None
+            task.submitted = monotonic()
+            task.target.figures_of(task).retried += 1
             if task.deps:
                 self._enqueue_when_known(task)
             else:

@@ -7,7 +7,7 @@ import inspect
 import time
 from typing import TYPE_CHECKING, Any
 
-from rustray.driver.entry import BLOCK, Entry
+from rustray.driver.entry import BLOCK, ERROR, Entry
 from rustray.driver.tasks import FINISHED
 from rustray.worker.context import Running, running
 from rustray.worker.executor import CONGESTED_PAUSE_S, Answer, Exit
@@ -96,10 +96,14 @@ class Coroutines:
         task = Running(channel, call[0], f"{host.name}.{call[1].partition('@')[0]}")
         running.set(task)
         lent: list[Entry] = []
+        figures, cancelled = worker.executor.figures, False
+        if task.name != figures.name:
+            figures.begin(task.name)
         start = time.perf_counter()
         try:
             answer = await self._attempt(channel, call, task.name, lent)
         except asyncio.CancelledError:
+            cancelled = True
             answer = host.cancelled(call)
         except BaseException as error:
             try:
@@ -109,6 +113,8 @@ class Coroutines:
                 channel.flush()
                 host.end_by(end)
                 return
+        spent = time.perf_counter() - start
+        figures.end(task.name, spent, answer[1] == ERROR, cancelled, channel.client, call[0])
         if lent:
             answer = worker.executor.with_borrowed(answer, lent)
         worker.printing.end_of(task)
@@ -116,7 +122,7 @@ class Coroutines:
             channel.answer(answer, 0.0)
             self._loop.call_soon(channel.flush)
         else:
-            channel.answer(answer, time.perf_counter() - start)
+            channel.answer(answer, spent)
             channel.flush()
         host.answered()
 

@@ -22,6 +22,7 @@ from rustray.error_packing import pack_error
 from rustray.errors import RustRayError, TaskCancelledError, WorkerExitedError
 from rustray.model import ids
 from rustray.worker.channel import Channel
+from rustray.worker.figures import WorkerFigures
 
 Answer = tuple[Any, ...]
 
@@ -56,6 +57,7 @@ class Executor:
         self._sharing = session.sharing
         self._code: dict[bytes, tuple[bytes, str]] = {}
         self._functions: dict[bytes, Callable[..., Any]] = {}
+        self.figures = WorkerFigures(session.tell)
         self.forked = False
         """Whether this is a child that a task has forked: it may not answer in its parent's place."""
 
@@ -152,7 +154,10 @@ class Executor:
         self, values: list[Any], client: int, number: int, name: str
     ) -> list[tuple[int, Any, list[bytes]]]:
         """`pack` of several results, all or none: nobody would ever release those before one that fails."""
-        packed = [serialization.serialize(value, f"the result of {name}()") for value in values]
+        packed = [
+            serialization.serialize(value, f"result {index} of {name}()")
+            for index, value in enumerate(values)
+        ]
         blocks = self._session.blocks
         locations: dict[int, Location] = {}
         try:
@@ -229,16 +234,21 @@ class Executor:
     ) -> tuple[Answer, float]:
         """Run a task from start to end in this thread: its answer, and the seconds it took."""
         lent: list[Entry] = []
+        figures, cancelled = self.figures, False
+        if name != figures.name:
+            figures.begin(name)
         start = time.perf_counter()
         try:
             answer = self._attempt(channel, message, call, name, lent)
         except BaseException as error:
             if self.forked:
                 _leave_child(error)
+            cancelled = getattr(error, "of_task", None) == message[0]
             answer = self.failure(error, channel, message[0], name)
         if self.forked:
             _leave_child()
         spent = time.perf_counter() - start
+        figures.end(name, spent, answer[1] == ERROR, cancelled, channel.client, message[0])
         if lent:
             answer = self.with_borrowed(answer, lent)
         return answer, spent

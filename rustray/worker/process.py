@@ -240,6 +240,7 @@ class Worker:
 
     def _tick(self) -> None:
         self.interruption.tick()
+        self.executor.figures.tick(time.monotonic(), self.interruption.current is not None)
         if self.interruption.current is not None:
             self.flush()
 
@@ -279,6 +280,7 @@ class Worker:
 
     def leave(self, code: int) -> NoReturn:
         """End this process after sending what is gathered."""
+        self.executor.figures.tell(True)
         self.flush()
         deadline = time.monotonic() + 5.0
         connections = [channel.connection for channel in list(self.channels.values())]

@@ -54,6 +54,8 @@ class Bench:
             weight=1,
             where=None,
             retries=-1,
+            function="work",
+            submitted=0.0,
             message=lambda: number,
         )
         self.channel.enqueue(task)  # type: ignore[arg-type]
@@ -83,7 +85,7 @@ def test_the_successor_is_up_before_the_end_of_the_first_is_read() -> None:
     first = bench.up(FIRST)
     bench.call(1)
     bench.call(2)
-    first.send([("done", [(1, VALUE, b"")])])
+    first.send([("done", [(1, VALUE, b"")], 0.0)])
     first.close()
     second = bench.up(SECOND)
     assert bench.done == [1]
