@@ -5,7 +5,8 @@
 #   ./install.sh demo     install, then run notebooks/quickstart.ipynb against a cluster of its own
 #   ./install.sh test     install with the test tools, then run ruff, mypy and pytest
 #
-# It needs Python 3.11 or newer, and asks apt-get only for Python's venv module, where that is missing.
+# It needs Python 3.11 or newer, and asks apt-get only for Python's venv module, where that is missing; `test` also for
+# Chromium, without which the tests in a browser are left out.
 # Packages come from wherever pip is set up to get them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -49,8 +50,12 @@ add_venv_module() {
     makes_venvs "$1" || die "$1 still has no venv module after installing $package"
 }
 
-# What an installation depends on. The path too: a virtual environment does not survive being moved.
-fingerprint() { { pwd; cat pyproject.toml constraints.txt; } | sha256sum | cut -d ' ' -f 1; }
+# What an installation depends on. The path too: a virtual environment does not survive being moved; and JupyterLab's
+# sidebar, which is copied into it.
+fingerprint() {
+    { pwd; cat pyproject.toml constraints.txt jupyter_ext/rustray_jupyter/labextension/package.json; } \
+        | sha256sum | cut -d ' ' -f 1
+}
 
 # install KIND EXTRAS: nothing to do where the stamp of KIND says that just this was installed before.
 install() {
@@ -76,6 +81,22 @@ install() {
     printf '%s' "$print" >"$stamp"
 }
 
+# What the tests in a browser look with. Without it they are left out, and pytest says so.
+add_chromium() {
+    local name
+    for name in chromium chromium-browser google-chrome; do
+        if command -v "$name" >/dev/null; then return; fi
+    done
+    command -v apt-get >/dev/null || return 0
+    say "Installing chromium"
+    as_root apt-get install -y -q chromium >/dev/null 2>&1 \
+        || { as_root apt-get update -q && as_root apt-get install -y -q chromium; } >/dev/null 2>&1 \
+        || say "could not install chromium: the tests in a browser are left out"
+}
+
+# Without a question: who is not root and has to give a password goes without.
+as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi; }
+
 run_tests() {
     local failed=0
     "$venv/bin/ruff" check --quiet . || failed=1
@@ -97,6 +118,7 @@ case "${1:-}" in
         ;;
     test)
         install test jupyter,examples,test
+        add_chromium
         run_tests
         ;;
     *)

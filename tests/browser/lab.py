@@ -54,7 +54,11 @@ def running_lab(folder: Path) -> Iterator[Lab]:
 
     The variables JUPYTER_RUNTIME_DIR and RUSTRAY_RUNTIME_DIR must be those of its own runtime folder.
     """
-    runtime, notebooks, log = Path(os.environ["JUPYTER_RUNTIME_DIR"]), folder / "notebooks", folder / "lab.log"
+    runtime, notebooks, log = (
+        Path(os.environ["JUPYTER_RUNTIME_DIR"]),
+        folder / "notebooks",
+        folder / "lab.log",
+    )
     notebooks.mkdir()
     arguments = [
         "--no-browser",

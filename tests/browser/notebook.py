@@ -18,9 +18,7 @@ def write_notebook(path: Path, *codes: str) -> None:
 
 def cell_with(page: Page, text: str) -> Locator:
     """The code cell that has this text."""
-    return page.locator(".jp-Notebook .jp-CodeCell").filter(
-        has=page.locator(".jp-InputArea", has_text=text)
-    )
+    return page.locator(".jp-Notebook .jp-CodeCell").filter(has=page.locator(".jp-InputArea", has_text=text))
 
 
 def run_cell(cell: Locator) -> None:
