@@ -1,7 +1,7 @@
 """Tasks that have run as a trace that chrome://tracing and ui.perfetto.dev show.
 
-The JSON of Google's "Trace Event Format": one complete event ("ph": "X") a task, in microseconds. A node is a process of
-the trace, a worker a thread of it.
+The JSON of Google's "Trace Event Format": one complete event ("ph": "X") a task, in microseconds. A node is a
+process of the trace, a worker a thread of it.
 """
 
 from __future__ import annotations
