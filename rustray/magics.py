@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from IPython.core.error import UsageError
-from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, output_can_be_silenced
+from IPython.core.magic import Magics, line_magic, magics_class
 
 import rustray
 from rustray.driver import discovery
@@ -19,7 +16,8 @@ from rustray.driver.registry import clusters
 from rustray.errors import ClusterStartError, OptionError, RustRayError
 from rustray.explanation import Explanation
 from rustray.jupyter import options
-from rustray.jupyter.remote_magic import remote_cell_magic
+from rustray.jupyter.cell_magics import CellMagics
+from rustray.jupyter.short_errors import short_errors
 from rustray.model import ids
 from rustray.model.option_checks import unknown_name
 from rustray.status import ClusterStatus
@@ -45,7 +43,7 @@ class RustRayMagics(Magics):
             "shutdown": (_shutdown, NO_OPTIONS),
             "help": (_help, NO_OPTIONS),
         }
-        with _short_errors():
+        with short_errors():
             if not command or command.startswith("#"):
                 command, rest = "help", ""
             if command == "explain":
@@ -57,51 +55,20 @@ class RustRayMagics(Magics):
             given = options.parse(f"%rustray {command}", rest, known, bare)
             return call(**given)
 
-    @output_can_be_silenced
-    @cell_magic
-    def remote(self, line: str, cell: str) -> Any:
-        """Run the cell on the cluster: `%%remote [-o NAMES] [--name N] [--num-cpus N] [--num-gpus N]`.
-
-        The notebook variables that the cell reads travel with it, what it prints appears here, and the value
-        of its last expression is the cell's. `-o a,b` brings the variables a and b back. A variable that the
-        cell changes without naming it in `-o`, be it by assignment or as in `items.append(1)`, stays as it
-        was in the notebook: the cell works on a copy. A cell of only imports, functions and classes defines
-        them as remote functions and actor classes instead.
-        """
-        with _short_errors():
-            return remote_cell_magic(self.shell, line, cell)
-
 
 def load(ipython: Any) -> None:
     """Register the magics with this shell."""
-    ipython.register_magics(RustRayMagics)
+    ipython.register_magics(RustRayMagics, CellMagics)
 
 
 def unload(ipython: Any) -> None:
     """Take the magics out of this shell. The cluster, if there is one, stays."""
     known = ipython.magics_manager
     if known.registry.pop(RustRayMagics.__name__, None) is not None:
+        known.registry.pop(CellMagics.__name__, None)
         known.magics["line"].pop("rustray", None)
-        known.magics["cell"].pop("remote", None)
-
-
-@contextlib.contextmanager
-def _short_errors() -> Iterator[None]:
-    """Errors of ours tell what happened; the frames of the magic that led there would only hide it."""
-    try:
-        yield
-    except OptionError as error:
-        raise UsageError(str(error)) from None
-    except RustRayError as error:
-        text = "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
-        error._render_traceback_ = text.splitlines  # type: ignore[attr-defined]
-        raise
-    except KeyboardInterrupt as error:
-        stopped = "KeyboardInterrupt: the cell was stopped, and its task with it"
-        error._render_traceback_ = stopped.splitlines  # type: ignore[attr-defined]
-        raise
-    except SyntaxError as error:
-        raise UsageError("".join(traceback.format_exception_only(error))) from None
+        for magic in CellMagics.magics["cell"]:
+            known.magics["cell"].pop(magic, None)
 
 
 def _init(**given: Any) -> None:
@@ -173,8 +140,9 @@ HELP = """\
 %rustray dashboard                          the same, moving
 %rustray shutdown                           leave; ends the cluster that init started
 %rustray help                               this list
-%%remote [-o NAMES] [--name N] [--num-cpus N] [--num-gpus N]
-                                            run the cell on the cluster; %%remote? tells more"""
+%%remote [-o NAMES] [-b] [--map 'x in xs'] ...
+                                            run the cell on the cluster; %%remote? tells more
+%%actor NAME ...                            make an actor of the cell's class; %%actor? tells more"""
 
 
 def _help() -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from rustray import runtime_env as runtime_envs
 from rustray import serialization
-from rustray.driver import cells, discovery, launch, patience
+from rustray.driver import cells, discovery, launch, patience, stop_button
 from rustray.driver.current import current, current_or_none, set_auto_init, set_current
 from rustray.driver.environment import driver_place
 from rustray.driver.output import print_log
@@ -186,6 +186,7 @@ def _connect(
     set_current(session)
     if log_to_driver:
         cells.attach(session)
+        stop_button.attach(session)
         patience.attach(session)
     serialization.on_ref_pickled_outside(session.sharing.keep_for_ever)
     return session

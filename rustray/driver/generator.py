@@ -33,6 +33,11 @@ class Stream:
         """Whether the next ref, or the end, is there."""
         return bool(self._refs) or self._ended
 
+    @property
+    def ended(self) -> bool:
+        """Whether the last ref has come."""
+        return self._ended
+
     def add_waiter(self, wake: Callable[[], object]) -> None:
         self._waiters.append(wake)
 

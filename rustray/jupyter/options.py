@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rustray.errors import OptionError
+from rustray.jupyter.mapping import map_clause
 
 Options = Mapping[str, tuple[str, Callable[[str], Any]]]
 """Flag, as "--num-cpus" -> name of the argument it gives, and what makes its value of a string."""
@@ -47,6 +48,11 @@ def parse(what: str, line: str, known: Options, bare: str = "") -> dict[str, Any
             raise _unknown(what, flag, known)
         last = flag
         name, convert = known[flag]
+        if convert is switch:
+            if equals:
+                raise OptionError(f"{what}: {flag} takes no value.")
+            given[name] = True
+            continue
         if not equals:
             following = next(at, None)
             if following is None or following in known:
@@ -68,6 +74,30 @@ def names(text: str) -> tuple[str, ...]:
     return found
 
 
+def switch(_text: str) -> bool:
+    """Stands for an option without a value: it is there or not."""
+    return True
+
+
+def amounts(text: str) -> dict[str, float]:
+    """ "disk=1,licence=0.5" as amounts by name; ValueError."""
+    found = {}
+    for part in text.split(","):
+        name, _equals, amount = part.partition("=")
+        if not name.strip():
+            raise ValueError(text)
+        found[name.strip()] = float(amount)
+    return found
+
+
+def seconds(text: str) -> float:
+    """A time above 0; ValueError."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError(text)
+    return value
+
+
 def _unknown(what: str, flag: str, known: Options) -> OptionError:
     if not known:
         return OptionError(f"{what} takes no options; {flag!r} is one too many.")
@@ -87,4 +117,7 @@ _KINDS: dict[Any, str] = {
     int: "a whole number",
     str: "text",
     names: "names of variables, as a,b",
+    amounts: "amounts by name, as disk=1,licence=0.5",
+    seconds: "seconds, above 0",
+    map_clause: "a loop over elements, as 'x in xs'",
 }

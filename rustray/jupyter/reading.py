@@ -23,7 +23,7 @@ class CellCode:
     ----------
     reads: global names that it may read before it has bound them, in the order of their use.
     binds: names that it may bind in the notebook's namespace.
-    made: the functions and classes at its top.
+    made: the functions and classes at its top. classes: those of them.
     only_defines: whether it has nothing but those and imports.
     kernel_call: the line of its first magic, ``!`` or ``?``, which only the kernel could run; 0 for none.
     """
@@ -32,26 +32,38 @@ class CellCode:
     reads: tuple[str, ...]
     binds: frozenset[str]
     made: tuple[str, ...]
+    classes: tuple[str, ...]
     only_defines: bool
     kernel_call: int
 
 
-def read_cell(source: str, file: str) -> CellCode:
+def read_cell(source: str, file: str, given: Iterable[str] = ()) -> CellCode:
     """Look at a cell whose magics IPython has turned into calls of ``get_ipython()``.
+
+    Parameters
+    ----------
+    given: names that are bound before it runs.
 
     Raises SyntaxError, told of `file`, if it is not Python.
     """
     tree = ast.parse(source, file)
     reads: dict[str, None] = {}
-    bound: set[str] = set()
+    bound = set(given)
     binds: set[str] = set()
     for statement in tree.body:
         read, binding = _names(statement)
         reads.update(dict.fromkeys(name for name in read if name not in bound))
         binds |= binding
         bound |= _surely_bound(statement)
+    made = [s for s in tree.body if isinstance(s, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
     return CellCode(
-        source, tuple(reads), frozenset(binds), _made(tree), _only_defines(tree), _kernel_call(tree)
+        source,
+        tuple(reads),
+        frozenset(binds),
+        tuple(dict.fromkeys(one.name for one in made)),
+        tuple(dict.fromkeys(one.name for one in made if isinstance(one, ast.ClassDef))),
+        _only_defines(tree),
+        _kernel_call(tree),
     )
 
 
@@ -130,11 +142,6 @@ def _targets(target: ast.expr) -> set[str]:
             return _targets(value)
         case _:
             return set()
-
-
-def _made(tree: ast.Module) -> tuple[str, ...]:
-    made = (s.name for s in tree.body if isinstance(s, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef))
-    return tuple(dict.fromkeys(made))
 
 
 def _only_defines(tree: ast.Module) -> bool:

@@ -1,74 +1,104 @@
-"""`%%remote`: a cell as one remote task, or its definitions as remote functions and actor classes."""
+"""`%%remote`: a cell as remote tasks, or its definitions as remote functions and actor classes."""
 
 from __future__ import annotations
 
-import functools
 import inspect
+import time
+import uuid
 from typing import Any
 
 import rustray
-from rustray.driver import cells
+from rustray import serialization
 from rustray.driver.current import auto_init
-from rustray.driver.remote_function import scheduling_class
-from rustray.errors import GetTimeoutError, OptionError, RustRayError, SerializationError
-from rustray.jupyter import options, remote_cell
+from rustray.driver.packing import packed_size
+from rustray.driver.session import Session
+from rustray.errors import OptionError, SerializationError
+from rustray.jupyter import options
+from rustray.jupyter.cell_card import CellCard
+from rustray.jupyter.cell_run import CellRun
+from rustray.jupyter.cell_state import RUNNING, CellState
+from rustray.jupyter.cell_tasks import CellRequest, Sent
+from rustray.jupyter.keeper_link import keeper_of
+from rustray.jupyter.mapping import MapClause, map_clause
+from rustray.jupyter.parcel import parcel
 from rustray.jupyter.reading import CellCode, read_cell
 from rustray.model.option_checks import unknown_name
 from rustray.model.options import TaskOptions
-from rustray.serialization import serialize_code
 
+OF_TASKS: options.Options = {
+    "--num-cpus": ("num_cpus", float),
+    "--num-gpus": ("num_gpus", float),
+    "--resources": ("resources", options.amounts),
+    "--priority": ("priority", int),
+}
 OPTIONS: options.Options = {
     "-o": ("wanted", options.names),
     "--name": ("name", str),
-    "--num-cpus": ("num_cpus", float),
-    "--num-gpus": ("num_gpus", float),
+    "-b": ("background", options.switch),
+    "--no-block": ("background", options.switch),
+    "--map": ("loop", map_clause),
+    **OF_TASKS,
+    "--retries": ("max_retries", int),
+    "--timeout": ("timeout", options.seconds),
 }
-READ_ONLY = (
-    "Arrays that come from shared memory cannot be written to, for others read them too: "
-    "write to a copy, array = array.copy()."
-)
-CANCEL_GRACE_S = 1.5
-"""Seconds that an interrupted cell's task has to end before its worker is killed."""
+ONLY_RUNNING = {"wanted": "-o", "name": "--name", "background": "-b", "loop": "--map", "timeout": "--timeout"}
+"""Options that mean nothing to a cell which only defines."""
+BIG = 10 << 20
+"""Bytes of variables from which on it is told what is sent."""
+CELLS = "rustray_cells"
+"""The variable of the notebook that has the results of its background cells by their names."""
 
 
 def remote_cell_magic(shell: Any, line: str, body: str) -> Any:
     """What `%%remote LINE` does with the BODY of a cell; gives the value to show."""
     given = options.parse("%%remote", line, OPTIONS)
-    wanted = given.pop("wanted", ())
     if not body.strip():
         return None
-    # An empty first line stands for the magic's own, so that line numbers are those of the notebook.
-    source = "\n" + shell.transform_cell(body)
-    # Not shell.execution_count: as the versions of IPython go, that is this cell's number or the next one's.
-    number = len(shell.history_manager.input_hist_parsed) - 1
-    file = f"Cell In[{number}]"
-    code = read_cell(source, file)
-    if code.kernel_call:
-        text = body.splitlines()[code.kernel_call - 2].strip()
-        raise OptionError(
-            f"%%remote: line {code.kernel_call} is for the notebook's own kernel: {text!r}. A worker runs "
-            "plain Python; put magics and shell commands into a cell of their own, or use subprocess.run()."
-        )
+    loop: MapClause | None = given.pop("loop", None)
+    code, number, file = read_shell_cell(shell, "%%remote", body, () if loop is None else loop.names)
     if code.only_defines:
-        if wanted or "name" in given:
-            raise OptionError("%%remote: -o and --name are for cells that run; this one only defines.")
-        return _define(shell, code, number, given)
+        if loop is not None or (wrong := next((o for n, o in ONLY_RUNNING.items() if n in given), "")):
+            wrong = "--map" if loop is not None else wrong
+            raise OptionError(f"%%remote: {wrong} is for cells that run; this one only defines.")
+        define(shell, code, number, given)
+        return None
+    wanted = given.pop("wanted", ())
     for name in wanted:
         if name not in code.binds and name not in shell.user_ns:
             if not code.binds:
                 raise OptionError(f"%%remote: -o {name} asks for a variable, and the cell assigns none.")
             raise unknown_name("assigned variable of this cell", name, code.binds)
     given.setdefault("name", f"cell_{number}")
-    value = _run(shell, code, file, wanted, given)
+    value = _run(shell, code, file, wanted, loop, given)
     if hint := left_behind(code, wanted):
         print(hint)
     return value
 
 
+def read_shell_cell(
+    shell: Any, magic: str, body: str, given: tuple[str, ...] = ()
+) -> tuple[CellCode, int, str]:
+    """The code of the cell that is running under `magic`, its number, and what tracebacks call it."""
+    # An empty first line stands for the magic's own, so that line numbers are those of the notebook.
+    source = "\n" + shell.transform_cell(body)
+    # Not shell.execution_count: as the versions of IPython go, that is this cell's number or the next one's.
+    number = len(shell.history_manager.input_hist_parsed) - 1
+    file = f"Cell In[{number}]"
+    code = read_cell(source, file, given)
+    if code.kernel_call:
+        text = body.splitlines()[code.kernel_call - 2].strip()
+        raise OptionError(
+            f"{magic}: line {code.kernel_call} is for the notebook's own kernel: {text!r}. A worker runs "
+            "plain Python; put magics and shell commands into a cell of their own, or use subprocess.run()."
+        )
+    return code, number, file
+
+
 # -- a cell that defines -----------------------------------------------------------------------------------
 
 
-def _define(shell: Any, code: CellCode, number: int, given: dict[str, Any]) -> None:
+def define(shell: Any, code: CellCode, number: int, given: dict[str, Any]) -> None:
+    """Execute a cell of definitions, and make them remote."""
     space = shell.user_ns
     # Under the name that the shell gives its cells: the source is found, and travels with the code.
     file = shell.compile.cache(code.source, number)
@@ -78,45 +108,104 @@ def _define(shell: Any, code: CellCode, number: int, given: dict[str, Any]) -> N
         if inspect.isclass(made) and issubclass(made, BaseException):
             continue
         if inspect.isclass(made) or inspect.isroutine(made):
-            space[name] = rustray.remote(**given)(made) if given else rustray.remote(made)
+            for_it = _of_class(given) if inspect.isclass(made) else given
+            space[name] = rustray.remote(**for_it)(made) if for_it else rustray.remote(made)
+
+
+def _of_class(given: dict[str, Any]) -> dict[str, Any]:
+    """Options for an actor class of those for a function: its methods are retried."""
+    return {{"max_retries": "max_task_retries"}.get(name, name): value for name, value in given.items()}
 
 
 # -- a cell that runs --------------------------------------------------------------------------------------
 
 
-def _run(shell: Any, code: CellCode, file: str, wanted: tuple[str, ...], given: dict[str, Any]) -> Any:
+def _run(
+    shell: Any,
+    code: CellCode,
+    file: str,
+    wanted: tuple[str, ...],
+    loop: MapClause | None,
+    given: dict[str, Any],
+) -> Any:
     session = auto_init()
-    checked, name = TaskOptions.build(given), given["name"]
-    # A function of its own for each cell: run times are learnt for each by itself.
-    body = functools.partial(remote_cell.run, code.source, file, wanted)
-    key, target = scheduling_class(session, serialize_code(body, f"cell {name}"), name, checked)
-    write = cells.writer()
-    session.output.sinks_of[key] = lambda stream, text, *_whose: write(stream, text)
-    try:
-        names = captured(code.reads, shell)
-        try:
-            ref = session.tasks.submit(target, key, (names,), {}, 1, checked.max_retries, checked, body)
-        except SerializationError as error:
-            raise _not_sent(error) from None
-        value, brought = _wait(ref)
-    finally:
-        session.output.sinks_of.pop(key, None)
-    shell.user_ns.update(brought)
-    return value
+    name, timeout = given.pop("name"), given.pop("timeout", None)
+    background = given.pop("background", False)
+    TaskOptions.build(given)  # what is wrong with them is told before anything is sent
+    elements = None if loop is None else tuple(_elements(shell, session, loop))
+    request = CellRequest(
+        uuid.uuid4().hex,
+        name,
+        code.source,
+        file,
+        wanted,
+        _names(session, captured(code.reads, shell), shared=loop is not None),
+        given,
+        "" if loop is None else loop.target,
+        elements,
+        timeout,
+        background,
+    )
+    card = None
+    if loop is not None or background:
+        total = 1 if elements is None else len(elements)
+        card = CellCard(
+            CellState(request.cell, name, RUNNING, total, 0, 0, 0, time.time(), None, mapped=loop is not None)
+        )
+        card.display()
+    run = CellRun(keeper_of(session), request, card)
+    if background:
+        return _bind(shell, request, run.rows())
+    rows = run.results()
+    for index, variable in enumerate(wanted, 1):
+        shell.user_ns[variable] = [row[index] for row in rows] if loop is not None else rows[0][index]
+    return [row[0] for row in rows] if loop is not None else rows[0][0]
 
 
-def _wait(ref: Any) -> Any:
+def _names(session: Session, names: dict[str, Any], shared: bool) -> Sent:
     try:
-        return rustray.get(ref)
-    except KeyboardInterrupt:
-        _stop(ref)
-        raise
+        sent, size = parcel(session, names, shared)
     except SerializationError as error:
-        raise _not_brought(error) from None
-    except ValueError as error:
-        if "read-only" in str(error):
-            error.add_note(READ_ONLY)
-        raise
+        raise not_sent(error) from None
+    if size >= BIG:
+        sizes = {name: packed_size(serialization.serialize(value)) for name, value in names.items()}
+        print(f"%%remote: sent {_mib(size)} of variables: {told_sizes(sizes)}")
+    return sent
+
+
+def _elements(shell: Any, session: Session, loop: MapClause) -> list[Sent]:
+    sent = []
+    for position, element in enumerate(shell.ev(loop.iterable)):
+        try:
+            sent.append(parcel(session, element)[0])
+        except SerializationError as error:
+            raise SerializationError(
+                f"%%remote --map: element {position} of {loop.iterable}{error.path} cannot be sent: {error.reason}.",
+                path=error.path,
+                reason=error.reason,
+            ) from None
+    return sent
+
+
+def _bind(shell: Any, request: CellRequest, rows: list[list[Any]]) -> Any:
+    """Give the notebook the refs of a background cell: one, or the list of a `--map`."""
+    columns = [list(column) for column in zip(*rows, strict=True)] or [
+        [] for _ in range(1 + len(request.wanted))
+    ]
+    refs = columns if request.elements is not None else [column[0] for column in columns]
+    shell.user_ns.setdefault(CELLS, {})[request.name] = refs[0]
+    shell.user_ns.update(zip(request.wanted, refs[1:], strict=True))
+    return refs[0]
+
+
+def told_sizes(sizes: dict[str, int]) -> str:
+    """The biggest of the variables by name, as "data 24 MiB, model 3 MiB"."""
+    biggest = sorted(sizes.items(), key=lambda item: -item[1])[:3]
+    return ", ".join(f"{name} {_mib(size)}" for name, size in biggest if size >= BIG / 10)
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):.0f} MiB"
 
 
 def left_behind(code: CellCode, wanted: tuple[str, ...]) -> str:
@@ -141,7 +230,7 @@ def captured(reads: tuple[str, ...], shell: Any) -> dict[str, Any]:
     }
 
 
-def _not_sent(error: SerializationError) -> SerializationError:
+def not_sent(error: SerializationError) -> SerializationError:
     """The error of a variable that cannot travel, told by the variable's name."""
     name, _, inside = error.path.removeprefix("['").partition("']")
     return SerializationError(
@@ -150,31 +239,3 @@ def _not_sent(error: SerializationError) -> SerializationError:
         path=f"{name}{inside}",
         reason=error.reason,
     )
-
-
-def _not_brought(error: SerializationError) -> SerializationError:
-    """The error of a result that cannot travel, told by its name in the cell; `remote_cell.run` returns a pair."""
-    if error.path.startswith("[0]"):
-        what, inside = "the value of its last line", error.path[3:]
-    elif error.path.startswith("[1]['"):
-        what, _, inside = error.path[5:].partition("']")
-    else:
-        return error  # raised by the cell's own code
-    told = f"{what} ({inside})" if inside else what
-    return SerializationError(
-        f"%%remote brings back what the cell asks for, and {told} cannot be sent: {error.reason}. "
-        "End the cell with something else, or keep it in an actor.",
-        path=f"{what}{inside}",
-        reason=error.reason,
-    )
-
-
-def _stop(ref: Any) -> None:
-    """Cancel the cell's task, first kindly. Returns when it has ended, or its worker has been told to."""
-    rustray.cancel(ref)
-    try:
-        rustray.get(ref, timeout=CANCEL_GRACE_S)
-    except GetTimeoutError:
-        rustray.cancel(ref, force=True)
-    except RustRayError:
-        pass  # it has ended; the user sees his KeyboardInterrupt

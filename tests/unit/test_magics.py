@@ -15,6 +15,7 @@ from rustray.driver import current, discovery
 from rustray.driver.cells import KEEP_CELLS, CellTable
 from rustray.errors import ClusterStartError, OptionError, SessionError
 from rustray.jupyter import options, remote_cell
+from rustray.jupyter.cell_magics import CellMagics
 from rustray.jupyter.reading import read_cell
 from rustray.jupyter.remote_magic import OPTIONS, captured, left_behind
 from rustray.magics import INIT_OPTIONS, RustRayMagics
@@ -138,7 +139,7 @@ def test_no_cluster_takes_the_place_of_one_that_was_named(
     with pytest.raises(
         SessionError, match="%rustray init auto has failed, and no cluster .* No running cluster"
     ):
-        shell.remote("", "1 + 1")
+        CellMagics(InteractiveShell()).remote("", "1 + 1")
     assert opened == []
     current.set_current(SimpleNamespace())  # type: ignore[arg-type]
     current.set_current(None)

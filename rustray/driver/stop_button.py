@@ -1,0 +1,71 @@
+"""The stop button of a notebook: a cell that ends with KeyboardInterrupt takes the tasks with it that it submitted.
+
+They are told by their numbers, which only grow, and by their threads: what a thread submits that was there before
+the cell began is not the cell's. A cell that handles the KeyboardInterrupt itself keeps its tasks.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import weakref
+from typing import Any
+
+from rustray.driver.cells import kernel_shell
+from rustray.driver.session import Session
+from rustray.driver.stopping import stop_and_wait, unfinished
+from rustray.driver.task import Task
+
+_spared: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def spare(target: Any) -> None:
+    """Leave calls of this actor's channel alone: they are RustRay's own, not the cell's."""
+    _spared.add(target)
+
+
+class StopButton:
+    """Watches the cells of one session's shell."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._first = 0
+        self._others: set[int] = set()
+        self.begin()
+
+    def begin(self, *_info: object) -> None:
+        """A cell begins."""
+        self._first = self._session.tasks.next_number()
+        me = threading.get_ident()
+        self._others = {thread.ident for thread in threading.enumerate() if thread.ident} - {me}
+
+    def end(self, result: Any) -> None:
+        """A cell has ended."""
+        if not isinstance(result.error_in_exec, KeyboardInterrupt) or self._session.ended is not None:
+            return
+        tasks = [task for task in unfinished(self._session, self._first) if self._is_of_cell(task)]
+        if tasks:
+            try:
+                told = str(stop_and_wait(self._session, tasks))
+            except KeyboardInterrupt:
+                told = "the tasks of this cell were told to stop"
+            print(f"rustray: {told}", file=sys.stderr)
+
+    def _is_of_cell(self, task: Task) -> bool:
+        return task.thread not in self._others and task.target not in _spared
+
+
+def attach(session: Session) -> None:
+    """Have the cells of this process's notebook, if there is one, stop what they have submitted to `session`."""
+    shell = kernel_shell()
+    if shell is None:
+        return
+    button = StopButton(session)
+    shell.events.register("pre_run_cell", button.begin)
+    shell.events.register("post_run_cell", button.end)
+
+    def leave() -> None:
+        shell.events.unregister("pre_run_cell", button.begin)
+        shell.events.unregister("post_run_cell", button.end)
+
+    session.on_end.append(leave)

@@ -1,0 +1,126 @@
+"""Stopping tasks of one's own: what has not begun is dropped, what runs is interrupted, what goes on is killed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from rustray.driver.session import Session
+from rustray.driver.task import Task
+from rustray.driver.tasks import KeepsOrder
+
+KIND_S = 1.0
+"""Seconds that interrupted tasks have to end before their workers are killed,"""
+KILL_S = 0.8
+"""and to be gone after that."""
+LOOK_S = 0.01
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """How many tasks were dropped before they began, ended when interrupted, were killed, and go on nevertheless."""
+
+    dropped: int = 0
+    interrupted: int = 0
+    killed: int = 0
+    left: int = 0
+
+    def __str__(self) -> str:
+        parts = {
+            "not begun": self.dropped,
+            "interrupted": self.interrupted,
+            "killed": self.killed,
+            "still running": self.left,
+        }
+        count = sum(parts.values())
+        if not count:
+            return "nothing of it was running any more"
+        told = [f"{number} {what}" for what, number in parts.items() if number]
+        what = f"{count} task{'' if count == 1 else 's'} stopped"
+        return f"{what}: {', '.join(told)}" if len(told) > 1 or self.left else f"{what} ({told[0]})"
+
+
+class Stop:
+    """The stopping of some tasks, step by step: `interrupt`, a while later `kill`, then `outcome`."""
+
+    def __init__(self, session: Session, tasks: Iterable[Task]) -> None:
+        self._session = session
+        with session.objects.lock:
+            self._tasks = [task for task in tasks if not has_ended(task)]
+            self._begun = {task.number for task in self._tasks if _has_begun(task)}
+        self._killed: set[int] = set()
+
+    def interrupt(self) -> None:
+        """Drop or interrupt each of them."""
+        for task in self._tasks:
+            self._session.tasks.cancel(task, False, True)
+
+    def kill(self) -> None:
+        """Have the workers killed of those that run on. Calls of actors are left to end: an actor is not killed."""
+        for task in self.left():
+            if not isinstance(task.target, KeepsOrder):
+                self._killed.add(task.number)
+                self._session.tasks.cancel(task, True, True)
+
+    def left(self) -> list[Task]:
+        """Those that have not ended."""
+        return [task for task in self._tasks if not has_ended(task)]
+
+    def outcome(self) -> Stopped:
+        """What became of them."""
+        left = {task.number for task in self.left()}
+        ended = [task.number for task in self._tasks if task.number not in left]
+        killed = sum(number in self._killed for number in ended)
+        interrupted = sum(number in self._begun and number not in self._killed for number in ended)
+        return Stopped(len(ended) - killed - interrupted, interrupted, killed, len(left))
+
+
+def stop_and_wait(session: Session, tasks: Sequence[Task]) -> Stopped:
+    """Stop tasks of this process, within two seconds."""
+    stop = Stop(session, tasks)
+    stop.interrupt()
+    if not _wait(lambda: not stop.left(), KIND_S):
+        stop.kill()
+        _wait(lambda: not stop.left(), KILL_S)
+    return stop.outcome()
+
+
+def _wait(done: Callable[[], bool], timeout: float) -> bool:
+    deadline = time.monotonic() + timeout
+    while not done():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(LOOK_S)  # the session's own thread takes the answers meanwhile
+    return True
+
+
+def has_ended(task: Task) -> bool:
+    """Whether all its results are known."""
+    if task.stream is not None:
+        return task.stream.ended
+    return all(entry.ready for entry in task.entries)
+
+
+def _has_begun(task: Task) -> bool:
+    """Whether a worker runs it. Caller has the lock."""
+    if task.where is None:
+        return False
+    if isinstance(task.target, KeepsOrder):
+        return True
+    started: int = task.where.page.started
+    return started == task.number
+
+
+def unfinished(session: Session, first: int) -> list[Task]:
+    """The tasks of this process from number `first` on that have not ended."""
+    found: dict[int, Task] = {}
+    with session.objects.lock:
+        for target in session.leases.classes():
+            found.update((task.number, task) for task in target.queue)
+            for lease in target.leases:
+                found.update(lease.in_flight)
+        for channel in session.actors.channels():
+            found.update((task.number, task) for task in (*channel.queue, *channel.in_flight.values()))
+        found.update(session.tasks.held_up)
+    return [task for number, task in found.items() if number >= first and not has_ended(task)]

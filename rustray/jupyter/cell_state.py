@@ -1,0 +1,80 @@
+"""What is known of a `%%remote` cell at a moment, and how it is told in a line. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+RUNNING, DONE, FAILED, STOPPED, TIMED_OUT = "running", "done", "failed", "stopped", "timed out"
+
+
+@dataclass(frozen=True)
+class CellState:
+    """A cell as the keeper sees it.
+
+    Parameters
+    ----------
+    cell: names this run of it. name: what the user calls it.
+    how: RUNNING, DONE, FAILED, STOPPED or TIMED_OUT.
+    total, done, failed, running: numbers of its tasks; `running` are on workers now.
+    started, ended: seconds since the epoch; None while it runs.
+    wanted: the variables of `-o`.
+    mapped, background: whether `--map` and `-b` were given.
+    kept: whether its results are.
+    tail: the last lines that it has printed.
+    """
+
+    cell: str
+    name: str
+    how: str
+    total: int
+    done: int
+    failed: int
+    running: int
+    started: float
+    ended: float | None
+    wanted: tuple[str, ...] = ()
+    mapped: bool = False
+    background: bool = False
+    kept: bool = True
+    tail: tuple[str, ...] = ()
+
+    def seconds(self, now: float) -> float:
+        """For how long it has run."""
+        return max(0.0, (self.ended or now) - self.started)
+
+    def told(self, now: float) -> str:
+        """One line without the cell's name."""
+        spent = duration(self.seconds(now))
+        if not self.mapped:
+            if self.how == RUNNING:
+                return f"running for {spent}" if self.running else f"waiting for a worker for {spent}"
+            return f"{self.how} after {spent}"
+        parts = [f"{self.done} of {self.total} done"]
+        if self.how == RUNNING and self.running:
+            parts.append(f"{self.running} on workers")
+        if self.failed:
+            parts.append(
+                f"{self.failed} {'without a value' if self.how in (STOPPED, TIMED_OUT) else 'failed'}"
+            )
+        if self.done and self.seconds(now) > 0:
+            parts.append(f"{rate(self.done / self.seconds(now))}")
+        return f"{', '.join(parts)}, {self.how} {'for' if self.how == RUNNING else 'after'} {spent}"
+
+
+def duration(seconds: float) -> str:
+    """As "0.3 s", "12 s", "3 min 5 s", "2 h 3 min"."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def rate(per_second: float) -> str:
+    """As "3.2/s", or "12/min" where it is slow."""
+    if per_second >= 100:
+        return f"{per_second:,.0f}/s"
+    return f"{per_second:.3g}/s" if per_second >= 1 else f"{per_second * 60:.3g}/min"

@@ -1,0 +1,147 @@
+"""The tasks of one `%%remote` cell in the process that submits them."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rustray.driver.entry import ERROR, Entry
+from rustray.driver.refs import ObjectRef
+from rustray.driver.remote_function import scheduling_class
+from rustray.driver.scheduling_class import SchedulingClass
+from rustray.driver.session import Session
+from rustray.driver.task import Task
+from rustray.jupyter import remote_cell
+from rustray.jupyter.parcel import Parcel
+from rustray.model.options import TaskOptions
+from rustray.serialization import serialize_code
+
+Sent = Parcel | ObjectRef
+
+
+@dataclass(frozen=True)
+class CellRequest:
+    """A cell that is to be run.
+
+    Parameters
+    ----------
+    cell: names this run of it, in the kernel and everywhere else.
+    name: what the user calls it.
+    source, file: its code, and how tracebacks call that.
+    wanted: variables to bring back.
+    names: the variables that it reads.
+    options: of its tasks.
+    target, elements: of `--map`: what is assigned, and the elements; None without.
+    timeout: seconds after which it is stopped.
+    background: whether nobody waits for it.
+    """
+
+    cell: str
+    name: str
+    source: str
+    file: str
+    wanted: tuple[str, ...]
+    names: Sent
+    options: dict[str, Any] = field(default_factory=dict)
+    target: str = ""
+    elements: tuple[Sent, ...] | None = None
+    timeout: float | None = None
+    background: bool = False
+
+
+class CellTasks:
+    """See the module.
+
+    Parameters
+    ----------
+    on_change: called, from any thread and under the session's lock, when a task has ended.
+
+    Attributes
+    ----------
+    rows: the refs of each task: its value, then the wanted variables.
+    """
+
+    def __init__(self, session: Session, request: CellRequest, on_change: Callable[[], object]) -> None:
+        self._session = session
+        self._request = request
+        self._on_change = on_change
+        self._stopping = threading.Event()
+        self.total = 1 if request.elements is None else len(request.elements)
+        self.done = 0
+        self.failed = 0
+        self.ended_at: float | None = None
+        """Seconds since the epoch."""
+        self.rows: list[list[ObjectRef]] = []
+        self._live: dict[Entry, Task] = {}
+        self._target: SchedulingClass | None = None
+
+    def submit(self) -> None:
+        """Submit them all, or as many as there are until `stop`."""
+        request = self._request
+        body = functools.partial(
+            remote_cell.task, request.source, request.file, request.wanted, request.target
+        )
+        options = TaskOptions.build({**request.options, "name": request.name})
+        # A function of its own for each cell: run times are learnt for each by itself.
+        code = serialize_code(body, f"cell {request.name}")
+        key, self._target = scheduling_class(self._session, code, request.name, options)
+        returns = 1 + len(request.wanted)
+        for element in ((),) if request.elements is None else zip(request.elements, strict=True):
+            if self._stopping.is_set():
+                break
+            args = (request.names, *element)
+            submitted = self._session.tasks.submit(
+                self._target, key, args, {}, returns, options.max_retries, options, body
+            )
+            self._watch([submitted] if returns == 1 else submitted)
+        with self._session.objects.lock:
+            self.total = len(self.rows)
+            if self.done + self.failed < self.total:
+                return
+            self.ended_at = self.ended_at or time.time()
+        self._on_change()
+
+    def _watch(self, refs: list[ObjectRef]) -> None:
+        entry = refs[0]._entry
+        with self._session.objects.lock:
+            if entry.task is not None:
+                self._live[entry] = entry.task
+        self.rows.append(refs)
+        self._session.objects.when_ready(entry, lambda: self._on_ended(entry))
+
+    def _on_ended(self, entry: Entry) -> None:
+        with self._session.objects.lock:
+            self._live.pop(entry, None)
+            if entry.state == ERROR:
+                self.failed += 1
+            else:
+                self.done += 1
+            if self.done + self.failed >= self.total:
+                self.ended_at = time.time()
+        self._on_change()
+
+    @property
+    def running(self) -> int:
+        """How many of them run on workers now."""
+        if self._target is None or self.ended_at is not None:
+            return 0
+        with self._session.objects.lock:
+            begun = [lease.in_flight.get(lease.page.started) for lease in self._target.leases]
+            return sum(task is not None and task.entries[0] in self._live for task in begun)
+
+    def unfinished(self) -> list[Task]:
+        """Those that have not ended."""
+        with self._session.objects.lock:
+            return list(self._live.values())
+
+    def end_submission(self) -> None:
+        """Submit no more."""
+        self._stopping.set()
+
+    def let_results_go(self) -> None:
+        """Whoever wants them has refs of his own."""
+        self.rows = []

@@ -1,0 +1,310 @@
+"""The keeper of a notebook's `%%remote` cells: an actor that submits their tasks and owns their results.
+
+It is detached and has no CPU, so a kernel that restarts loses nothing: the next one of the same notebook finds it by
+its name. It never unpickles what cells read or give.
+
+Rule 1. Whoever follows a cell gets all that it has printed, from its beginning, and then what it prints.
+Rule 2. Results are kept until the kernel has them; those of background cells until newer ones come.
+Rule 3. It ends when no kernel has asked for the grace period and no cell runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from rustray.actor import exit_actor
+from rustray.driver.cells import CellTable
+from rustray.driver.current import current
+from rustray.driver.patience import Patience
+from rustray.driver.refs import ObjectRef
+from rustray.driver.stopping import KILL_S, KIND_S, LOOK_S, Stop, Stopped
+from rustray.jupyter.cell_state import DONE, FAILED, RUNNING, STOPPED, TIMED_OUT, CellState
+from rustray.jupyter.cell_tasks import CellRequest, CellTasks
+from rustray.runtime_context import get_runtime_context
+from rustray.worker.context import running
+
+LOG_CHARS = 1 << 20
+"""What is kept of a cell's text: its end."""
+TAIL_LINES = 3
+CELLS_KEPT = 100
+RESULTS_KEPT = 20
+"""Cells that have ended, and results of background cells, that are kept."""
+PAUSE_S = 0.05
+"""News of one kernel come no closer than this."""
+
+Follower = tuple[Any, int]
+"""The channel and number of a call that gets the text of a cell."""
+
+
+class KeptCell:
+    """One cell, its text, and who follows it."""
+
+    def __init__(self, request: CellRequest, tasks: CellTasks, loop: asyncio.AbstractEventLoop) -> None:
+        self.request = request
+        self.tasks = tasks
+        self.started = time.time()
+        self.why_ended = ""
+        self.submitted = asyncio.Event()
+        self.ended = asyncio.Event()
+        self._loop = loop
+        self._lock = threading.Lock()
+        self._log: deque[tuple[str, str]] = deque()
+        self._chars = 0
+        self._followers: list[Follower] = []
+        self._flushing = False
+
+    def print(self, stream: str, text: str) -> None:
+        """It has printed; from any thread."""
+        with self._lock:
+            self._log.append((stream, text))
+            self._chars += len(text)
+            while self._chars > LOG_CHARS and len(self._log) > 1:
+                self._chars -= len(self._log.popleft()[1])
+            for channel, number in self._followers:
+                channel.log(stream, text, number)
+            if self._followers and not self._flushing:
+                self._flushing = True
+                self._loop.call_soon_threadsafe(self._flush)
+
+    def _flush(self) -> None:
+        with self._lock:
+            self._flushing = False
+            channels = {id(channel): channel for channel, _number in self._followers}
+        for channel in channels.values():
+            channel.flush()
+
+    def add_follower(self, follower: Follower) -> None:
+        """Rule 1."""
+        channel, number = follower
+        with self._lock:
+            for stream, text in self._log:
+                channel.log(stream, text, number)
+            self._followers.append(follower)
+        channel.flush()
+
+    def remove_follower(self, follower: Follower) -> None:
+        """Its call is about to be answered."""
+        with self._lock:
+            self._followers.remove(follower)
+
+    def log(self) -> list[tuple[str, str]]:
+        """Stream and text of what it has printed."""
+        with self._lock:
+            return list(self._log)
+
+    def state(self) -> CellState:
+        """See `CellState`."""
+        tasks, request = self.tasks, self.request
+        how = RUNNING
+        if self.ended.is_set():
+            how = self.why_ended or (FAILED if tasks.failed else DONE)
+        with self._lock:
+            last = "".join(text for _stream, text in list(self._log)[-TAIL_LINES:])
+        return CellState(
+            request.cell,
+            request.name,
+            how,
+            tasks.total,
+            tasks.done,
+            tasks.failed,
+            tasks.running,
+            self.started,
+            tasks.ended_at if self.ended.is_set() else None,
+            request.wanted,
+            request.elements is not None,
+            request.background,
+            bool(tasks.rows),
+            tuple(last.splitlines()[-TAIL_LINES:]),
+        )
+
+
+class NotebookKeeper:
+    """See the module.
+
+    Parameters
+    ----------
+    grace_s: seconds without a kernel after which it ends, if nothing runs.
+    """
+
+    def __init__(self, grace_s: float) -> None:
+        self._session = session = current()
+        self._grace_s = grace_s
+        self._loop = asyncio.get_event_loop()
+        self._cells: dict[str, KeptCell] = {}
+        self._by_number = CellTable()
+        # One after the other, and in no call's context: the tasks of a cell have numbers that follow each other, and
+        # go on when the kernel whose call submitted them is gone.
+        self._submitting = concurrent.futures.ThreadPoolExecutor(1, "rustray-cells")
+        self._news = asyncio.Event()
+        self._asking = 0
+        self._seen = time.monotonic()
+        self._stops: set[asyncio.Task[Stopped]] = set()
+        """The loop itself keeps no task alive."""
+        self._lingering = self._loop.create_task(self._linger())
+        session.output.sink = self._on_output
+        patience = Patience(session, self._warn, lambda: any(self._running()), lambda: None)
+        session.on_tick.append(lambda: patience.tick(time.monotonic()))
+
+    # -- running cells ---------------------------------------------------------------------------------
+
+    async def submit(self, request: CellRequest) -> list[list[ObjectRef]]:
+        """Run a cell; the refs of its tasks, one row each: the value and the wanted variables."""
+        tasks = CellTasks(
+            self._session, request, lambda: self._loop.call_soon_threadsafe(self._on_change, cell)
+        )
+        cell = self._cells[request.cell] = KeptCell(request, tasks, self._loop)
+        try:
+            await self._loop.run_in_executor(self._submitting, self._submit, cell)
+        except BaseException:
+            cell.ended.set()
+            del self._cells[request.cell]
+            raise
+        finally:
+            cell.submitted.set()
+        if request.timeout is not None:
+            self._loop.call_later(request.timeout, self._time_out, cell)
+        self._forget_old()
+        return tasks.rows
+
+    def _submit(self, cell: KeptCell) -> None:
+        self._by_number.begin(self._session.tasks.next_number(), cell.request.cell)
+        cell.tasks.submit()
+
+    def _on_change(self, cell: KeptCell) -> None:
+        if cell.tasks.ended_at is not None:
+            cell.ended.set()
+        self._news.set()
+
+    def _on_output(self, stream: str, text: str, _name: str, _pid: int, task: Any) -> None:
+        cell = None if task is None else self._cells.get(self._by_number.cell_of(task.number))
+        if cell is not None:
+            cell.print(stream, text)
+
+    def _running(self) -> list[KeptCell]:
+        return [cell for cell in list(self._cells.values()) if not cell.ended.is_set()]
+
+    def _warn(self, line: str) -> None:
+        """Something keeps cells waiting that have not begun."""
+        for cell in self._running():
+            if not cell.tasks.running:
+                cell.print("stderr", line)
+
+    async def stop(self, cell: str) -> Stopped:
+        """End the tasks of a cell, within two seconds."""
+        return await self._stop(self._cells[cell], STOPPED) if cell in self._cells else Stopped()
+
+    async def _stop(self, cell: KeptCell, why: str) -> Stopped:
+        cell.tasks.end_submission()
+        await cell.submitted.wait()
+        if not cell.ended.is_set():
+            cell.why_ended = why
+        stop = Stop(self._session, cell.tasks.unfinished())
+        stop.interrupt()
+        if not await _ends(stop, KIND_S):
+            stop.kill()
+            await _ends(stop, KILL_S)
+        return stop.outcome()
+
+    def _time_out(self, cell: KeptCell) -> None:
+        if not cell.ended.is_set():
+            task = self._loop.create_task(self._stop(cell, TIMED_OUT))
+            self._stops.add(task)
+            task.add_done_callback(self._stops.discard)
+
+    # -- what kernels ask ------------------------------------------------------------------------------
+
+    async def follow_cell(self, cell: str) -> CellState:
+        """Its state at its end; until then what it prints goes to the caller, as the output of this call."""
+        kept = self._cells[cell]
+        call = running.get()
+        assert call is not None
+        follower = (call.channel, call.number)
+        kept.add_follower(follower)
+        try:
+            await kept.ended.wait()
+        finally:
+            kept.remove_follower(follower)
+        return kept.state()
+
+    async def news(self, known: Mapping[str, CellState], wait_s: float) -> dict[str, CellState]:
+        """The cells of `known` whose state is another one now; waits up to `wait_s` seconds for one.
+
+        That a kernel asks shows that it is there.
+        """
+        self._asking += 1
+        deadline = self._loop.time() + wait_s
+        try:
+            while True:
+                self._news.clear()
+                states = {cell: self._cells[cell].state() for cell in known if cell in self._cells}
+                changed = {cell: state for cell, state in states.items() if state != known[cell]}
+                left = deadline - self._loop.time()
+                if changed or left <= 0:
+                    return changed
+                await _wait_for(self._news, left)
+                if known:
+                    await asyncio.sleep(PAUSE_S)
+        finally:
+            self._asking -= 1
+            self._seen = time.monotonic()
+
+    async def delivered(self, cell: str) -> None:
+        """The kernel has the results of a cell for which it has waited."""
+        if cell in self._cells:
+            self._cells[cell].tasks.let_results_go()
+
+    async def cells(self) -> list[CellState]:
+        """All cells that it knows, the oldest first."""
+        return [cell.state() for cell in self._cells.values()]
+
+    async def results(self, cell: str) -> list[list[ObjectRef]]:
+        """As `submit` gave them; [] if they are not kept any more."""
+        return self._cells[cell].tasks.rows
+
+    async def log(self, cell: str) -> list[tuple[str, str]]:
+        """Stream and text of what a cell has printed, its beginning left out where it is long."""
+        return self._cells[cell].log()
+
+    # -- the end ---------------------------------------------------------------------------------------
+
+    def _forget_old(self) -> None:
+        ended = [cell for cell in self._cells.values() if cell.ended.is_set()]
+        for cell in ended[: max(0, len(ended) - CELLS_KEPT)]:
+            del self._cells[cell.request.cell]
+        with_results = [cell for cell in ended if cell.tasks.rows]
+        for cell in with_results[: max(0, len(with_results) - RESULTS_KEPT)]:
+            cell.tasks.let_results_go()
+
+    async def _linger(self) -> None:
+        while True:
+            await asyncio.sleep(min(10.0, self._grace_s / 4))
+            alone = not self._asking and time.monotonic() - self._seen > self._grace_s
+            if alone and not self._running():
+                get_runtime_context().current_actor.end.remote()
+                return
+
+    async def end(self) -> None:
+        """Rule 3."""
+        exit_actor()
+
+
+async def _ends(stop: Stop, within_s: float) -> bool:
+    deadline = time.monotonic() + within_s
+    while stop.left():
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(LOOK_S)
+    return True
+
+
+async def _wait_for(event: asyncio.Event, timeout: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), timeout)
+    except TimeoutError:
+        pass  # nothing has happened, which is an answer too

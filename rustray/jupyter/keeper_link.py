@@ -1,0 +1,166 @@
+"""The kernel's side of a keeper: it runs cells there, shows what they print, and asks for their news."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import rustray
+from rustray.driver import cells, stop_button
+from rustray.driver.actor_handle import ActorHandle
+from rustray.driver.refs import ObjectRef
+from rustray.driver.session import Session
+from rustray.errors import ActorError, RustRayError
+from rustray.jupyter import notebook
+from rustray.jupyter.cell_state import CellState
+from rustray.jupyter.cell_tasks import CellRequest
+from rustray.jupyter.keeper import NotebookKeeper
+from rustray.util import list_named_actors
+
+NAME = "rustray-keeper-"
+ALONE_S = 30.0
+"""How long the keeper is asked for news of nothing, which tells it that the kernel is there,"""
+WATCHING_S = 1.0
+"""and of cells that are shown: their times go on."""
+PAUSE_S = 0.2
+"""Between two changes of what is shown."""
+
+Show = Callable[[CellState], None]
+
+
+class KeeperLink:
+    """A keeper, seen from a kernel.
+
+    Parameters
+    ----------
+    keeper: its handle.
+    """
+
+    def __init__(self, session: Session, keeper: ActorHandle) -> None:
+        self.session = session
+        self.keeper = keeper
+        self._writers = _writers_of(session)
+        self._shown: dict[str, tuple[CellState | None, Show]] = {}
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        stop_button.spare(keeper._channel)
+        threading.Thread(target=self._ask, name="rustray-news", daemon=True).start()
+
+    # -- cells -----------------------------------------------------------------------------------------
+
+    def submit(self, request: CellRequest) -> ObjectRef:
+        """Have a cell run; gives the ref of its rows."""
+        ref: ObjectRef = self.keeper.submit.remote(request)
+        return ref
+
+    def follow(self, cell: str) -> ObjectRef:
+        """Show in the notebook's present cell what `cell` prints; the ref of its state at its end."""
+        self._writers.begin(self.session.tasks.next_number(), cells.writer())
+        ref: ObjectRef = self.keeper.follow_cell.remote(cell)
+        return ref
+
+    def show(self, cell: str, show: Show) -> None:
+        """Call `show` with each new state of a cell, until it has ended; from another thread."""
+        with self._lock:
+            self._shown[cell] = (None, show)
+        self._wake.set()
+
+    def hide(self, cell: str) -> None:
+        """Show it no more."""
+        with self._lock:
+            self._shown.pop(cell, None)
+
+    # -- news ------------------------------------------------------------------------------------------
+
+    def _ask(self) -> None:
+        try:
+            while self.session.ended is None:
+                self._ask_once()
+        except RustRayError:
+            pass  # the session or the keeper has ended; whoever waits for a cell is told by its refs
+
+    def _ask_once(self) -> None:
+        with self._lock:
+            known = {cell: state for cell, (state, _show) in self._shown.items()}
+        self._wake.clear()
+        # Not by get(): what waits in it is watched, and told when it takes long.
+        ref = self.keeper.news.remote(known, WATCHING_S if known else ALONE_S)
+        self.session.objects.when_ready(ref._entry, self._wake.set)
+        if not self._wake.wait(2 * ALONE_S) or not ref._entry.ready:
+            return  # another cell is to be shown
+        for cell, state in self.session.reader.value_of(ref._entry).items():
+            with self._lock:
+                _before, show = self._shown.get(cell, (None, None))
+                if show is None:
+                    continue
+                if state.ended is None:
+                    self._shown[cell] = (state, show)
+                else:
+                    del self._shown[cell]
+            show(state)
+        if known:
+            threading.Event().wait(PAUSE_S)
+
+
+class Writers:
+    """What writes the text that comes by `follow_cell` calls, by the number of the call."""
+
+    def __init__(self) -> None:
+        self._table = cells.CellTable()
+
+    def begin(self, first: int, write: cells.Write) -> None:
+        """Calls from number `first` on are written by this."""
+        self._table.begin(first, write)
+
+    def take(self, stream: str, text: str, _name: str, _pid: int, task: Any) -> None:
+        """Text has come."""
+        self._table.cell_of(task.number)(stream, text)
+
+
+def _writers_of(session: Session) -> Writers:
+    sinks: dict[Any, Any] = session.output.sinks_of
+    if "follow_cell" not in sinks:
+        writers = Writers()
+        sinks["follow_cell"] = writers.take
+    found: Writers = sinks["follow_cell"].__self__
+    return found
+
+
+# -- the keepers of this notebook --------------------------------------------------------------------------
+
+_mine: KeeperLink | None = None
+
+
+def keeper_of(session: Session) -> KeeperLink:
+    """The keeper of this kernel's cells, made if there is none."""
+    global _mine
+    if _mine is None or _mine.session is not session or _mine.keeper._channel.dead is not None:
+        options = {"name": NAME + uuid.uuid4().hex[:12], "lifetime": "detached", "num_cpus": 0}
+        keeper = rustray.remote(**options)(NotebookKeeper).remote(notebook.grace_s())
+        link = _mine = KeeperLink(session, keeper)
+        session.on_leave.append(lambda: _leave(link))
+    return _mine
+
+
+def other_keepers(session: Session) -> list[KeeperLink]:
+    """Those of earlier kernels of this notebook."""
+    mine = _mine.keeper if _mine is not None and _mine.session is session else None
+    found = []
+    for name in list_named_actors():
+        if not name.startswith(NAME):
+            continue
+        try:
+            keeper = rustray.get_actor(name)
+        except ActorError:
+            continue  # it has just ended
+        if keeper != mine:
+            found.append(KeeperLink(session, keeper))
+    return found
+
+
+def _leave(link: KeeperLink) -> None:
+    """The kernel leaves the cluster: its cells end with it, unless it comes back at once."""
+    if not notebook.is_restarting():
+        link.keeper._channel.kill(True)

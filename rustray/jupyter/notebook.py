@@ -1,0 +1,42 @@
+"""Which notebook this kernel belongs to, and whether it is about to be started again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from rustray.driver.cells import kernel_shell
+
+GRACE_VARIABLE = "RUSTRAY_KERNEL_GRACE_S"
+GRACE_S = 300.0
+
+
+def notebook_path() -> str:
+    """The notebook's path, which is its namespace; where it is not known, a name that stays when the kernel is
+    restarted; "" outside of kernels."""
+    shell = kernel_shell()
+    if shell is None:
+        return ""
+    path = shell.user_ns.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME")
+    return str(path) if path else f"kernel {Path(_connection_file(shell)).stem}"
+
+
+def _connection_file(shell: Any) -> str:
+    # The one of the process, not that of a notebook whose environment this kernel was started in.
+    return str(shell.config.get("IPKernelApp", {}).get("connection_file") or os.getpid())
+
+
+def grace_s() -> float:
+    """Seconds for which cells are kept without a kernel."""
+    try:
+        return max(1.0, float(os.environ[GRACE_VARIABLE]))
+    except (KeyError, ValueError):
+        return GRACE_S
+
+
+def is_restarting() -> bool:
+    """Whether this kernel ends because it is restarted, and not because it is shut down."""
+    shell = kernel_shell()
+    message = getattr(getattr(shell, "kernel", None), "_shutdown_message", None)
+    return message is not None and bool(message["content"].get("restart"))
