@@ -7,12 +7,15 @@ by itself, and finds them all again.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import rustray.clusters
 from rustray.errors import OptionError, RustRayError
 from rustray_jupyter.contacts import Contacts
 from rustray_jupyter.json_values import json_value
+
+Query = Callable[..., Any]
 
 QUESTIONS = ("nodes", "tasks", "actors", "objects", "metrics", "jobs", "heads")
 """What a cluster is asked as it stands: each gives rows."""
@@ -54,9 +57,9 @@ class Clusters:
         samples = [] if row["state"] == "starting" else await self.contacts.query(name, "metrics", 0.0)
         return {**row, "metrics": json_value(samples[-1]) if samples else None}
 
-    async def lives(self, name: str) -> bool:
-        """Whether it runs."""
-        return name in (row["name"] for row in await self.all())
+    async def started(self, name: str) -> float | None:
+        """When it was started, in seconds since the epoch; None: there is no such cluster."""
+        return next((row["started"] for row in await self.all() if row["name"] == name), None)
 
     async def start(self, options: dict[str, Any]) -> dict[str, Any]:
         """Start a cluster, and its row. NameTakenError; OptionError of what is not in OPTIONS or not allowed."""
@@ -68,7 +71,7 @@ class Clusters:
         name = given.setdefault("name", "default")
         if not isinstance(name, str):
             raise OptionError(f"name={name!r}: give a text.")
-        if await self.lives(name):
+        if await self.started(name) is not None:
             raise NameTakenError(
                 f"A cluster named {name!r} runs already: take another name, or stop it first."
             )
@@ -98,9 +101,15 @@ class Clusters:
         cluster = await self._find(name)
         return await asyncio.to_thread(cluster.logs, process, lines)
 
-    async def newest(self) -> str | None:
-        """The name of the cluster that was started last, None where none runs."""
-        return next((row["name"] for row in reversed(await self.all()) if row["state"] != "starting"), None)
+    async def render(self, name: str | None, write: Callable[[Query], str]) -> str:
+        """What `write` makes of a cluster, the newest if no name is given; "" where none runs."""
+        if name is None:
+            running = [row["name"] for row in await self.all() if row["state"] != "starting"]
+            if not running:
+                return ""
+            name = running[-1]
+        await self._find(name)
+        return await self.contacts.call(name, lambda contact: write(contact.query))
 
     async def _find(self, name: str) -> rustray.clusters.Cluster:
         for cluster in await asyncio.to_thread(rustray.clusters.list):

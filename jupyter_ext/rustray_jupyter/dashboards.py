@@ -26,15 +26,18 @@ def chosen(text: str, known: Collection[str]) -> list[str]:
     return names if set(names) <= set(known) else []
 
 
-def columns(query: Query, panels: Collection[str]) -> dict[str, Columns]:
-    """What the sources of these panels have now; `summary.NAME` is one of them here."""
-    found = {}
-    if summary.NAME in panels:
-        samples = query("metrics", time.time() - summary.SPAN_S)
-        found[summary.NAME] = summary.summary(samples, query("resources")[0])
-    if drawn := [panel for panel in panels if panel != summary.NAME]:
-        found.update(_drawn(query, drawn))
-    return found
+class Feed:
+    """What the panels of one cluster show, from when somebody looks until nobody does."""
+
+    def take(self, query: Query, panels: Collection[str]) -> dict[str, Columns]:
+        """What the sources of these panels have now; `summary.NAME` is one of them here. RustRayError of `query`."""
+        found = {}
+        if summary.NAME in panels:
+            samples = query("metrics", time.time() - summary.SPAN_S)
+            found[summary.NAME] = summary.summary(samples, query("resources")[0])
+        if drawn := [panel for panel in panels if panel != summary.NAME]:
+            found.update(_drawn(query, drawn))
+        return found
 
 
 def _drawn(query: Query, panels: Collection[str]) -> dict[str, Columns]:

@@ -23,7 +23,7 @@ from rustray_jupyter.handlers import (
     QuestionHandler,
     ScaleHandler,
 )
-from rustray_jupyter.live import Columns, Live
+from rustray_jupyter.live import Columns, Fetch, Live
 from rustray_jupyter.live_handler import LiveHandler
 from rustray_jupyter.pages import PageHandler, ScriptHandler
 
@@ -51,7 +51,7 @@ class RustRayExtension(ExtensionApp):
     def initialize_settings(self) -> None:
         self.contacts = Contacts(rustray.clusters.contact, self.query_timeout, self.idle_timeout)
         self.clusters = Clusters(self.contacts)
-        self.live = Live(self._columns, self.clusters.lives, self.update_interval, self.log)
+        self.live = Live(self._source, self.clusters.started, self.update_interval, self.log)
         self._repeated: list[PeriodicCallback] = []
         self._repeat(self.contacts.close_idle, self.idle_timeout / 4)
         if self.activity_interval:
@@ -103,5 +103,10 @@ class RustRayExtension(ExtensionApp):
         callback.start()
         self._repeated.append(callback)
 
-    async def _columns(self, cluster: str, panels: Collection[str]) -> dict[str, Columns]:
-        return await self.contacts.call(cluster, lambda contact: dashboards.columns(contact.query, panels))
+    def _source(self, cluster: str) -> Fetch:
+        feed = dashboards.Feed()
+
+        async def fetch(panels: Collection[str]) -> dict[str, Columns]:
+            return await self.contacts.call(cluster, lambda contact: feed.take(contact.query, panels))
+
+        return fetch

@@ -11,6 +11,7 @@ from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
 from rustray.errors import ClusterStartError, OptionError, RustRayError, SessionError
+from rustray.metrics import prometheus
 from rustray_jupyter.clusters import LOG_LINES, Clusters, NameTakenError, NoSuchClusterError
 
 Number = TypeVar("Number", int, float)
@@ -146,10 +147,5 @@ class MetricsHandler(ClusterAPIHandler):
     @web.authenticated
     @authorized
     async def get(self) -> None:
-        from rustray.metrics import prometheus
-
-        name = self.get_argument("cluster", None) or await self.clusters.newest()
-        text = ""
-        if name is not None:
-            text = await self.clusters.contacts.call(name, lambda contact: prometheus.render(contact.query))
+        text = await self.clusters.render(self.get_argument("cluster", None), prometheus.render)
         self.finish(text, set_content_type="text/plain; version=0.0.4; charset=utf-8")

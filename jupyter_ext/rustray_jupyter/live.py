@@ -11,7 +11,8 @@ from rustray.errors import RustRayError
 
 Columns = dict[str, dict[str, Any]]
 """Of one panel: the columns of its sources, by name."""
-Fetch = Callable[[str, Collection[str]], Awaitable[dict[str, Columns]]]
+Fetch = Callable[[Collection[str]], Awaitable[dict[str, Columns]]]
+"""Gives what these panels have now; raises RustRayError."""
 
 
 class View(Protocol):
@@ -35,16 +36,20 @@ class Live:
 
     Parameters
     ----------
-    fetch: the columns of panels of a cluster; raises RustRayError.
-    lives: whether a cluster still runs.
+    source: of a cluster, from when somebody looks until nobody does.
+    started: when the cluster of this name was started, None if there is none: another time means another cluster.
     every: seconds between two messages.
     """
 
     def __init__(
-        self, fetch: Fetch, lives: Callable[[str], Awaitable[bool]], every: float, log: logging.Logger
+        self,
+        source: Callable[[str], Fetch],
+        started: Callable[[str], Awaitable[float | None]],
+        every: float,
+        log: logging.Logger,
     ) -> None:
-        self._fetch = fetch
-        self._lives = lives
+        self._source = source
+        self._started = started
         self._every = every
         self._log = log
         self._views: dict[str, set[View]] = {}
@@ -79,9 +84,17 @@ class Live:
 
     async def _run(self, cluster: str) -> None:
         views = self._views[cluster]
+        fetch = self._source(cluster)
         try:
+            started = await self._started(cluster)
             while views:
-                await self._show(cluster, views)
+                try:
+                    self._show(views, await fetch({panel for view in views for panel in view.panels}))
+                except RustRayError as error:
+                    if started is None or await self._started(cluster) != started:
+                        raise _Gone(f"The cluster {cluster!r} has ended.") from error
+                    # An election, say: the picture stands still meanwhile.
+                    self._log.info("No live data of the cluster %r: %s", cluster, error)
                 await asyncio.sleep(self._every)
         except _Gone as gone:
             _end(views, str(gone))
@@ -91,19 +104,9 @@ class Live:
         finally:
             del self._loops[cluster], self._views[cluster]
 
-    async def _show(self, cluster: str, views: set[View]) -> None:
-        looking = list(views)  # who comes while the cluster is asked has to wait for the next answer
-        wanted = {panel for view in looking for panel in view.panels}
-        try:
-            columns = await self._fetch(cluster, wanted)
-        except RustRayError as error:
-            if not await self._lives(cluster):
-                raise _Gone(f"The cluster {cluster!r} has ended.") from error
-            # An election, say: the picture stands still meanwhile.
-            self._log.info("No live data of the cluster %r: %s", cluster, error)
-            return
-        for view in looking:
-            if view in views and view.ready:
+    def _show(self, views: set[View], columns: dict[str, Columns]) -> None:
+        for view in views:
+            if view.ready and columns.keys() >= set(view.panels):  # else it came meanwhile
                 view.show({panel: columns[panel] for panel in view.panels})
 
 

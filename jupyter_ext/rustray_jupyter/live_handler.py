@@ -49,7 +49,7 @@ class LiveHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
     @ws_authenticated
     @authorized
     async def get(self, name: str) -> None:
-        if not await self.clusters.lives(name):
+        if await self.clusters.started(name) is None:
             raise web.HTTPError(404)
         known = [*await asyncio.to_thread(panel_names), summary.NAME]
         panels = chosen(self.get_argument("panels", ""), known)

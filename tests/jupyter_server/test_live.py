@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 import pytest
@@ -36,17 +36,22 @@ class Source:
 
     def __init__(self) -> None:
         self.asked: list[set[str]] = []
+        self.opened = 0
         self.error: Exception | None = None
-        self.lives = True
+        self.since: float | None = 1.0
 
-    async def fetch(self, _cluster: str, panels: Collection[str]) -> dict[str, Any]:
+    def open(self, _cluster: str) -> Callable[[Collection[str]], Awaitable[dict[str, Any]]]:
+        self.opened += 1
+        return self.fetch
+
+    async def fetch(self, panels: Collection[str]) -> dict[str, Any]:
         self.asked.append(set(panels))
         if self.error is not None:
             raise self.error
         return {panel: {"source": {"n": [len(self.asked)]}} for panel in panels}
 
-    async def is_living(self, _cluster: str) -> bool:
-        return self.lives
+    async def started(self, _cluster: str) -> float | None:
+        return self.since
 
 
 async def until(look: Callable[[], object]) -> None:
@@ -62,7 +67,7 @@ def source() -> Source:
 
 @pytest.fixture
 def live(source: Source) -> Live:
-    return Live(source.fetch, source.is_living, 0.0, LOG)
+    return Live(source.open, source.started, 0.0, LOG)
 
 
 async def test_each_sees_his_panels_of_one_question_for_all(live: Live, source: Source) -> None:
@@ -88,19 +93,20 @@ async def test_nothing_is_asked_when_nobody_looks(live: Live, source: Source) ->
 
     live.add("c", view)
     await until(lambda: len(source.asked) > asked)
+    assert source.opened == 2
     await live.close()
 
 
 async def test_who_comes_while_the_cluster_is_asked_waits_for_the_next_answer(source: Source) -> None:
     first, second = Look("a"), Look("b")
 
-    async def slow_fetch(cluster: str, panels: Collection[str]) -> dict[str, Any]:
-        columns = await source.fetch(cluster, panels)
+    async def slow_fetch(panels: Collection[str]) -> dict[str, Any]:
+        columns = await source.fetch(panels)
         if len(source.asked) == 1:
             live.add("c", second)
         return columns
 
-    live = Live(slow_fetch, source.is_living, 0.0, LOG)
+    live = Live(lambda _cluster: slow_fetch, source.started, 0.0, LOG)
     live.add("c", first)
     await until(lambda: second.shown)
     assert set(second.shown[0]) == {"b"}
@@ -131,10 +137,12 @@ async def test_a_cluster_without_an_answer_is_asked_again(live: Live, source: So
     await live.close()
 
 
-async def test_views_of_a_cluster_that_has_ended_end(live: Live, source: Source) -> None:
+@pytest.mark.parametrize("now", [None, 2.0])
+async def test_views_of_a_cluster_that_has_ended_end(live: Live, source: Source, now: float | None) -> None:
     view = Look("a")
-    source.error, source.lives = SessionError("lost"), False
     live.add("c", view)
+    await until(lambda: view.shown)
+    source.error, source.since = SessionError("lost"), now  # 2.0: there is another one of that name
     await until(lambda: view.ended)
     assert view.ended == "The cluster 'c' has ended."
     await until(lambda: not live.watched)

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families  # of jupyter_server
 from tornado.httpclient import HTTPClientError
 
 import rustray
@@ -80,6 +81,31 @@ async def test_metrics_are_those_since_a_time(jp_fetch: Fetch) -> None:
     since = samples[-1]["time"]
     newer = value(await jp_fetch(*API, NAME, "metrics", params={"since": since}))
     assert all(sample["time"] > since for sample in newer)
+
+
+async def test_heads_tasks_and_objects_are_rows(jp_fetch: Fetch, cluster: Cluster, session: None) -> None:
+    ref = rustray.put(bytes(1_000_000))
+
+    @rustray.remote
+    def seen() -> None:
+        pass
+
+    rustray.get(seen.remote())
+    (head,) = value(await jp_fetch(*API, NAME, "heads"))
+    assert (head["address"], head["state"]) == (cluster.address, "leads")
+    (store,) = value(await jp_fetch(*API, NAME, "objects"))
+    assert store["used"] >= 1_000_000 and isinstance(value(await jp_fetch(*API, NAME, "tasks")), list)
+    del ref
+
+
+async def test_prometheus_reads_metrics(jp_fetch: Fetch) -> None:
+    for params in ({}, {"cluster": NAME}):
+        answer = await jp_fetch("rustray", "metrics", params=params)
+        assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        names = {family.name for family in text_string_to_metric_families(answer.body.decode())}
+        assert len(names) > 10 and all(name.startswith("rustray_") for name in names)
+    code, told = await refusal(jp_fetch("rustray", "metrics", params={"cluster": "nobody"}))
+    assert code == 404 and told["reason"] == "NoSuchClusterError"
 
 
 async def test_logs_are_text(jp_fetch: Fetch, cluster: Cluster) -> None:
