@@ -1,4 +1,5 @@
-"""Whether the built bundle is that of the sources, without node: their hash is kept in its package.json.
+"""What the package.json of the built bundle says of it: the hash of its sources, so that without node it can be seen
+whether it is theirs; and, in place of the exact versions it was built with, those of JupyterLab that it runs with.
 
 python stamp.py write   after a build; `npm run build` does it
 python stamp.py check   ends with status 1 where sources have changed since
@@ -33,6 +34,8 @@ def main(action: str) -> str | None:
     built = json.loads(BUNDLE.read_text())
     if action == "write":
         built["jupyterlab"][KEY] = sources()
+        shared = built["jupyterlab"]["sharedPackages"]
+        built["dependencies"] = {name: package["requiredVersion"] for name, package in shared.items()}
         BUNDLE.write_text(json.dumps(built, indent=2) + "\n")
     elif action != "check":
         return __doc__

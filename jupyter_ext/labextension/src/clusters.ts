@@ -60,7 +60,7 @@ export class Clusters implements IDisposable {
     await this._poll.refresh();
   }
 
-  /** Ask now. Rejects where the server cannot be asked, for the poll to slow down. */
+  /** Ask now. Rejects where the server cannot be asked, which is told, for the poll to slow down. */
   async refresh(): Promise<void> {
     try {
       this.rows = (await this.server.list()).reverse();
@@ -100,8 +100,9 @@ export class Clusters implements IDisposable {
       this.report((error as Error).message);
       return false;
     } finally {
+      await this.refresh().catch(() => undefined); // it has told
       this._doing.delete(name);
-      await this.look();
+      this._changed.emit();
     }
   }
 

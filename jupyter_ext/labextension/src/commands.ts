@@ -26,7 +26,8 @@ interface IParts {
   server: RustRayServer;
   sidebar: Sidebar;
   notebooks: INotebookTracker;
-  tabs: WidgetTracker<DashboardTab>;
+  /** Null where the application has no tabs, as Notebook 7: a page is opened beside it then. */
+  tabs: WidgetTracker<DashboardTab> | null;
   theme: () => Theme;
 }
 
@@ -37,7 +38,12 @@ export function addCommands({ app, server, sidebar, notebooks, tabs, theme }: IP
 
   // The cluster that is meant: the argument, the only one, or what the user chooses.
   const chosen = async (args: ReadonlyPartialJSONObject, title: string): Promise<ICluster | null> => {
-    await clusters.look();
+    try {
+      await clusters.refresh();
+    } catch {
+      show(); // it says why
+      return null;
+    }
     const rows = clusters.rows ?? [];
     if (typeof args.name === 'string') {
       return rows.find(row => row.name === args.name) ?? null;
@@ -104,6 +110,10 @@ export function addCommands({ app, server, sidebar, notebooks, tabs, theme }: IP
       const panel =
         name && (typeof args.panel === 'string' ? args.panel : await choice('Open the panel', [...PANELS]));
       if (!name || !panel) {
+        return;
+      }
+      if (tabs === null) {
+        window.open(server.page(panel, name, theme()), '_blank', 'noopener');
         return;
       }
       const page = { panel, cluster: name };

@@ -37,17 +37,15 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const theme = (): Theme => (themes?.theme && !themes.isLight(themes.theme) ? 'dark' : 'light');
     const tabs = new WidgetTracker<DashboardTab>({ namespace: 'rustray-dashboard' });
     themes?.themeChanged.connect(() => tabs.forEach(tab => tab.content.setTheme(theme())));
-    addCommands({ app, server, sidebar, notebooks, tabs, theme });
+    addCommands({ app, server, sidebar, notebooks, theme, tabs: shell && tabs });
     void restorer?.restore(tabs, {
       command: CommandIDs.dashboard,
       args: tab => ({ panel: tab.page.panel, name: tab.page.cluster }),
       name: tab => tab.id
     });
-    for (const command of [CommandIDs.show, CommandIDs.start, CommandIDs.stop, CommandIDs.scale, CommandIDs.connect]) {
+    for (const command of Object.values(CommandIDs)) {
       palette?.addItem({ command, category: 'RustRay' });
     }
-    palette?.addItem({ command: CommandIDs.dashboard, category: 'RustRay' });
-    void shell;
   }
 };
 
