@@ -73,7 +73,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # As modules of the package, without an import of their own; loaded when first asked for.
-    if name in ("clusters", "testing", "util"):
+    if name in ("clusters", "dashboard", "testing", "util"):
         return importlib.import_module(f"rustray.{name}")
     raise AttributeError(f"module 'rustray' has no attribute {name!r}")
 

@@ -1,6 +1,6 @@
-"""The panels of `rustray.dashboard` for pages: which there are, their figures and their columns.
+"""The panels of `rustray.dashboard` for pages: which there are, their figures and what they show.
 
-Bokeh is loaded by the first page that is opened, not when the server starts; so what is here may block.
+Bokeh is loaded by the first page that is opened, not when the server starts.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any
 
+import rustray.dashboard
+from rustray.dashboard.feed import Feed as PanelFeed
 from rustray_jupyter import summary
 from rustray_jupyter.live import Columns
 
@@ -17,7 +19,7 @@ Query = Callable[..., Any]
 
 def panel_names() -> list[str]:
     """All panels, in the order of a page that shows them all."""
-    return ["resources"]
+    return list(rustray.dashboard.PANELS)
 
 
 def chosen(text: str, known: Collection[str]) -> list[str]:
@@ -26,35 +28,23 @@ def chosen(text: str, known: Collection[str]) -> list[str]:
     return names if set(names) <= set(known) else []
 
 
+def items(panels: Collection[str]) -> list[dict[str, Any]]:
+    """What `feed.js` draws them from. Takes a while."""
+    from rustray.dashboard import figures
+
+    return figures.items(list(panels))
+
+
 class Feed:
     """What the panels of one cluster show, from when somebody looks until nobody does."""
 
+    def __init__(self) -> None:
+        self._panels = PanelFeed(time.time)
+
     def take(self, query: Query, panels: Collection[str]) -> dict[str, Columns]:
-        """What the sources of these panels have now; `summary.NAME` is one of them here. RustRayError of `query`."""
-        found = {}
+        """The tables of these panels as they are now; `summary.NAME` is one of them here. RustRayError of `query`."""
+        found = self._panels.take(query, [panel for panel in panels if panel != summary.NAME])
         if summary.NAME in panels:
             samples = query("metrics", time.time() - summary.SPAN_S)
             found[summary.NAME] = summary.summary(samples, query("resources")[0])
-        if drawn := [panel for panel in panels if panel != summary.NAME]:
-            found.update(_drawn(query, drawn))
         return found
-
-
-def _drawn(query: Query, panels: Collection[str]) -> dict[str, Columns]:
-    from rustray.dashboard import panels as drawn
-    from rustray.dashboard import tables
-
-    samples = query("metrics", time.time() - drawn.SPAN_S)
-    return {panel: {"samples": tables.resource_columns(samples)} for panel in panels}
-
-
-def figures(panels: Collection[str]) -> dict[str, Any]:
-    """Their Bokeh figures, as BokehJS's `embed_item` takes them, with empty sources."""
-    from bokeh.embed import json_item
-    from bokeh.models import ColumnDataSource
-
-    from rustray.dashboard import panels as drawn
-    from rustray.dashboard import tables
-
-    source = ColumnDataSource(tables.resource_columns([]), name="samples")
-    return {panel: json_item(drawn.resources(source)) for panel in panels}

@@ -51,8 +51,7 @@ class LiveHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
     async def get(self, name: str) -> None:
         if await self.clusters.started(name) is None:
             raise web.HTTPError(404)
-        known = [*await asyncio.to_thread(panel_names), summary.NAME]
-        panels = chosen(self.get_argument("panels", ""), known)
+        panels = chosen(self.get_argument("panels", ""), [*panel_names(), summary.NAME])
         if not panels:
             raise web.HTTPError(400)
         self._name, self.panels = name, panels

@@ -1,27 +1,19 @@
-// A page of panels: draws the figures it came with, and moves them with what the server sends over a WebSocket.
+// A page of panels, after `feed.js`: shows the figures it came with, and moves them with what the server sends over a
+// WebSocket while the page can be seen.
 
 const facts = JSON.parse(document.getElementById("facts").textContent);
-const told = document.getElementById("told");
-const PAUSE_MS = [500, 1000, 2000, 5000];
-const documents = new Map();
+const PAUSES_MS = [500, 1000, 2000, 5000];
+const GONE = 4404;
 
-// All panels are drawn before the first message comes.
-for (const panel of facts.panels) {
-  const section = document.createElement("section");
-  section.dataset.panel = panel;
-  document.getElementById("panels").append(section);
-  const views = await Bokeh.embed.embed_item(facts.figures[panel], section);
-  documents.set(panel, views.roots[0].model.document);
-}
-
-function update(message) {
-  for (const [panel, sources] of Object.entries(message)) {
-    for (const [name, columns] of Object.entries(sources)) {
-      const source = documents.get(panel)?.get_model_by_name(name);
-      if (source) source.data = columns;
-    }
-  }
-}
+const panels = await Panels.show(Bokeh, facts.items, document.querySelector("main"));
+let seen = false;
+let wake = () => {};
+let socket = null;
+whenSeen(panels.element, (now) => {
+  seen = now;
+  if (seen) wake();
+  else socket?.close();
+});
 
 // The newest cluster, where the page is not of a certain one.
 async function cluster() {
@@ -36,28 +28,29 @@ async function cluster() {
 async function listen() {
   const name = await cluster();
   if (!name) {
-    told.textContent = "No cluster runs. Start one: jupyter rustray start";
+    panels.tell("ended", "No cluster runs. Start one: jupyter rustray start");
     return false;
   }
   const url = new URL(`${facts.root}/api/clusters/${encodeURIComponent(name)}/live`, location.href);
   url.protocol = url.protocol.replace("http", "ws");
   url.search = new URLSearchParams({ panels: facts.panels.join(",") });
-  const socket = new WebSocket(url);
+  socket = new WebSocket(url);
   let came = false;
   socket.onmessage = (event) => {
     came = true;
-    told.textContent = "";
-    update(JSON.parse(event.data));
+    panels.update(JSON.parse(event.data));
   };
   const end = await new Promise((done) => (socket.onclose = done));
-  told.textContent = end.reason || `No connection to the cluster ${name}; trying again …`;
+  if (end.code === GONE) panels.tell("ended", end.reason);
+  else if (seen) panels.tell("reconnecting", `No connection to the cluster ${name}; trying again …`);
   return came;
 }
 
 for (let failed = 0; ; ) {
+  if (!seen) await new Promise((done) => (wake = done));
   const came = await listen().catch((error) => {
-    told.textContent = `The Jupyter server cannot be asked (${error.message}); trying again …`;
+    panels.tell("reconnecting", `The Jupyter server cannot be asked (${error.message}); trying again …`);
   });
   failed = came ? 0 : failed + 1;
-  await new Promise((done) => setTimeout(done, PAUSE_MS[Math.min(failed, PAUSE_MS.length - 1)]));
+  if (seen) await new Promise((done) => setTimeout(done, PAUSES_MS[Math.min(failed, PAUSES_MS.length - 1)]));
 }

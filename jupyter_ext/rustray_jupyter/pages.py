@@ -15,10 +15,13 @@ from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import url_path_join
 from tornado import web
 
-from rustray_jupyter.dashboards import chosen, figures, panel_names
+import rustray.dashboard
+from rustray_jupyter.dashboards import chosen, items, panel_names
 from rustray_jupyter.handlers import RESOURCE
 
 HERE = Path(__file__).parent
+DRAWING = Path(rustray.dashboard.__file__).with_name("feed.js")
+"""The script that draws panels, here and in notebooks."""
 THEMES = ("light", "dark")
 YEAR_S = 365 * 24 * 3600
 
@@ -42,19 +45,20 @@ class PageHandler(JupyterHandler):
     @web.authenticated
     @authorized
     async def get(self, path: str = "") -> None:
-        known = await asyncio.to_thread(panel_names)
-        panels = chosen(path, known) if path else known
+        panels = chosen(path, panel_names()) if path else panel_names()
         if not panels:
             raise web.HTTPError(404)
         theme = self.get_argument("theme", "")
         cluster = self.get_argument("cluster", "")
-        drawn = await asyncio.to_thread(figures, panels)
+        drawn = await asyncio.to_thread(items, panels)
         nonce = secrets.token_urlsafe(16)
         self.set_header("Content-Security-Policy", f"{self.content_security_policy}; {_policy(nonce)}")
         self.set_header("Cache-Control", "no-store")
         self.finish(self._page(panels, cluster, theme if theme in THEMES else "light dark", drawn, nonce))
 
-    def _page(self, panels: list[str], cluster: str, theme: str, drawn: dict[str, Any], nonce: str) -> str:
+    def _page(
+        self, panels: list[str], cluster: str, theme: str, drawn: list[dict[str, Any]], nonce: str
+    ) -> str:
         from bokeh import __version__ as bokeh_version
 
         root = url_path_join(self.base_url, "rustray")
@@ -63,8 +67,7 @@ class PageHandler(JupyterHandler):
             "xsrf": self.xsrf_token.decode(),
             "cluster": cluster,
             "panels": panels,
-            "figures": drawn,
-            "bokeh": bokeh_version,
+            "items": drawn,
         }
         title = f"{cluster or 'RustRay'} · {', '.join(panels)}"
         return Template((HERE / "page.html").read_text()).substitute(
@@ -73,7 +76,7 @@ class PageHandler(JupyterHandler):
             nonce=nonce,
             bokeh=escape(f"{root}/static/bokeh.min.js?v={bokeh_version}"),
             facts=json.dumps(facts).replace("<", "\\u003c"),
-            script=(HERE / "page.js").read_text(),
+            script="".join(path.read_text() for path in (DRAWING, HERE / "page.js")),
         )
 
 

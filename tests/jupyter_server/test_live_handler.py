@@ -11,6 +11,7 @@ import pytest
 from tornado.httpclient import HTTPClientError
 
 import rustray
+from rustray.dashboard import PANELS
 
 from .conftest import NAME
 
@@ -44,6 +45,26 @@ async def test_what_is_seen_moves(jp_ws_fetch: Connect, session: None) -> None:
             if newest not in seen:
                 seen.append(newest)
     assert len({time for time, _rate in seen}) == len(seen)
+    socket.close()
+
+
+async def test_all_panels_have_tables(jp_ws_fetch: Connect, session: None) -> None:
+    @rustray.remote
+    def named() -> None:
+        pass
+
+    rustray.get([named.remote() for _ in range(20)])
+    socket = await jp_ws_fetch(*live(NAME), params={"panels": ",".join(PANELS)})
+    async with asyncio.timeout(20):
+        while True:
+            told = await message(socket)
+            assert list(told) == list(PANELS)
+            if "named" in json.dumps(told["progress"]) and "named" in json.dumps(told["tasks"]):
+                break
+    for panel, table in told.items():
+        for source, columns in table.items():
+            if source != "set":
+                assert len({len(column) for column in columns.values()}) == 1, (panel, source)
     socket.close()
 
 

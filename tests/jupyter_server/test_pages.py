@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from tornado.httpclient import HTTPClientError
 
+from rustray.dashboard import PANELS
+
 from .conftest import NAME, Fetch
 
 pytestmark = pytest.mark.usefixtures("cluster")
@@ -25,9 +27,12 @@ async def test_a_page_brings_the_figures_of_its_panels(jp_fetch: Fetch, jp_base_
     assert page.headers["Content-Type"].startswith("text/html")
     told = facts(page)
     assert (told["root"], told["cluster"], told["panels"]) == (f"{jp_base_url}rustray", NAME, ["resources"])
-    assert told["figures"]["resources"]["doc"]["roots"]
+    (item,) = told["items"]
+    assert item["name"] == "resources" and item["figure"]["doc"]["roots"]
     everything = facts(await jp_fetch("rustray", "dashboard"))
-    assert everything["cluster"] == "" and "resources" in everything["panels"]
+    assert everything["cluster"] == "" and everything["panels"] == list(PANELS)
+    some = facts(await jp_fetch("rustray", "dashboard", "tasks,heads"))
+    assert some["panels"] == ["tasks", "heads"]
 
 
 async def test_nothing_is_fetched_from_elsewhere(jp_fetch: Fetch, jp_base_url: str) -> None:

@@ -13,7 +13,7 @@ from rustray_jupyter import _jupyter_server_extension_points
 (point,) = _jupyter_server_extension_points()
 at_start = set(sys.modules)
 from rustray_jupyter import dashboards
-dashboards.figures(dashboards.panel_names())
+dashboards.items(dashboards.panel_names())
 print(*sorted({"grpc", "google.protobuf", "bokeh", "numpy", "IPython"} & at_start))
 print(*sorted({"grpc", "google.protobuf", "IPython"} & set(sys.modules)))
 """

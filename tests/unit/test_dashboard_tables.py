@@ -1,87 +1,157 @@
-"""Samples as columns and captions, and the status of a cluster as text and HTML."""
+"""What a cluster answers, as what panels show; and every panel drawn from nothing and from much."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from rustray.dashboard.tables import resource_captions, resource_columns
-from rustray.status import cluster_status
+import pytest
 
-GIB = 2**30
+from rustray import dashboard
+from rustray.dashboard.feed import Feed, empty_tables
+from rustray.dashboard.panels import PANELS
+from rustray.dashboard.tables.words import number, remaining, short
+from rustray.errors import OptionError
 
+from .dashboard_rows import ANSWERS, NOW, of_node, sample
 
-def sample(**changes: Any) -> dict[str, Any]:
-    made = {
-        "time": 1_000.5,
-        "cpu": 62.5,
-        "memory": 2 * GIB,
-        "memory_total": 8 * GIB,
-        "tasks_per_s": 12_345.6,
-        "failed_per_s": 0.0,
-        "workers": 3,
-        "busy": 2,
-        "store": 5 * 2**20,
-        "store_capacity": GIB,
-        "waiting": 0,
-    }
-    return {**made, **changes}
+TABLES = Feed(lambda: NOW).take(lambda what, *_args: ANSWERS[what], PANELS)
 
 
-def test_one_row_a_sample() -> None:
-    columns = resource_columns([sample(), sample(time=1_001.0, busy=0)])
-    assert columns["time"] == [1_000_500.0, 1_001_000.0]
-    assert columns["memory"] == [2.0, 2.0]
-    assert columns["busy"] == [2.0, 0.0]
-    assert {len(column) for column in columns.values()} == {2}
+def value(table: dict[str, Any], key: str) -> tuple[str, str, float | None]:
+    """(text, what goes with it, number)."""
+    values = table["values"]
+    row = values["key"].index(key)
+    return values["text"][row], values["more"][row], values["number"][row]
 
 
-def test_no_samples_are_empty_columns() -> None:
-    assert set(resource_columns([])) == {"time", "cpu", "memory", "tasks", "workers", "busy"}
-    assert not any(resource_columns([]).values())
+@pytest.mark.parametrize("panel", PANELS)
+def test_columns_of_a_source_are_of_one_length_and_always_the_same(panel: str) -> None:
+    empty = empty_tables(panel)
+    assert TABLES[panel].keys() == empty.keys()
+    for source, columns in TABLES[panel].items():
+        if source != "set":
+            assert columns.keys() == empty[source].keys()
+            assert len({len(column) for column in columns.values()}) == 1, source
+    json.dumps(TABLES[panel], allow_nan=False)
 
 
-def test_captions_tell_the_latest_sample() -> None:
-    assert resource_captions(sample()) == [
-        ("CPU", "62 %", ""),
-        ("Memory", "2.0 GiB", "of 8.0, store 5 MiB"),
-        ("Tasks", "12,346/s", ""),
-        ("Workers", "2 busy", "of 3"),
+@pytest.mark.parametrize("panel", PANELS)
+def test_a_panel_without_anything_says_so(panel: str) -> None:
+    assert len(empty_tables(panel)["note"]["text"]) == 1
+    assert TABLES[panel]["note"]["text"] == []
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_a_panel_is_drawn_from_nothing_and_from_much(panel: str) -> None:
+    embed = pytest.importorskip("bokeh.embed")
+    from rustray.dashboard.figures import sources
+
+    for table in (empty_tables(panel), TABLES[panel]):
+        item = embed.json_item(PANELS[panel].draw(sources(table)))
+        text = json.dumps(item)
+        for name in (*sources(table), *table.get("set", ())):
+            assert f'"name": "{name}"' in text, "what is to be moved can be found"
+        assert "CustomJS" not in text, "pages allow no scripts but their own"
+
+
+def test_resources() -> None:
+    table = TABLES["resources"]
+    assert table["samples"]["time"] == [999_500, 1_000_500]
+    assert table["samples"]["ago"] == [-1.0, 0.0]
+    assert table["nodes"]["name"] == ["node-1", "node-2"]
+    assert value(table, "cpu") == ("62 %", "of 16 cores", 62.5)
+    assert value(table, "memory")[:2] == ("2.0 GiB", "of 8.0 GiB")
+    assert value(table, "tasks")[:2] == ("12.3k/s", "")
+    assert value(empty_tables("resources"), "cpu") == ("–", "", None)
+
+
+def test_one_node_has_no_line_beside_that_of_the_cluster() -> None:
+    feed = Feed(lambda: NOW)
+    answers = {"metrics": [sample()], "node_metrics": {"node-1": [of_node()]}}
+    assert feed.take(lambda what, *_args: answers[what], ["resources"])["resources"]["nodes"]["name"] == []
+
+
+def test_tasks_are_bars_by_worker_and_failures_are_marked() -> None:
+    table = TABLES["tasks"]
+    bars = table["bars"]
+    assert table["set"]["lanes"]["factors"] == ["node-2 12", "node-1 11"]
+    assert list(zip(bars["function"], bars["took"], bars["outcome"], strict=True)) == [
+        ("slow", "4 s", "ok"),
+        ("slow", "1 s", "failed"),
+        ("quick", "50 tasks, 10 ms each", "ok"),
     ]
-    assert resource_captions(sample(failed_per_s=3.0))[2] == ("Tasks", "12,346/s", "3/s failed")
-    assert [value for _name, value, _more in resource_captions(None)] == ["–"] * 4
+    assert (bars["left"][0], bars["right"][0]) == (-9.0, -5.0)
+    assert table["failures"] == {"lane": ["node-1 11"], "ago": [-3.9]}
+    assert value(table, "failed")[2] == 1
+    assert value(table, "waiting")[2] == 30
+    assert "7 more tasks not drawn" in value(table, "tasks")[1]
 
 
-NODE = {
-    "name": "node-1",
-    "hostname": "box<1>",
-    "alive": True,
-    "resources": {"CPU": 4.0, "memory": 8.0 * GIB},
-    "available": {"CPU": 1.5, "memory": 8.0 * GIB},
-}
-WORKERS = [{"leases": 1}, {"leases": 1}]  # one of which lies idle
-STORE = {"used": 3 * 2**20, "capacity": GIB}
+def test_progress_is_a_bar_a_function() -> None:
+    table = TABLES["progress"]
+    assert table["rows"]["name"] == ["slow", "quick"]
+    assert table["rows"]["told"] == ["6/12 · 1 failed · 10 s left", "50/50"]
+    parts = table["parts"]
+    assert [parts["state"][at] for at in range(4)] == ["done", "failed", "running", "waiting"]
+    assert (parts["left"][0], parts["right"][3]) == (0.0, pytest.approx(1.0))
+    assert table["rows"]["color"][0] == TABLES["tasks"]["bars"]["color"][0], (
+        "a function has one colour everywhere"
+    )
 
 
-def test_status_as_text() -> None:
-    text = repr(cluster_status([NODE], WORKERS, STORE, [sample(cpu=1.0), sample(busy=1)]))
-    assert "node-1  box<1>\n  CPU               2.5 of 4 in use\ncluster" in text
-    assert "1 busy of 2" in text
-    assert "3 MiB of 1.0 GiB" in text
-    assert "62 %" in text
-    assert "12,346 a second" in text
+def test_queues_have_their_levels() -> None:
+    table = TABLES["queues"]
+    assert table["samples"]["level0"] == [4, 4]
+    assert table["rows"]["name"][0] == "Level 0, up to 20 ms"
+    assert table["rows"]["told"][3] == "3 running · 1 suspended · 1 waiting"
+    assert value(table, "waiting")[2] == 10
 
 
-def test_status_before_the_first_sample_leaves_out_what_is_not_measured() -> None:
-    text = repr(cluster_status([{**NODE, "alive": False}], WORKERS, STORE, []))
-    assert "(lost)" in text
-    assert "CPU load" not in text
-    assert "Workers           2" in text and "busy" not in text
+def test_nodes_are_tiles() -> None:
+    table = TABLES["nodes"]
+    states = dict(zip(table["tiles"]["name"], table["tiles"]["state"], strict=True))
+    assert states == {"node-0": "lost", "node-1": "busy", "node-2": "nearly full"}
+    assert value(table, "nodes")[2] == 2
 
 
-def test_status_as_html_is_escaped_and_has_a_row_a_node() -> None:
-    asked = {**NODE, "name": "node-2", "available": {"CPU": 4.0, "memory": 6.0 * GIB}}
-    html = cluster_status([NODE, asked], WORKERS, STORE, [sample()])._repr_html_()
-    assert "box&lt;1&gt;" in html
-    assert html.count("<tr>") == 3
-    assert "2.0 GiB of 8.0 GiB" in html
-    assert "<td>–</td>" in html
+def test_the_store_shows_its_largest_objects_first() -> None:
+    table = TABLES["store"]
+    assert table["object_rows"]["told"] == ["300 B · node-1", "100 B · node-1"]
+    assert table["node_parts"]["state"] == ["in memory", "spilled to disk", "free"]
+    assert value(table, "used")[:2] == ("300 B", "of 1000 B")
+
+
+def test_heads_have_strips() -> None:
+    table = TABLES["heads"]
+    assert table["rows"]["told"] == ["leads · term 3", "follows · term 3 · 1 entry behind", "does not answer"]
+    assert value(table, "leader")[0] == "h:1"
+    assert value(table, "lag")[2] == 1
+
+
+def test_the_network_has_a_field_for_each_pair_that_was_measured() -> None:
+    table = TABLES["network"]
+    assert table["latency"]["text"] == ["300 µs", "20 ms"]
+    assert list(zip(table["traffic"]["from"], table["traffic"]["to"], strict=True)) == [("node-1", "node-2")]
+    assert value(table, "sent")[2] == 3e6
+
+
+def test_numbers_are_short() -> None:
+    assert [number(n) for n in (0, 3, 3.14, 950, 12_345, 1_200_000)] == [
+        "0",
+        "3",
+        "3.1",
+        "950",
+        "12.3k",
+        "1.2M",
+    ]
+    assert [remaining(s) for s in (0.4, 59, 185, 7500)] == ["0 s", "59 s", "3 min 5 s", "2 h 5 min"]
+    assert short("package.module.Actor.method", 12) == "method"
+    assert short("a" * 30, 10) == "a" * 9 + "…"
+
+
+def test_a_panel_that_there_is_not_is_told_before_anything_else() -> None:
+    with pytest.raises(OptionError, match="Did you mean 'tasks'"):
+        dashboard("task")  # type: ignore[operator]
+    with pytest.raises(OptionError, match="is no panel"):
+        dashboard.show(["tasks"])  # type: ignore[arg-type]

@@ -1,0 +1,46 @@
+"""The colours of all panels: middle tones that colour-blind people tell apart, on light and on dark pages.
+
+After Okabe and Ito, Color Universal Design, 2008, made a little darker or lighter where a page needs it. What a colour
+means is the same in every panel, and none is the only sign of anything: names, numbers or marks say it too.
+"""
+
+from __future__ import annotations
+
+BLUE, SKY, GREEN, ORANGE = "#2b83c6", "#6fb9e8", "#14976f", "#e09a14"
+VERMILION, PURPLE, GREY = "#d55e2e", "#b779a6", "#8f959b"
+OLIVE, BROWN = "#a3a13c", "#9a7454"
+
+DONE, RUNNING, WAITING, FAILED, SUSPENDED, CANCELLED = GREEN, BLUE, GREY, VERMILION, PURPLE, BROWN
+
+LEVELS = (ORANGE, SKY, BLUE, "#5a55a0")
+"""Of the queues, the most urgent first."""
+
+FUNCTIONS = (BLUE, ORANGE, GREEN, PURPLE, SKY, OLIVE, BROWN, "#6c6fb5")
+"""Of functions and nodes: vermilion is left out, for it means a failure."""
+
+HEAT = ("#dcebf7", "#a9cfec", "#6fb0dd", "#3b8cc9", "#1d66a6", "#0d3f74")
+"""From little to much. On the first three the text is dark, on the others light."""
+
+MEMORY_OF_COLOURS = 500
+
+
+class Colours:
+    """One colour a name, the first that is free: as long as it is remembered, a name keeps it."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, str] = {}
+
+    def __getitem__(self, name: str) -> str:
+        """The colour of this name."""
+        found = self._of.get(name)
+        if found is None:
+            if len(self._of) >= MEMORY_OF_COLOURS:
+                self._of.clear()
+            found = self._of[name] = FUNCTIONS[len(self._of) % len(FUNCTIONS)]
+        return found
+
+
+def heat(fraction: float) -> tuple[str, str]:
+    """(colour of a field, colour of the text on it) of a value from 0 to 1."""
+    at = min(len(HEAT) - 1, max(0, int(fraction * len(HEAT))))
+    return HEAT[at], "#16202a" if at < 3 else "#ffffff"

@@ -1,0 +1,86 @@
+"""The network: how long a message takes there and back, and how much is sent, from each to each."""
+
+from __future__ import annotations
+
+from math import log10
+from typing import Any
+
+from rustray.dashboard.answers import Answers
+from rustray.dashboard.colours import heat
+from rustray.dashboard.tables.words import UNKNOWN, Table, columns, flow, note, short, values
+from rustray.model.quantities import byte_size, duration
+
+PLACES = 16
+"""Rows and columns of a matrix."""
+CELL_PX, AXIS_PX = 30, 84
+FAST_S, SLOW_S = 1e-4, 1e-1
+"""Round trips that have the lightest and the darkest colour."""
+LITTLE, MUCH = 1e3, 1e9
+"""Bytes a second, likewise."""
+FIELDS = ("x", "y", "color", "ink", "text", "from", "to", "told")
+
+
+def tables(answers: Answers, now: float) -> Table:
+    """Of "network"."""
+    rows = answers["network"]
+    names = list(dict.fromkeys(name for row in rows for name in (row["from"], row["to"])))[:PLACES]
+    shown = [row for row in rows if row["from"] in names and row["to"] in names]
+    timed = [row for row in shown if row["rtt_s"] is not None]
+    sending = [row for row in shown if row["bytes_per_s"] is not None]
+    labels = {name: short(str(name), 15) for name in names}
+    factors = {"factors": list(dict.fromkeys(labels.values()))}
+    slowest = max((row["rtt_s"] for row in timed), default=None)
+    total = sum(row["bytes_per_s"] for row in sending)
+    height = {"height": max(1, len(names)) * CELL_PX + AXIS_PX}
+    return {
+        "latency": columns(
+            FIELDS,
+            (
+                _field(row, labels, row["rtt_s"], FAST_S, SLOW_S, duration(row["rtt_s"]), _told(row))
+                for row in timed
+            ),
+        ),
+        "traffic": columns(
+            FIELDS,
+            (
+                _field(
+                    row, labels, row["bytes_per_s"], LITTLE, MUCH, byte_size(row["bytes_per_s"]), _told(row)
+                )
+                for row in sending
+            ),
+        ),
+        "values": values(
+            (
+                "slowest",
+                "Slowest",
+                UNKNOWN if slowest is None else duration(slowest),
+                "there and back",
+                None if slowest is None else slowest * 1e3,
+            ),
+            ("sent", "Sent", flow(total), "between nodes", total),
+        ),
+        "note": note("" if shown else "Nothing is measured yet"),
+        "set": {
+            "latency_x": factors,
+            "latency_y": {"factors": factors["factors"][::-1]},
+            "traffic_x": factors,
+            "traffic_y": {"factors": factors["factors"][::-1]},
+            "latency_plot": height,
+            "traffic_plot": height,
+        },
+    }
+
+
+def _field(
+    row: dict[str, Any], labels: dict[str, str], value: float, low: float, high: float, text: str, told: str
+) -> tuple[object, ...]:
+    share = log10(max(value, low) / low) / log10(high / low)
+    color, ink = heat(share)
+    return (labels[row["to"]], labels[row["from"]], color, ink, text, row["from"], row["to"], told)
+
+
+def _told(row: dict[str, Any]) -> str:
+    told = [] if row["rtt_s"] is None else [f"{duration(row['rtt_s'])} there and back"]
+    if row["bytes_per_s"] is not None:
+        told.append(flow(row["bytes_per_s"]))
+    return ", ".join(told)

@@ -1,0 +1,81 @@
+"""Progress by function: one bar each, of what is done, failed, running and waiting."""
+
+from __future__ import annotations
+
+from rustray.dashboard.answers import Answers
+from rustray.dashboard.colours import DONE, FAILED, RUNNING, WAITING
+from rustray.dashboard.progress import Row
+from rustray.dashboard.tables.words import (
+    Table,
+    columns,
+    legend,
+    note,
+    number,
+    rate,
+    remaining,
+    short,
+    values,
+)
+from rustray.model.quantities import duration
+
+ROWS = 12
+ROW_PX = 34
+STATES = (("done", DONE), ("failed", FAILED), ("running", RUNNING), ("waiting", WAITING))
+
+
+def tables(answers: Answers, now: float) -> Table:
+    """Of the progress that "function_metrics" tell."""
+    rows: list[Row] = answers["function_metrics"]
+    shown = [row for row in rows if row.total][:ROWS]
+    parts = [part for at, row in enumerate(shown) for part in _parts(at, row)]
+    done, failed = sum(row.done for row in shown), sum(row.failed for row in shown)
+    running, waiting = sum(row.running for row in rows), sum(row.waiting for row in rows)
+    return {
+        "parts": columns(("y", "left", "right", "color", "state", "count", "function"), parts),
+        "rows": columns(
+            ("y", "name", "told", "mean", "color"),
+            (
+                (at, short(row.name), _told(row), _mean(row), answers.colours[row.name])
+                for at, row in enumerate(shown)
+            ),
+        ),
+        "values": values(
+            ("done", "Done", number(done), "", done),
+            ("running", "Running", number(running), "", running),
+            ("waiting", "Waiting", number(waiting), "", waiting),
+            ("failed", "Failed", number(failed), "", failed),
+        ),
+        "legend": legend(STATES),
+        "note": note("" if shown else "No tasks yet"),
+        "set": {
+            "bars": {"height": max(2, len(shown)) * ROW_PX + 4},
+            "bars_y": {"start": max(2, len(shown)) - 0.5, "end": -0.5},
+        },
+    }
+
+
+def _parts(at: int, row: Row) -> list[tuple[int, float, float, str, str, str, str]]:
+    left, parts = 0.0, []
+    for state, color in STATES:
+        count = getattr(row, state)
+        if count:
+            right = left + count / row.total
+            parts.append((at, left, right, color, state, f"{count:,}", row.name))
+            left = right
+    return parts
+
+
+def _told(row: Row) -> str:
+    """As "120/300 · 52/s · 4 s left"."""
+    told = [f"{number(row.done)}/{number(row.total)}"]
+    if row.failed:
+        told.append(f"{number(row.failed)} failed")
+    if row.rate and row.active:
+        told.append(rate(row.rate))
+    if row.remaining_s is not None:
+        told.append(f"{remaining(row.remaining_s)} left")
+    return " · ".join(told)
+
+
+def _mean(row: Row) -> str:
+    return "" if row.mean_s is None else f"{duration(row.mean_s)} a task"

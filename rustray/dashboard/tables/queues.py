@@ -1,0 +1,70 @@
+"""The multi-level feedback queue: how deep each level is, over the last minutes and now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rustray.dashboard.answers import Answers
+from rustray.dashboard.colours import LEVELS, RUNNING, SUSPENDED, WAITING
+from rustray.dashboard.tables.words import Table, columns, legend, note, number, values
+from rustray.model.quantities import duration
+
+STATES = (("running", RUNNING), ("suspended", SUSPENDED), ("waiting", WAITING))
+NAMES = tuple(f"level{at}" for at in range(len(LEVELS)))
+
+
+def tables(answers: Answers, now: float) -> Table:
+    """Of "metrics" and "levels"."""
+    samples, levels = answers["metrics"], answers["levels"]
+    sums = {state: sum(row[state] for row in levels) for state, _color in STATES}
+    most = max([1, *(_total(row) for row in levels)])
+    parts = [part for row in levels for part in _parts(row, most)]
+    return {
+        "samples": columns(
+            ("time", "ago", *NAMES, "suspended"),
+            (
+                (
+                    round(sample["time"] * 1000),
+                    round(sample["time"] - now, 2),
+                    *sample["levels"],
+                    sample["suspended"],
+                )
+                for sample in samples
+            ),
+        ),
+        "parts": columns(("y", "left", "right", "color", "state", "count"), parts),
+        "rows": columns(
+            ("y", "name", "told"),
+            ((row["level"], _name(row), _told(row)) for row in levels),
+        ),
+        "values": values(
+            *((state, state.capitalize(), number(sums[state]), "", sums[state]) for state, _color in STATES),
+        ),
+        "legend": legend([*((f"level {at}", color) for at, color in enumerate(LEVELS)), *STATES]),
+        "note": note("" if levels else "No queues yet"),
+    }
+
+
+def _total(row: Mapping[str, Any]) -> int:
+    return sum(int(row[state]) for state, _color in STATES)
+
+
+def _parts(row: Mapping[str, Any], most: int) -> list[tuple[int, float, float, str, str, int]]:
+    left, parts = 0.0, []
+    for state, color in STATES:
+        if row[state]:
+            right = left + row[state] / most
+            parts.append((row["level"], left, right, color, state, row[state]))
+            left = right
+    return parts
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    quantum = row["quantum_s"]
+    return f"Level {row['level']}" + (f", up to {duration(quantum)}" if quantum else ", the rest")
+
+
+def _told(row: Mapping[str, Any]) -> str:
+    told = [f"{number(row[state])} {state}" for state, _color in STATES if row[state]]
+    return " · ".join(told) or "empty"

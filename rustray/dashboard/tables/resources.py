@@ -1,0 +1,52 @@
+"""CPU, memory, object store, network, disk and tasks, of the cluster and of each node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rustray.dashboard.answers import Answers
+from rustray.dashboard.tables.samples import cluster_columns, latest, node_columns
+from rustray.dashboard.tables.words import UNKNOWN, Columns, Table, flow, legend, note, rate, values
+from rustray.model.quantities import byte_size
+
+
+def tables(answers: Answers, now: float) -> Table:
+    """Of "metrics" and "node_metrics"."""
+    samples, nodes = answers["metrics"], answers["node_metrics"]
+    lines = node_columns(nodes, now, answers.node_colours)
+    cpus = sum(int(of_node[-1]["cpus"]) for of_node in nodes.values() if of_node)
+    return {
+        "samples": cluster_columns(samples, now),
+        "nodes": lines,
+        "values": _values(latest(samples), cpus),
+        "legend": legend(zip(lines["name"], lines["color"], strict=True)),
+        "note": note("" if samples else "No samples yet"),
+    }
+
+
+def _values(sample: Any, cpus: int) -> Columns:
+    if sample is None:
+        names = ("cpu", "CPU"), ("memory", "Memory"), ("tasks", "Tasks"), ("workers", "Workers")
+        return values(*((key, label, UNKNOWN, "", None) for key, label in names))
+    failed = f"{rate(sample['failed_per_s'])} failed" if sample["failed_per_s"] else ""
+    spilled = f", {byte_size(sample['spilled'])} spilled" if sample["spilled"] else ""
+    return values(
+        ("cpu", "CPU", f"{sample['cpu']:.0f} %", f"of {cpus} cores" if cpus else "", sample["cpu"]),
+        (
+            "memory",
+            "Memory",
+            byte_size(sample["memory"]),
+            f"of {byte_size(sample['memory_total'])}",
+            sample["memory"],
+        ),
+        (
+            "store",
+            "Object store",
+            byte_size(sample["store"]),
+            f"of {byte_size(sample['store_capacity'])}{spilled}",
+            sample["store"],
+        ),
+        ("tasks", "Tasks", rate(sample["tasks_per_s"]), failed, sample["tasks_per_s"]),
+        ("workers", "Workers", f"{sample['busy']:.0f} busy", f"of {sample['workers']:.0f}", sample["busy"]),
+        ("network", "Network", flow(sample["net_in_per_s"]), "in", sample["net_in_per_s"]),
+    )

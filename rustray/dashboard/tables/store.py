@@ -1,0 +1,102 @@
+"""The object store: how much is used and spilled, where, and by what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rustray.dashboard.answers import Answers
+from rustray.dashboard.colours import BLUE, GREY, ORANGE
+from rustray.dashboard.tables.samples import cluster_columns
+from rustray.dashboard.tables.words import Table, columns, legend, note, number, short, values
+from rustray.model.quantities import byte_size
+
+NODES = 12
+OBJECTS = 10
+ROW_PX = 34
+
+USED, SPILLED, FREE = ("in memory", BLUE), ("spilled to disk", ORANGE), ("free", GREY)
+
+
+def tables(answers: Answers, now: float) -> Table:
+    """Of "metrics" and "objects"."""
+    nodes = answers["objects"]
+    objects = sorted(
+        ((row["node"], one) for row in nodes for one in row["objects"]), key=lambda at: -at[1]["size"]
+    )[:OBJECTS]
+    used, capacity, spilled, count = (
+        sum(row[name] for row in nodes) for name in ("used", "capacity", "spilled", "count")
+    )
+    fullest = sorted(nodes, key=lambda row: -row["used"])[:NODES]
+    largest = max((one["size"] for _node, one in objects), default=1)
+    return {
+        "samples": cluster_columns(answers["metrics"], now),
+        "node_parts": columns(
+            ("y", "left", "right", "color", "state", "size"),
+            (part for at, row in enumerate(fullest) for part in _parts(at, row)),
+        ),
+        "node_rows": columns(
+            ("y", "name", "told"), ((at, short(row["node"]), _told(row)) for at, row in enumerate(fullest))
+        ),
+        "object_parts": columns(
+            ("y", "left", "right", "color", "place"),
+            (
+                (
+                    at,
+                    0.0,
+                    one["size"] / max(1, largest),
+                    (SPILLED if _spilled(one) else USED)[1],
+                    one["place"],
+                )
+                for at, (_node, one) in enumerate(objects)
+            ),
+        ),
+        "object_rows": columns(
+            ("y", "name", "told", "id", "owner", "references"),
+            (
+                (
+                    at,
+                    f"{one['id'][:12]}…",
+                    f"{byte_size(one['size'])} · {short(node, 14)}",
+                    one["id"],
+                    str(one["owner"]),
+                    one["references"],
+                )
+                for at, (node, one) in enumerate(objects)
+            ),
+        ),
+        "values": values(
+            ("used", "Used", byte_size(used), f"of {byte_size(capacity)}", used),
+            ("spilled", "Spilled", byte_size(spilled), "to disk", spilled),
+            ("objects", "Objects", number(count), "", count),
+        ),
+        "legend": legend((USED, SPILLED, FREE)),
+        "note": note("" if nodes else "No nodes yet"),
+        "set": {
+            "node_bars": {"height": max(1, len(fullest)) * ROW_PX + 26},
+            "node_bars_y": {"start": max(1, len(fullest)) - 0.5, "end": -0.5},
+            "object_bars": {"height": max(1, len(objects)) * ROW_PX + 26},
+            "object_bars_y": {"start": max(1, len(objects)) - 0.5, "end": -0.5},
+        },
+    }
+
+
+def _parts(at: int, row: Mapping[str, Any]) -> list[tuple[int, float, float, str, str, str]]:
+    whole = max(1, row["capacity"], row["used"] + row["spilled"])
+    sizes = (row["used"], row["spilled"], whole - row["used"] - row["spilled"])
+    left, parts = 0.0, []
+    for (state, color), size in zip((USED, SPILLED, FREE), sizes, strict=True):
+        if size > 0:
+            right = left + size / whole
+            parts.append((at, left, right, color, state, byte_size(size)))
+            left = right
+    return parts
+
+
+def _told(row: Mapping[str, Any]) -> str:
+    spilled = f" · {byte_size(row['spilled'])} spilled" if row["spilled"] else ""
+    return f"{byte_size(row['used'])} of {byte_size(row['capacity'])}{spilled}"
+
+
+def _spilled(one: Mapping[str, Any]) -> bool:
+    return bool(one["place"] == "disk")

@@ -1,0 +1,96 @@
+"""The stream of tasks: a lane a worker, a bar a task."""
+
+from __future__ import annotations
+
+from heapq import nlargest
+
+from rustray.dashboard.answers import Answers
+from rustray.dashboard.colours import FAILED
+from rustray.dashboard.tables.samples import latest
+from rustray.dashboard.tables.words import UNKNOWN, Table, columns, legend, note, number, rate, short, values
+from rustray.dashboard.task_stream import SPAN_S, Bar, TaskStream
+from rustray.model.quantities import counted, duration
+
+LANES = 32
+"""Workers that are shown; of more, those that were busiest."""
+BARS = 1500
+LEGEND = 6
+LANE_PX, AXIS_PX = 17, 30
+
+
+def tables(answers: Answers, now: float) -> Table:
+    """Of "metrics", "tasks" and the stream of "task_events"."""
+    stream: TaskStream = answers["task_events"]
+    busiest = nlargest(
+        LANES, stream.workers, key=lambda worker: sum(bar.busy for bar in stream.workers[worker])
+    )
+    lanes = sorted(busiest)
+    several = len({node for node, _pid in lanes}) > 1
+    names = [f"{short(node, 12)} {pid}" if several else str(pid) for node, pid in lanes]
+    if len(set(names)) < len(names):
+        names = [f"{node} {pid}" for node, pid in lanes]
+    bars = [(lane, bar) for lane, worker in enumerate(lanes) for bar in stream.workers[worker]]
+    bars = sorted(
+        nlargest(BARS, bars, key=lambda one: one[1].end - one[1].start), key=lambda one: one[1].start
+    )
+    failed = [(lane, bar) for lane, bar in bars if bar.outcome == "failed"]
+    return {
+        "bars": columns(
+            ("lane", "left", "right", "color", "line", "function", "took", "outcome", "where"),
+            (
+                (
+                    names[lane],
+                    round(bar.start - now, 3),
+                    round(bar.end - now, 3),
+                    answers.colours[bar.function],
+                    FAILED if bar.outcome == "failed" else None,
+                    bar.function,
+                    _took(bar),
+                    bar.outcome,
+                    " ".join(map(str, lanes[lane])),
+                )
+                for lane, bar in bars
+            ),
+        ),
+        "failures": columns(
+            ("lane", "ago"), ((names[lane], round(min(0.0, bar.end - now), 3)) for lane, bar in failed)
+        ),
+        "values": _values(answers, stream),
+        "legend": legend(
+            (short(function), answers.colours[function])
+            for function, _count in stream.functions().most_common(LEGEND)
+        ),
+        "note": note("" if bars else f"No tasks in the last {SPAN_S:.0f} s"),
+        "set": {
+            "gantt": {"height": max(2, len(lanes)) * LANE_PX + AXIS_PX},
+            "lanes": {"factors": names[::-1]},
+        },
+    }
+
+
+def _took(bar: Bar) -> str:
+    if bar.tasks == 1:
+        return duration(bar.busy)
+    return f"{number(bar.tasks)} tasks, {duration(bar.busy / bar.tasks)} each"
+
+
+def _values(answers: Answers, stream: TaskStream) -> dict[str, list[object]]:
+    states = {"running": 0, "waiting": 0}
+    for row in answers["tasks"]:
+        states[row["state"]] = states.get(row["state"], 0) + row["count"]
+    sample = latest(answers["metrics"])
+    ended, failed = (sample["tasks_per_s"], sample["failed_per_s"]) if sample is not None else (None, None)
+    counts = stream.outcomes()
+    undrawn = f"{counted(stream.skipped, 'more task')} not drawn" if stream.skipped else ""
+    return values(
+        ("tasks", "Tasks", UNKNOWN if ended is None else rate(ended), undrawn, ended),
+        ("running", "Running", number(states["running"]), "", states["running"]),
+        ("waiting", "Waiting", number(states["waiting"]), "", states["waiting"]),
+        (
+            "failed",
+            "Failed",
+            number(counts["failed"]),
+            f"in {SPAN_S:.0f} s" + (f", {rate(failed)} now" if failed else ""),
+            counts["failed"],
+        ),
+    )

@@ -1,0 +1,74 @@
+"""Values above a panel, and numbers as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rustray.model.quantities import byte_size
+
+Columns = dict[str, list[Any]]
+Table = dict[str, Any]
+Value = tuple[str, str, str, str, float | None]
+"""(key for programs, label, text, what goes with it, the plain number)"""
+UNKNOWN = "–"
+
+
+def values(*rows: Value) -> Columns:
+    """The source "values"."""
+    keys = ("key", "label", "text", "more", "number")
+    return {key: [row[at] for row in rows] for at, key in enumerate(keys)}
+
+
+def legend(rows: Iterable[tuple[str, str]]) -> Columns:
+    """The source "legend", of (label, colour)."""
+    kept = list(rows)
+    return {"label": [label for label, _color in kept], "color": [color for _label, color in kept]}
+
+
+def note(text: str) -> Columns:
+    """The source "note"; nothing of ""."""
+    return {"text": [text] if text else []}
+
+
+def columns(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> Columns:
+    """Rows as columns of these names."""
+    kept = list(rows)
+    return {name: [row[at] for row in kept] for at, name in enumerate(names)}
+
+
+def number(count: float) -> str:
+    """As "950", "12.3k", "1.2M"; below ten with a decimal where it has one."""
+    for unit, size in (("M", 1e6), ("k", 1e4)):
+        if count >= size:
+            return f"{count / (1e3 if unit == 'k' else size):.1f}".removesuffix(".0") + unit
+    if count < 10 and count != int(count):
+        return f"{count:.1f}"
+    return f"{count:,.0f}"
+
+
+def rate(count: float) -> str:
+    """As "52/s"."""
+    return f"{number(count)}/s"
+
+
+def flow(count: float) -> str:
+    """Bytes a second, as "1.5 GiB/s"."""
+    return f"{byte_size(count)}/s"
+
+
+def short(name: str, length: int = 28) -> str:
+    """A name that is not too long: the end of a dotted one, which says most."""
+    if len(name) > length and "." in name:
+        name = name.rpartition(".")[2]
+    return name if len(name) <= length else f"{name[: length - 1]}…"
+
+
+def remaining(seconds: float) -> str:
+    """As "6 s", "3 min 5 s", "2 h 5 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

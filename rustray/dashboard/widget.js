@@ -1,0 +1,63 @@
+// The widget of `widget.py`, after `feed.js`. BokehJS comes with it, so that nothing is fetched from elsewhere and
+// nothing need be installed.
+
+const LOOK_MS = 8000;
+const STALE_MS = 5000;
+
+async function bokeh(model) {
+  const version = model.get("bokeh_version");
+  if (!window.Bokeh?.[version]) {
+    const packed = new Blob([model.get("bokehjs_gz")]).stream();
+    const code = await new Response(packed.pipeThrough(new DecompressionStream("gzip"))).blob();
+    const url = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
+    await new Promise((done, failed) => {
+      const script = document.createElement("script");
+      Object.assign(script, { src: url, onload: done, onerror: failed });
+      document.head.append(script);
+    });
+    URL.revokeObjectURL(url);
+  }
+  return window.Bokeh[version];
+}
+
+let loading;
+
+export default {
+  async render({ model, el }) {
+    const panels = await Panels.show(await (loading ??= bokeh(model)), model.get("items"), el);
+    let came = Date.now();
+    let seen = false;
+    const update = () => {
+      came = Date.now();
+      if (seen) panels.update(model.get("tables"));
+    };
+    model.on("change:tables", update);
+    panels.update(model.get("tables"));
+
+    // The kernel asks the cluster only while it hears from somebody who looks.
+    const look = () => seen && model.send({ look: true });
+    const stopLooking = whenSeen(el, (now) => {
+      seen = now;
+      came = Date.now();
+      look();
+      if (seen) panels.update(model.get("tables"));
+    });
+    const looks = setInterval(look, LOOK_MS);
+    const stale = setInterval(() => {
+      const silent = Date.now() - came;
+      if (!seen || silent < STALE_MS) return;
+      panels.tell(
+        model.get("ended") ? "ended" : "reconnecting",
+        model.get("ended") || `Nothing new for ${Math.round(silent / 1000)} s: the cluster or the kernel does not answer.`,
+      );
+    }, 1000);
+
+    return () => {
+      model.off("change:tables", update);
+      stopLooking();
+      clearInterval(looks);
+      clearInterval(stale);
+      panels.remove();
+    };
+  },
+};
