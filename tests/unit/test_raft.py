@@ -248,3 +248,14 @@ def test_strangers_get_nothing_decoded_and_do_not_stay(tmp_path: Path) -> None:
 def test_the_port_is_loopback_unless_told_otherwise(tmp_path: Path) -> None:
     assert raft._loopback("10.1.2.3:700") == "127.0.0.1:700"
     assert raft._loopback("127.0.0.5:700") == "127.0.0.5:700"
+
+
+def test_a_head_alone_tells_that_it_leads(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with alone(tmp_path) as replica:
+            await submit(replica)
+            (row,) = replica.heads()
+            assert (row["state"], row["lag"], row["rtt_s"]) == ("leads", 0, None)
+            assert row["term"] >= 1 and row["committed"] > 1
+
+    run(test())
