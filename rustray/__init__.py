@@ -20,6 +20,7 @@ from rustray.driver.actor_handle import ActorHandle
 from rustray.driver.api import (
     available_resources,
     cancel,
+    cancel_all,
     cluster_resources,
     get,
     get_actor,
@@ -49,6 +50,7 @@ __all__ = [
     "RemoteFunction",
     "available_resources",
     "cancel",
+    "cancel_all",
     "cluster_resources",
     "exceptions",
     "explain",
@@ -80,13 +82,13 @@ def __getattr__(name: str) -> Any:
 
 def load_ipython_extension(ipython):  # type: ignore[no-untyped-def]
     """`%load_ext rustray`."""
-    from rustray.magics import load
+    from rustray.jupyter.loading import load
 
     load(ipython)
 
 
 def unload_ipython_extension(ipython):  # type: ignore[no-untyped-def]
     """`%unload_ext rustray`."""
-    from rustray.magics import unload
+    from rustray.jupyter.loading import unload
 
     unload(ipython)

@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, TypeVar, overload
 
+from rustray.driver import stop_button
 from rustray.driver.actor_class import ActorClass, check_actor_class
 from rustray.driver.actor_handle import ActorHandle
 from rustray.driver.current import auto_init, current
@@ -18,7 +19,10 @@ from rustray.driver.generator import ObjectRefGenerator
 from rustray.driver.refs import ObjectRef
 from rustray.driver.remote_function import RemoteFunction
 from rustray.driver.session import Session
+from rustray.driver.stopping import Stopped, stop_and_wait, unfinished
+from rustray.driver.task import Task
 from rustray.errors import OptionError, RustRayError, SessionError
+from rustray.model import ids
 from rustray.model.options import ActorOptions, TaskOptions
 
 T = TypeVar("T")
@@ -151,11 +155,14 @@ def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
 
     Parameters
     ----------
+    ref: or the id of a task that this process has submitted, as `ref.task_id()` gives it.
     force: kill the worker that runs it. Not for actors' methods (ValueError): kill the actor.
     recursive: also what the task has submitted itself.
     """
     session = current()
-    if isinstance(ref, ObjectRefGenerator):
+    if isinstance(ref, str):
+        task = _task_with_id(session, ref)
+    elif isinstance(ref, ObjectRefGenerator):
         task = ref.task
     else:
         _check_refs((ref,), session, "cancel")
@@ -168,6 +175,31 @@ def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
         if force and hasattr(task.target, "on_channel"):
             raise ValueError("cancel(force=True) is not for methods of an actor: use kill(actor).")
         session.tasks.cancel(task, force, recursive)
+
+
+def _task_with_id(session: Session, task_id: str) -> Task | None:
+    """None if it has ended; ValueError if this process has submitted no such task."""
+    try:
+        oid = bytes.fromhex(task_id).ljust(ids.OBJECT_ID_BYTES, b"\0")
+    except ValueError:
+        oid = b""
+    if len(oid) != ids.OBJECT_ID_BYTES or ids.owner_of(oid) != session.client:
+        raise ValueError(
+            f"cancel() is for the process that submitted the task; {task_id!r} is the id of none of this one."
+        )
+    return next((task for task in unfinished(session, 0) if task.number == ids.number_of(oid)), None)
+
+
+def cancel_all() -> Stopped:
+    """Cancel all tasks and calls that this process has submitted, within two seconds; what goes on then is killed.
+
+    Calls that an actor runs are asked to end, and no more: `kill` ends an actor. Gives what became of them, which
+    tells it as text too.
+    """
+    session = current()
+    return stop_and_wait(
+        session, [task for task in unfinished(session, 0) if not stop_button.is_spared(task.target)]
+    )
 
 
 def kill(actor: ActorHandle, *, no_restart: bool = True) -> None:

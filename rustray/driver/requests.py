@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rustray.driver import failures
+from rustray.errors import SessionError
 
 if TYPE_CHECKING:
     from rustray.driver.session import Session
@@ -102,6 +104,17 @@ class Requests:
         """
         call, changes = QUERIES.get(what, (f"The question {what!r}", False))
         ok, value = self.ask_head(call, "query", what, args, changes=changes).fields
+        if not ok:
+            raise failures.unpack(value)
+        return value
+
+    def query_within(self, timeout: float, what: str, *args: Any) -> Any:
+        """As `query`, but waits for `timeout` seconds at most; SessionError when there is no answer by then."""
+        reply = self._ask("query", (what, args), lambda reply: self._session.reactor.wait(reply, timeout))
+        if not reply.ready:
+            without = self._session.head.text(time.monotonic()) or "no head has answered"
+            raise SessionError(f"The question {what!r} has no answer after {timeout:g} s: {without}.")
+        ok, value = reply.fields
         if not ok:
             raise failures.unpack(value)
         return value

@@ -24,6 +24,11 @@ def spare(target: Any) -> None:
     _spared.add(target)
 
 
+def is_spared(target: Any) -> bool:
+    """Whether that was said of it."""
+    return target in _spared
+
+
 class StopButton:
     """Watches the cells of one session's shell."""
 
@@ -52,7 +57,7 @@ class StopButton:
             print(f"rustray: {told}", file=sys.stderr)
 
     def _is_of_cell(self, task: Task) -> bool:
-        return task.thread not in self._others and task.target not in _spared
+        return task.thread not in self._others and not is_spared(task.target)
 
 
 def attach(session: Session) -> None:

@@ -24,7 +24,12 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> OptionError:
     names = sorted(known)
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     meant = f" Did you mean {near[0]!r}?" if near else ""
-    return OptionError(f"{name!r} is not an {what}.{meant} There are: {', '.join(names)}.")
+    return OptionError(f"{name!r} is not {_an(what)}.{meant} There are: {', '.join(names)}.")
+
+
+def _an(what: str) -> str:
+    """With its article: as "an option", "a field"."""
+    return f"{'an' if what[:1] in 'aeio' else 'a'} {what}"
 
 
 def quantity(*, none: float) -> Callable[[str, Any], float]:

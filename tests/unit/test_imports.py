@@ -41,7 +41,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rustray.testing",),
     ("rustray.dashboard",),
     ("rustray.jupyter",),
-    ("rustray.magics",),
     ("rustray.cli",),
     ("rustray.__main__",),
 )
@@ -49,7 +48,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 # The only imports that run upward, and why.
 UPWARD = {
     ("rustray.task_error", "rustray.error_packing"): "pickle asks the error itself how it is to be packed",
-    ("rustray", "rustray.magics"): "%load_ext rustray looks for its entry in the package itself",
+    ("rustray", "rustray.jupyter.loading"): "%load_ext rustray looks for its entry in the package itself",
 }
 
 # The cores that are plain state machines: they know values and errors, and neither sockets nor files.
@@ -146,8 +145,9 @@ def test_pysyncobj_stays_behind_one_file() -> None:
 
 def test_clients_load_nothing_heavy() -> None:
     clients = [name for name in ALL if is_inside(name, "rustray.driver") or is_inside(name, "rustray.worker")]
-    # An actor with async methods needs asyncio; nothing else imports what runs it.
-    clients = [name for name in clients if name != "rustray.worker.coroutines"]
+    # What runs actors with async methods is imported by them, what is for IPython and matplotlib after these.
+    after = {f"rustray.worker.{name}" for name in ("coroutines", "task_shell", "plots")}
+    clients = [name for name in clients if name not in after]
     program = (
         "import importlib, sys\n"
         f"for name in ['rustray', *{clients!r}]: importlib.import_module(name)\n"

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from IPython.core.error import UsageError
-from IPython.core.interactiveshell import InteractiveShell
 
-from rustray import magics
-from rustray.driver import current, discovery
 from rustray.driver.cells import KEEP_CELLS, CellTable
-from rustray.errors import ClusterStartError, OptionError, SessionError
+from rustray.errors import OptionError
 from rustray.jupyter import options, remote_cell
-from rustray.jupyter.cell_magics import CellMagics
 from rustray.jupyter.reading import read_cell
 from rustray.jupyter.remote_magic import OPTIONS, captured, left_behind
-from rustray.magics import INIT_OPTIONS, RustRayMagics
 
 
 @pytest.mark.parametrize(
@@ -76,86 +69,6 @@ def test_definitions_that_stay_on_the_worker_are_told() -> None:
     assert left_behind(code, ()).startswith("%%remote: fx, A were defined on the worker only")
     assert "-o A." in left_behind(code, ("fx",))
     assert left_behind(code, ("A", "fx")) == ""
-
-
-def test_the_extension_is_unloaded_and_loaded_again() -> None:
-    shell = InteractiveShell()
-    for _ in range(2):
-        shell.run_line_magic("load_ext", "rustray")
-        assert shell.find_line_magic("rustray") and shell.find_cell_magic("remote")
-        shell.run_line_magic("unload_ext", "rustray")
-        assert not shell.find_line_magic("rustray") and not shell.find_cell_magic("remote")
-
-
-@pytest.mark.parametrize("line", ["", "help", "# what can it do?"])
-def test_help_lists_what_there_is(line: str, capsys: pytest.CaptureFixture[str]) -> None:
-    RustRayMagics(InteractiveShell()).rustray(line)
-    assert "%rustray shutdown" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ("status", "%rustray init starts one"),
-        ("dashboard", "%rustray init starts one"),
-        ("shutdown now", "%rustray shutdown takes no options; 'now' is one too many"),
-        ("halp", "Did you mean 'help'"),
-    ],
-)
-def test_what_cannot_be_done_is_said_in_a_line(line: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
-        RustRayMagics(InteractiveShell()).rustray(line)
-
-
-@pytest.mark.parametrize(
-    ("line", "given"),
-    [
-        ("auto", {"address": "auto"}),
-        ("h:1,g:2 --num-cpus 3", {"address": "h:1,g:2", "num_cpus": 3}),
-        ("--num-cpus 3", {"num_cpus": 3}),
-        ("--address h:1", {"address": "h:1"}),
-    ],
-)
-def test_an_address_may_stand_alone(line: str, given: dict[str, Any]) -> None:
-    assert options.parse("%rustray init", line, INIT_OPTIONS, "address") == given
-
-
-@pytest.mark.parametrize("line", ["auto auto", "--num-cpu 3", "--num-cpus 3 auto"])
-def test_what_is_no_address_is_still_refused(line: str) -> None:
-    with pytest.raises(OptionError, match="is not an option of %rustray init"):
-        options.parse("%rustray init", line, INIT_OPTIONS, "address")
-
-
-def test_no_cluster_takes_the_place_of_one_that_was_named(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("RUSTRAY_RUNTIME_DIR", str(tmp_path))
-    opened: list[str] = []
-    monkeypatch.setattr(current, "_auto_init", lambda: opened.append("own"))
-    monkeypatch.setattr(current, "_no_auto_init", "")
-    shell = RustRayMagics(InteractiveShell())
-    with pytest.raises(ClusterStartError, match="No running cluster was found"):
-        shell.rustray("init auto")
-    with pytest.raises(
-        SessionError, match="%rustray init auto has failed, and no cluster .* No running cluster"
-    ):
-        CellMagics(InteractiveShell()).remote("", "1 + 1")
-    assert opened == []
-    current.set_current(SimpleNamespace())  # type: ignore[arg-type]
-    current.set_current(None)
-    current.auto_init()
-    assert opened == ["own"]
-
-
-def test_who_is_connected_already_is_told_to_what(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = {"socket": "/run/n", "heads": ["h:1", "h:2"], "role": "node", "folder": "/run"}
-    monkeypatch.setattr(current, "_current", SimpleNamespace(info={"socket": "/run/n"}, ended=None))
-    for module in (magics, discovery):
-        monkeypatch.setattr(module, "clusters", lambda: [here])
-    assert magics._already_connected() == "RustRay is already connected, to the cluster of h:1,h:2."
-    assert magics._already_connected("h:2") == "RustRay is already connected, to the cluster of h:1,h:2."
-    assert "its options stay" in magics._already_connected("auto", num_cpus=2).lower()
-    assert "not to g:1. %rustray shutdown leaves it." in magics._already_connected("g:1")
 
 
 def test_the_first_magic_of_a_cell_is_found() -> None:

@@ -1,0 +1,117 @@
+"""All commands of `%rustray`: the one list that the magic, its help, its completion and its documentation go by."""
+
+from __future__ import annotations
+
+from rustray.jupyter import options
+from rustray.jupyter.console import cancelling, looking, opening
+from rustray.jupyter.console.command import EXPRESSION, WORD, WORDS, Command
+from rustray.jupyter.console.live_names import CLUSTERS, FILES, LOGS, PANELS, TASKS, VALUES
+
+USAGE = 38
+"""Characters of a line before what a command does."""
+ALL = {"--all": ("all", options.switch)}
+
+
+def help() -> None:
+    """Print all commands."""
+    for command in COMMANDS:
+        usage = f"%rustray {command.usage}"
+        print(f"{usage:<{USAGE}}" if len(usage) < USAGE else f"{usage}\n{'':{USAGE}}", command.about)
+    print(
+        f"{'%%remote, %%actor':<{USAGE}} run a cell on the cluster, make an actor of one: %%remote? tells more"
+    )
+
+
+COMMANDS = (
+    Command(
+        "init",
+        opening.init,
+        "connect to the newest cluster that runs here, else start one",
+        "rustray.init()",
+        {
+            "--address": ("address", str),
+            "--name": ("name", str),
+            "--num-cpus": ("num_cpus", int),
+            "--new": ("new", options.switch),
+        },
+        WORD,
+        "address",
+        "ADDRESS",
+        CLUSTERS,
+        {"--address": CLUSTERS, "--name": CLUSTERS},
+    ),
+    Command("status", looking.status, "the cluster at a glance", "rustray.status()"),
+    Command(
+        "stop",
+        opening.stop,
+        "end the cluster, or the one of this name",
+        "rustray.clusters.find(NAME).stop()",
+        takes=WORD,
+        argument="name",
+        metavar="NAME",
+        names=CLUSTERS,
+    ),
+    Command(
+        "dashboard",
+        looking.dashboard,
+        "a live view, of these panels",
+        "rustray.dashboard(PANEL, ...)",
+        takes=WORDS,
+        argument="panels",
+        metavar="PANEL",
+        names=PANELS,
+    ),
+    Command("nodes", looking.nodes, "the nodes; --all: also those that left", "state.list_nodes()", ALL),
+    Command("tasks", looking.tasks, "tasks by function; --all: one by one", "state.summarize_tasks()", ALL),
+    Command("actors", looking.actors, "the actors; --all: also the dead", "state.list_actors()", ALL),
+    Command("objects", looking.objects, "the largest objects", "state.list_objects()"),
+    Command(
+        "jobs", looking.jobs, "programs that use the cluster; --all: also the ended", "state.list_jobs()", ALL
+    ),
+    Command(
+        "logs",
+        looking.logs,
+        "the last lines of the cluster's logs, or of one node or head",
+        "rustray.clusters.find().logs(NAME, LINES)",
+        {"--lines": ("lines", int)},
+        WORD,
+        "process",
+        "NAME",
+        LOGS,
+    ),
+    Command(
+        "cancel",
+        cancelling.cancel,
+        "cancel what makes a ref or refs, a task by its id, or all tasks of this notebook",
+        "rustray.cancel(REF)",
+        ALL,
+        EXPRESSION,
+        "what",
+        "REF|TASK",
+        TASKS,
+    ),
+    Command(
+        "explain",
+        looking.explain,
+        "why a task, call or actor waits: a ref, an actor, or an id",
+        "rustray.explain(REF)",
+        takes=EXPRESSION,
+        argument="what",
+        metavar="REF|ACTOR|TASK",
+        names=VALUES,
+    ),
+    Command(
+        "timeline",
+        looking.timeline,
+        "write a trace of the last minutes for ui.perfetto.dev",
+        "rustray.timeline(FILE)",
+        takes=WORD,
+        argument="file",
+        metavar="FILE",
+        names=FILES,
+    ),
+    Command(
+        "shutdown", opening.shutdown, "leave the cluster; ends it if init started it", "rustray.shutdown()"
+    ),
+    Command("help", help, "this list", "help(rustray)"),
+)
