@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import rustray.clusters
-from rustray.errors import OptionError, RustRayError
+from rustray.errors import OptionError, RustRayError, SessionError
 from rustray_jupyter.contacts import Contacts
 from rustray_jupyter.json_values import json_value
 
@@ -116,6 +116,18 @@ class Clusters:
             if cluster.name == name:
                 return cluster
         raise NoSuchClusterError(f"No cluster named {name!r} runs here. Start one, or look which there are.")
+
+
+def connect(name: str) -> rustray.clusters.Contact:
+    """A connection for asking a cluster. ClusterStartError: there is none; SessionError: it cannot be asked now.
+
+    Where there are no nodes on purpose a gateway is started for it. For one that is being started or stopped that
+    would take long and come to nothing.
+    """
+    cluster = rustray.clusters.find(name)
+    if not cluster.nodes and cluster.state != "running":
+        raise SessionError(f"The cluster {name!r} is being started or stopped: it has no node now.")
+    return cluster.contact()
 
 
 def _row(cluster: rustray.clusters.Cluster) -> dict[str, Any]:

@@ -9,11 +9,10 @@ from jupyter_server.extension.application import ExtensionApp
 from tornado.ioloop import PeriodicCallback
 from traitlets import Float
 
-import rustray.clusters
 from rustray.errors import RustRayError
 from rustray_jupyter import dashboards
 from rustray_jupyter.activity import last_work
-from rustray_jupyter.clusters import QUESTIONS, Clusters
+from rustray_jupyter.clusters import QUESTIONS, Clusters, connect
 from rustray_jupyter.contacts import Contacts
 from rustray_jupyter.handlers import (
     ClusterHandler,
@@ -49,7 +48,7 @@ class RustRayExtension(ExtensionApp):
     ).tag(config=True)
 
     def initialize_settings(self) -> None:
-        self.contacts = Contacts(rustray.clusters.contact, self.query_timeout, self.idle_timeout)
+        self.contacts = Contacts(connect, self.query_timeout, self.idle_timeout)
         self.clusters = Clusters(self.contacts)
         self.live = Live(self._source, self.clusters.started, self.update_interval, self.log)
         self._repeated: list[PeriodicCallback] = []
