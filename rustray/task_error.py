@@ -76,13 +76,13 @@ class TaskError(RustRayError):
         return unpack_task_error, (pack_task_error(self),)
 
     def __str__(self) -> str:
-        failed = f"{self.function_name}() failed in {_place(self.pid, self.node)}"
+        failed = f"{self.function_name}() failed in {place(self.pid, self.node)}"
         inner = self.traceback_str.removeprefix("Traceback (most recent call last):\n").rstrip()
         if not self.callers:
             return f"{failed}\n{inner}"
         chain = ", ".join(f"called by {caller.function_name}()" for caller in self.callers)
         stories = [
-            f" in {caller.function_name}(), {_place(caller.pid, caller.node)}:\n{caller.frames.rstrip()}"
+            f" in {caller.function_name}(), {place(caller.pid, caller.node)}:\n{caller.frames.rstrip()}"
             for caller in reversed(self.callers)
         ]
         return "\n".join([f"{failed}, {chain}", *stories, f" in {self.function_name}():", inner])
@@ -111,7 +111,8 @@ def plain(error: TaskError) -> TaskError:
     return found
 
 
-def _place(pid: int | None, node: str) -> str:
+def place(pid: int | None, node: str) -> str:
+    """Where a task ran, in words."""
     worker = f"worker process {pid}" if pid else "a worker"
     return f"{worker} on node {node}" if node else worker
 

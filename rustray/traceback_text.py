@@ -29,9 +29,16 @@ def traceback_text(error: BaseException) -> str:
 
 def frames_text(trace: TracebackType | None) -> str:
     """The user's frames of `trace` alone: no header, no message."""
-    from traceback import StackSummary, extract_tb
+    from traceback import StackSummary
 
-    return _bounded("".join(StackSummary.from_list(_users(extract_tb(trace), keep_all=False)).format()))
+    return _bounded("".join(StackSummary.from_list(user_frames(trace)).format()))
+
+
+def user_frames(trace: TracebackType | None) -> list[FrameSummary]:
+    """The frames of `trace` that are not RustRay's."""
+    from traceback import extract_tb
+
+    return _users(extract_tb(trace), keep_all=False)
 
 
 def _trim(told: TracebackException) -> None:

@@ -1,31 +1,38 @@
-"""Which notebook cell the output of a task belongs to.
+"""Which notebook cell the output of a task belongs to, and how it gets there.
 
 What a background thread prints reaches, as the versions of ipykernel go, the cell that started the thread or
-the one that ran last; neither need be the one that asked. So text of tasks is sent to a cell by its name, as
-the kernel's own stream would send it.
+the one that ran last; neither need be the one that asked. So output of tasks is sent to a cell by its name, as
+the kernel's own streams would send it.
 
 The cell of a task is found by the task's number: numbers only grow, and the first one of each cell is noted
-when the cell starts. Submitting a task costs nothing for it. (Headless clients such as nbclient listen to
-the running cell only: there, text that comes after its cell has ended is lost.)
+when the cell starts. Submitting a task costs nothing for it. Of a thread that outlives its cell it is noted
+when the next one starts, so what it submits later is still of the cell that started it. (Headless clients such as
+nbclient listen to the running cell only: there, text that comes after its cell has ended is lost.)
 """
 
 from __future__ import annotations
 
 import bisect
+import json
 import sys
+import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from rustray.driver.output import prefixed, print_log
+from rustray.driver import output, tracebacks
+from rustray.driver.folding import Source
 from rustray.driver.task import Task
+from rustray.driver.transcript import STREAMS, Shown, Transcript
 
 if TYPE_CHECKING:
     from rustray.driver.session import Session
 
 KEEP_CELLS = 1000
+OF_TASK = "; rustray.logs(ref) has more of it"
 
 Write = Callable[[str, str], None]
-"""Called with stream ("stdout" or "stderr") and text."""
+"""Called with kind ("stdout", "stderr", or that of a display, see `driver.output`) and text."""
 
 
 class CellTable:
@@ -37,6 +44,8 @@ class CellTable:
     def __init__(self) -> None:
         self._first: list[int] = []
         self._cells: list[Any] = []
+        self._of_threads: dict[int, list[tuple[int, Any]]] = {}
+        self._alive: set[int] = set()
 
     def begin(self, first: int, cell: Any) -> None:
         """From task number `first` on, tasks are of `cell`."""
@@ -45,8 +54,23 @@ class CellTable:
         if len(self._first) > KEEP_CELLS:
             del self._first[0], self._cells[0]
 
-    def cell_of(self, number: int) -> Any:
-        """The cell that submitted the task of this number."""
+    def outlived(self, first: int, alive: set[int]) -> None:
+        """The next cell begins with task number `first`, and these threads are there: those that were not there
+        before are of the cell that has run last, and those that are gone are of none any more."""
+        for thread in alive - self._alive if self._cells else ():
+            self._of_threads.setdefault(thread, []).append((first, self.latest()))
+        for thread in self._alive - alive:
+            if thread in self._of_threads:
+                self._of_threads[thread].append((first, None))
+        self._alive = alive
+
+    def cell_of(self, number: int, thread: int = 0) -> Any:
+        """The cell that submitted the task of this number, in this thread."""
+        for first, cell in reversed(self._of_threads.get(thread, ())):
+            if first <= number:
+                if cell is None:
+                    break
+                return cell
         return self._cells[max(0, bisect.bisect_right(self._first, number) - 1)]
 
     def latest(self) -> Any:
@@ -54,55 +78,114 @@ class CellTable:
         return self._cells[-1]
 
 
+class CellOutput:
+    """What tasks show in one cell.
+
+    Parameters
+    ----------
+    shell, parent: the kernel's, and the request that ran the cell.
+    where: tells where to find what is left out of a flood, see `Transcript`.
+    """
+
+    _lock = threading.RLock()
+    _waiting: set[CellOutput] = set()
+
+    def __init__(self, shell: Any, parent: dict[str, Any], where: str) -> None:
+        self._shell = shell
+        self._parent = parent
+        self._transcript = Transcript(where)
+
+    def take(self, kind: str, text: str, source: Source | None = None) -> None:
+        """Show text, in front of each line its source; from any thread."""
+        with self._lock:
+            self._show(self._transcript.take(time.monotonic(), kind, text, source))
+            if self._transcript.waits:
+                self._waiting.add(self)
+
+    @classmethod
+    def show_due(cls, now: float) -> None:
+        """Show in all cells what was held back and is due; with infinity, everything."""
+        if not cls._waiting:
+            return
+        with cls._lock:
+            for cell in list(cls._waiting):
+                cell._show(cell._transcript.due(now))
+                if not cell._transcript.waits:
+                    cls._waiting.discard(cell)
+
+    def _show(self, shown: Shown) -> None:
+        for kind, text in shown:
+            if is_redirected(kind) and self._runs():
+                self._capture(kind, text)
+            else:
+                publish(self._shell, self._parent, kind, text)
+
+    def _runs(self) -> bool:
+        of_running: dict[str, Any] = self._shell.get_parent()
+        return of_running.get("header") == self._parent.get("header")
+
+    def _capture(self, kind: str, text: str) -> None:
+        if kind == "display_data":
+            content = json.loads(text)
+            self._shell.display_pub.publish(content["data"], content["metadata"])
+        else:
+            output.write(kind, text)
+
+
 def attach(session: Session) -> None:
-    """Have what the tasks of `session` print shown by the cells that submit them, if this is a notebook."""
+    """Have what the tasks of `session` print shown by the cells that submit them, if this is a notebook; else here."""
     shell = kernel_shell()
     if shell is None:
+        session.on_tick.append(output.terminal.tick)
+        session.on_end.append(output.terminal.end)
         return
+    tracebacks.install()
     table = CellTable()
 
     def begin(*_info: object) -> None:
-        table.begin(session.tasks.next_number(), shell.get_parent())
+        first = session.tasks.next_number()
+        me = threading.get_ident()
+        table.outlived(first, {thread.ident for thread in threading.enumerate() if thread.ident} - {me})
+        table.begin(first, CellOutput(shell, shell.get_parent(), OF_TASK))
 
-    def show(stream: str, text: str, name: str, pid: int, task: Task | None) -> None:
-        if is_redirected(stream):
-            print_log(stream, text, name, pid, task)
-        else:
-            cell = table.latest() if task is None else table.cell_of(task.number)
-            send(shell, cell, stream, prefixed(text, name, pid))
+    def show(kind: str, text: str, name: str, pid: int, task: Task | None) -> None:
+        cell = table.latest() if task is None else table.cell_of(task.number, task.thread)
+        cell.take(kind, text, Source(name, pid))
+
+    def end(*_info: object) -> None:
+        CellOutput.show_due(float("inf"))
+
+    def leave() -> None:
+        shell.events.unregister("pre_run_cell", begin)
+        shell.events.unregister("post_run_cell", end)
+        end()
 
     begin()
     session.output.sink = show
     shell.events.register("pre_run_cell", begin)
-    session.on_end.append(lambda: shell.events.unregister("pre_run_cell", begin))
+    shell.events.register("post_run_cell", end)
+    session.on_tick.append(lambda: CellOutput.show_due(time.monotonic()))
+    session.on_end.append(leave)
 
 
-def writer() -> Write:
-    """What writes to the cell that is running now, also later and from other threads."""
+def writer(where: str = "") -> Write:
+    """What shows text and displays in the cell that is running now, also later and from other threads."""
     shell = kernel_shell()
-    cell = None if shell is None else shell.get_parent()
-
-    def write(stream: str, text: str) -> None:
-        if shell is None or is_redirected(stream):
-            out = getattr(sys, stream)
-            out.write(text)
-            out.flush()
-        else:
-            send(shell, cell, stream, text)
-
-    return write
+    return output.write if shell is None else CellOutput(shell, shell.get_parent(), where).take
 
 
-def send(shell: Any, cell: Any, stream: str, text: str) -> None:
-    """Publish `text` under the header of the request that ran `cell`."""
-    getattr(sys, stream).flush()  # what the cell itself has printed comes first
+def publish(shell: Any, cell: Any, kind: str, text: str) -> None:
+    """Send text or a display under the header of the request that ran `cell`."""
+    for stream in STREAMS if kind not in STREAMS else (kind,):
+        getattr(sys, stream).flush()  # what the cell itself has printed comes first
     kernel = shell.kernel
+    content = {"name": kind, "text": text} if kind in STREAMS else json.loads(text)
     kernel.session.send(
         kernel.iopub_socket,  # hands over to the kernel's own thread: any thread may send
-        "stream",
-        {"name": stream, "text": text},
+        "stream" if kind in STREAMS else kind,
+        content,
         parent=cell,
-        ident=f"stream.{stream}".encode(),
+        ident=(f"stream.{kind}" if kind in STREAMS else kind).encode(),
     )
 
 
@@ -121,6 +204,6 @@ def running_cell() -> Any:
     return None if shell is None else shell.get_parent().get("header", {}).get("msg_id")
 
 
-def is_redirected(stream: str) -> bool:
+def is_redirected(kind: str) -> bool:
     """Whether the user has put something else in place of the kernel's stream, as `%%capture` does."""
-    return not hasattr(getattr(sys, stream), "pub_thread")
+    return not hasattr(sys.stderr if kind == "stderr" else sys.stdout, "pub_thread")

@@ -51,7 +51,7 @@ class Session:
         self.id_prefix = b""
         self.info: dict[str, Any] = {}
         self.ended: RustRayError | None = None
-        self.output = Output(sink)
+        self.output = Output(sink, keeps=hello is not None)
         self.pid = os.getpid()
         self.fate: Callable[[], str] = lambda: ""
         """Says how the server has ended that this process started, "" where that is not known."""

@@ -14,6 +14,8 @@ FLUSH_S = 0.001
 """Answers of short tasks are gathered for this long,"""
 MAX_GATHERED = 64
 """and no more of them: those not sent are lost when the process dies."""
+MAX_LOG_CHARS = 1 << 16
+"""Printed text that is gathered; more is sent at once."""
 
 
 class Channel:
@@ -29,6 +31,7 @@ class Channel:
 
     __slots__ = (
         "_log",
+        "_log_chars",
         "_lock",
         "_results",
         "_since",
@@ -60,7 +63,8 @@ class Channel:
         self._results: list[Any] = []
         self._spent = 0.0
         self._since = 0.0
-        self._log: list[Message] = []
+        self._log: list[tuple[str, int, list[str]]] = []
+        self._log_chars = 0
         page.pid = os.getpid()
 
     def answer(self, result: tuple[Any, ...], spent: float) -> None:
@@ -78,17 +82,28 @@ class Channel:
     def log(self, stream: str, text: str, number: int) -> None:
         """Queue printed text."""
         with self._lock:
-            self._log.append(("log", stream, text, number, os.getpid()))
+            log = self._log
+            if log and log[-1][0] == stream and log[-1][1] == number and stream in ("stdout", "stderr"):
+                log[-1][2].append(text)
+            else:
+                log.append((stream, number, [text]))
+            self._log_chars += len(text)
+            if self._log_chars < MAX_LOG_CHARS:
+                return
+        self.flush()
 
     def flush(self) -> None:
         """Send what is gathered: text first, so that it is seen before the result it led to."""
         with self._lock:
             if not self._results and not self._log:
                 return
-            messages = self._log
+            pid = os.getpid()
+            messages: list[Message] = [
+                ("log", stream, "".join(texts), number, pid) for stream, number, texts in self._log
+            ]
             if self._results:
                 messages.append(("done", self._results, self._spent))
-            self._results, self._log, self._spent = [], [], 0.0
+            self._results, self._log, self._log_chars, self._spent = [], [], 0, 0.0
             # Sent under the lock: a later answer must not overtake this one.
             self.connection.send(messages)
 

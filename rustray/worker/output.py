@@ -1,17 +1,40 @@
-"""`sys.stdout` and `sys.stderr` of a worker: each line goes to the submitter of the task that printed it."""
+"""What is printed and displayed in a worker: it goes to the submitter of the task that did it.
+
+A task that prints more than anybody reads is not to fill the network and its submitter's memory: beyond an allowance
+its text goes to the worker's log alone, and a line says so.
+"""
 
 from __future__ import annotations
 
 import io
+import os
+import socket
 import sys
 import threading
+import time
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from rustray.driver.flood import SENT, Flood, counted
+from rustray.worker import displays
 from rustray.worker.context import Running, running
+from rustray.worker.open_line import OpenLine
 
 if TYPE_CHECKING:
     from rustray.worker.process import Worker
+
+LOG_BYTES = 256 << 20
+"""Characters of floods that a worker writes to its log; those that follow are lost."""
+
+
+class _Printed:
+    """What one task prints on one stream."""
+
+    def __init__(self, task: Running) -> None:
+        self.task = task
+        self.line = OpenLine()
+        self.flood: Flood[None] = Flood(SENT)
 
 
 class TaskStream(io.TextIOBase):
@@ -24,9 +47,10 @@ class TaskStream(io.TextIOBase):
     def __init__(self, stream: str, file: io.TextIOBase, fallback: Callable[[], Running | None]) -> None:
         self._stream = stream
         self._file = file
+        self._file_left = LOG_BYTES
         self._fallback = fallback
-        self._lock = threading.Lock()
-        self._partial: dict[tuple[int, int], tuple[Running, str]] = {}
+        self._lock = threading.RLock()  # a signal's handler may print
+        self._tasks: dict[tuple[int, int], _Printed] = {}
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -53,28 +77,67 @@ class TaskStream(io.TextIOBase):
             return len(text)
         key = (id(task.channel), task.number)
         with self._lock:
-            _task, before = self._partial.pop(key, (task, ""))
-            head, newline, rest = (before + text).rpartition("\n")
-            if rest:
-                self._partial[key] = (task, rest)
-            if newline:
-                task.channel.log(self._stream, head + newline, task.number)
+            printed = self._tasks.get(key)
+            if printed is None:
+                printed = self._tasks[key] = _Printed(task)
+            whole = printed.line.feed(text)
+            if whole:
+                self._send(printed, whole)
         return len(text)
 
     def flush(self) -> None:
-        """Send the lines that are complete; the rest of a line waits for its end or that of its task."""
+        """Send what there is, the beginning of an unfinished line too; whoever prints it wants it seen."""
         task = running.get() or self._fallback()
         if task is not None:
-            task.channel.flush()
+            self.flush_of(task)
+
+    def flush_of(self, task: Running) -> None:
+        """The same for a task."""
+        with self._lock:
+            printed = self._tasks.get((id(task.channel), task.number))
+            if printed is not None and (part := printed.line.part(time.monotonic())):
+                self._send(printed, part)
+        task.channel.flush()
+
+    def tick(self, now: float) -> None:
+        """About ten times a second while a task runs: what stays unfinished is sent, and ends of floods are told."""
+        if not self._tasks:
+            return
+        with self._lock:
+            for printed in self._tasks.values():
+                if part := printed.line.settled(now):
+                    self._send(printed, part)
+                if printed.flood.waits:
+                    self._tell(printed, now)
 
     def end_of(self, task: Running) -> None:
         """The task has ended: an unfinished line of its goes out too."""
-        if not self._partial:
+        if not self._tasks:
             return
         with self._lock:
-            left = self._partial.pop((id(task.channel), task.number), None)
-        if left is not None:
-            task.channel.log(self._stream, left[1], task.number)
+            printed = self._tasks.pop((id(task.channel), task.number), None)
+            if printed is not None:
+                if part := printed.line.end():
+                    self._send(printed, part)
+                self._tell(printed, float("inf"))
+
+    def _send(self, printed: _Printed, text: str) -> None:
+        task = printed.task
+        if printed.flood.shows(time.monotonic(), None, len(text), text.count("\n")):
+            task.channel.log(self._stream, text, task.number)
+        elif self._file_left > 0:
+            self._file_left -= len(text)
+            self._file.write(text)
+
+    def _tell(self, printed: _Printed, now: float) -> None:
+        left = printed.flood.due(now)
+        if left is None:
+            return
+        self._file.flush()
+        lost = "" if self._file_left > 0 else ", which is full"
+        where = f"the worker's log, {_place_of(self._file)}{lost}"
+        told = f"... {counted(left.lines, left.chars)} are only in {where} ...\n"
+        printed.task.channel.log("stderr", told, printed.task.number)
 
 
 class Printing:
@@ -82,30 +145,73 @@ class Printing:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
+        self._displays: Flood[None] = Flood(displays.SENT)
 
     def install(self) -> None:
-        """Take what is printed in this process."""
+        """Take what is printed and displayed in this process."""
         sys.stdout = TaskStream("stdout", sys.stdout, self._of_main)  # type: ignore[arg-type]
         sys.stderr = TaskStream("stderr", sys.stderr, self._of_main)  # type: ignore[arg-type]
+        displays.install(self.publish)
 
     def _of_main(self) -> Running | None:
         """Whom text belongs to that no task of its own thread has printed."""
         worker = self._worker
         return worker.interruption.current or (worker.actor.background if worker.actor is not None else None)
 
-    def end_of(self, task: Running) -> None:
-        """The task has ended: what is left of its last line goes out."""
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, TaskStream):
-                stream.end_of(task)
+    def tick(self, now: float) -> None:
+        """Called about ten times a second while a task runs."""
+        for stream in _streams():
+            stream.tick(now)
 
-    def pass_on(self, stream: str, text: str, name: str, pid: int, task: Any) -> None:
+    def publish(self, kind: str, content: dict[str, Any], task: Running | None = None) -> None:
+        """Something is displayed: the type and content of a Jupyter message; by the task that runs here if none is
+        given."""
+        task = task or running.get() or self._of_main()
+        if task is None:
+            return  # nobody looks
+        for stream in _streams():
+            stream.flush_of(task)
+        text = displays.packed(content)
+        if not self._displays.shows(time.monotonic(), None, len(text)):
+            text = displays.without(content, "too many come at once")
+        task.channel.log(kind, text, task.number)
+        task.channel.flush()
+
+    def show_figures(self, task: Running) -> None:
+        """The user's code has returned: figures that it has left open are shown, and closed."""
+        plots = sys.modules.get("rustray.worker.plots")
+        if plots is None:
+            return  # matplotlib is not used here
+        try:
+            plots.show_open(task)
+        except Exception:  # of matplotlib or the user's artists: told where the figure would be
+            task.channel.log("stderr", traceback.format_exc(), task.number)
+
+    def end_of(self, task: Running) -> None:
+        """The task has ended: what is left of its last line goes out, and its figures."""
+        self.show_figures(task)
+        for stream in _streams():
+            stream.end_of(task)
+
+    def pass_on(self, kind: str, text: str, name: str, pid: int, task: Any) -> None:
         """A nested task has printed: its text goes up to whoever submitted the task that submitted it."""
         channels = self._worker.channels
         parent = task.parent if task is not None else None
         if parent is not None and parent[0] in channels:
-            channels[parent[0]].log(stream, text, parent[1])
+            channels[parent[0]].log(kind, text, parent[1])
             return
         current = self._of_main()
         if current is not None:
-            current.channel.log(stream, text, current.number)
+            current.channel.log(kind, text, current.number)
+
+
+def _streams() -> list[TaskStream]:
+    return [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, TaskStream)]
+
+
+def _place_of(file: io.TextIOBase) -> str:
+    try:
+        path = os.readlink(f"/proc/self/fd/{file.fileno()}")
+    except OSError:
+        path = f"of process {os.getpid()}"  # macOS
+    return f"{path} on {socket.gethostname()}"

@@ -128,6 +128,7 @@ class Worker:
                 value = target(*args, **kwargs)
             finally:
                 interruption.allowed = False
+                self.printing.show_figures(task)  # before a result is packed that may hold one
             self.session.check_not_cancelled(channel.client, message[0], task.name)
             return self._each(value, channel) if message[4] < 0 and hasattr(value, "__iter__") else value
 
@@ -241,7 +242,8 @@ class Worker:
     def _tick(self) -> None:
         self.interruption.tick()
         self.executor.figures.tick(time.monotonic(), self.interruption.current is not None)
-        if self.interruption.current is not None:
+        if self.interruption.current is not None or self.actor is not None:
+            self.printing.tick(time.monotonic())
             self.flush()
 
     # -- actors ----------------------------------------------------------------------------------------

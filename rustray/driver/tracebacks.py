@@ -1,0 +1,107 @@
+"""How IPython shows the error of a task: the user's frames only, from the notebook's cell to the line that failed.
+
+Frames are in one order, the most recent last: those of the cell that asked, those of the tasks that waited, those of
+the task that failed, in the colours that the user has set. Of a remote traceback there is text only
+(`traceback_text`), so that is what is read here; what does not look like Python's own is shown as it is.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Iterable
+from typing import Any
+
+from rustray.task_error import TaskError, place, plain
+from rustray.traceback_text import user_frames
+
+_FRAME = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+)(?:, in (?P<name>.*))?')
+_HEADER = "Traceback (most recent call last):"
+_LIBRARIES = ("/IPython/", "/ipykernel/", "\\IPython\\", "\\ipykernel\\")
+
+Frame = tuple[str, int, str, str]
+"""File, line number, function, source line."""
+
+
+def install() -> None:
+    """Have IPython show errors of tasks this way."""
+    TaskError._render_traceback_ = _render  # type: ignore[attr-defined]
+
+
+def _render(error: TaskError) -> list[str]:
+    from IPython.core.getipython import get_ipython
+
+    return "\n".join(rendered(error, get_ipython())).splitlines()
+
+
+def rendered(error: TaskError, shell: Any) -> list[str]:
+    """The traceback of `error` as lines of text, coloured as `shell` colours its own."""
+    failed = plain(error)
+    told: list[str] = ["-" * 75]
+    here = local_frames(error)
+    if here:
+        told += _coloured(here, shell)
+    for caller in reversed(failed.callers):
+        told.append(f"  -- in {caller.function_name}(), {place(caller.pid, caller.node)}")
+        told += _text(caller.frames, shell)
+    told.append(f"  -- in {failed.function_name}(), {place(failed.pid, failed.node)}")
+    told += _text(failed.traceback_str, shell)
+    return [*told, *getattr(error, "__notes__", ())]
+
+
+def local_frames(error: BaseException) -> list[Frame]:
+    """The user's frames in this process between the cell and what raised."""
+    frames = [frame for frame in user_frames(error.__traceback__) if not _is_of_shell(frame)]
+    return [(frame.filename, frame.lineno or 0, frame.name, frame.line or "") for frame in frames]
+
+
+def _is_of_shell(frame: traceback.FrameSummary) -> bool:
+    is_library = any(part in frame.filename for part in _LIBRARIES) and "site-packages" in frame.filename
+    return is_library or (frame.line or "").startswith("get_ipython().run_")
+
+
+def _text(text: str, shell: Any) -> list[str]:
+    """A traceback that came as text: each frame in colours, and the line of the error."""
+    told: list[str] = []
+    frames: list[Frame] = []
+    lines = [line for line in text.rstrip().split("\n") if line != _HEADER]
+    last_frame = max((at for at, line in enumerate(lines) if _FRAME.fullmatch(line)), default=-1)
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        found = _FRAME.fullmatch(line)
+        if found is None:
+            told += _coloured(frames, shell)
+            frames = []
+            if at > last_frame and not line.startswith(" "):
+                return [*told, *_message("\n".join(lines[at:]), shell)]
+            told.append(line)
+            at += 1
+            continue
+        at += 1
+        source = []
+        while at < len(lines) and lines[at].startswith("    "):
+            source.append(lines[at].strip())
+            at += 1
+        code = source[0] if source else ""
+        frames.append((found["file"], int(found["line"]), found["name"] or "<module>", code))
+    return [*told, *_coloured(frames, shell)]
+
+
+def _coloured(frames: list[Frame], shell: Any) -> Iterable[str]:
+    if not frames:
+        return []
+    # The shell's own list formatter has the user's colours, and knows cells by their numbers. Its first entry is the
+    # header, its last the exception.
+    shown = shell.SyntaxTB.structured_traceback(Exception, None, list(frames), 0)
+    return [line.rstrip("\n") for line in shown[1:-1]]
+
+
+def _message(text: str, shell: Any) -> Iterable[str]:
+    """The line of an exception, as "ValueError: no", in its colours."""
+    name, colon, message = text.partition(": ")
+    if "\n" in name:
+        name, colon, message = text, "", ""
+    kind = type(name, (Exception,), {"__module__": "builtins"})
+    shown = shell.SyntaxTB.structured_traceback(kind, kind(message) if colon else kind(), [], 0)
+    return [shown[-1].rstrip("\n")]

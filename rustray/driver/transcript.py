@@ -1,0 +1,154 @@
+"""What one cell or terminal shows of what tasks print. Pure: text comes in with a time, text to show comes out.
+
+Text is of a *kind*: "stdout", "stderr", or the type of a Jupyter message that shows something, and then it is that
+message's content as JSON. Lines come whole, or in pieces that go on with the next piece of the same source. A piece
+that begins with "\\r" takes the place of its line, as progress bars do.
+
+Rule 1. Lines of different sources never mix: who goes on after another begins a new line.
+Rule 2. A progress bar is in one line, whoever prints between its steps; bars of several workers take turns there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rustray.driver.flood import SHOWN, Flood, Left, counted
+from rustray.driver.folding import Folding, Source
+
+STREAMS = ("stdout", "stderr")
+DISPLAY_COSTS = 4000
+BAR_COSTS = -50
+
+Shown = list[tuple[str, str]]
+"""Kind and text, in order."""
+_Line = tuple[str, Source | None, str]
+
+
+class Transcript:
+    """See the module.
+
+    Parameters
+    ----------
+    where: tells, after what was left out, where it is to be found.
+    moves: whether "\\r" goes back to the start of a line, as in a notebook or terminal but not in a file.
+    """
+
+    def __init__(self, where: str, moves: bool = True) -> None:
+        self._where = where
+        self._moves = moves
+        self._folding = Folding()
+        self._flood: Flood[_Line] = Flood(SHOWN)
+        self._open: tuple[str, Source | None] | None = None
+        self._is_bar = False
+        self._width = 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether `due` has something to show one day."""
+        return self._folding.waits or self._flood.waits
+
+    def take(self, now: float, kind: str, text: str, source: Source | None) -> Shown:
+        """Something has come; lines of a `source` have its name in front."""
+        shown = self.due(now)
+        if kind not in STREAMS:
+            if self._flood.shows(now, (kind, source, f"({kind})"), DISPLAY_COSTS):
+                shown.append((kind, text))
+                self._open = None
+            return shown
+        for piece in _lines(text):
+            self._piece(now, kind, piece, source, shown)
+        return _joined(shown)
+
+    def due(self, now: float) -> Shown:
+        """What was held back and is to be shown at `now`; with infinity, all of it."""
+        shown: Shown = []
+        for stream, source, line, times, workers in self._folding.due(now):
+            told = f"{line}  [{times} more times, by {workers} workers in all]" if times > 1 else line
+            self._whole(stream, told, source, shown)
+        left = self._flood.due(now)
+        if left is not None:
+            self._tell(left, shown)
+        return _joined(shown)
+
+    def _tell(self, left: Left[_Line], shown: Shown) -> None:
+        hidden = left.lines - len(left.last)
+        if hidden > 0:
+            chars = left.chars - sum(len(line) for _kind, _source, line in left.last)
+            self._whole("stderr", f"... {counted(hidden, chars)} not shown{self._where} ...", None, shown)
+        for kind, source, line in left.last:
+            self._whole(kind if kind in STREAMS else "stdout", line, source, shown)
+
+    # -- pieces of text --------------------------------------------------------------------------------
+
+    def _piece(self, now: float, stream: str, piece: str, source: Source | None, shown: Shown) -> None:
+        is_whole = piece.endswith("\n")
+        again = piece.startswith("\r")
+        text = piece.removeprefix("\r").removesuffix("\n")
+        goes_on = self._open == (stream, source)
+        fresh = not goes_on and not again
+        if is_whole and fresh and source is not None and not self._folding.shows(now, stream, source, text):
+            return
+        if again and not is_whole and not self._moves:
+            return
+        cost = BAR_COSTS if again and not is_whole else 0
+        if not self._flood.shows(now, (stream, source, text), len(text) + cost):
+            return
+        if is_whole and not goes_on:
+            self._whole(stream, text, source, shown)
+        else:
+            self._part(stream, text, source, again, is_whole, shown)
+
+    def _whole(self, stream: str, text: str, source: Source | None, shown: Shown) -> None:
+        line = prefix(source) + text
+        shown.append((stream, self._begin(stream, line) + "\n"))
+        self._open = None
+
+    def _begin(self, stream: str, line: str) -> str:
+        """`line` where a new one begins: over a bar of another source, or below an unfinished line."""
+        if self._open is None or self._open[0] != stream:
+            return line  # a notebook begins a new output for each change of stream
+        return "\r" + line.ljust(self._width) if self._is_bar and self._moves else "\n" + line
+
+    def _part(
+        self, stream: str, text: str, source: Source | None, again: bool, is_whole: bool, shown: Shown
+    ) -> None:
+        goes_on = self._open == (stream, source)
+        if goes_on and not again:
+            told = text
+            self._width += len(text)
+        elif goes_on and self._moves:
+            line = prefix(source) + text
+            told = "\r" + line.ljust(self._width)
+            self._width = len(line)
+        else:
+            line = prefix(source) + text
+            told = self._begin(stream, line)
+            self._width = len(line)
+        shown.append((stream, told + "\n" * is_whole))
+        self._open = None if is_whole else (stream, source)
+        self._is_bar = again
+
+
+def prefix(source: Source | None) -> str:
+    """What stands in front of a line of a task."""
+    return "" if source is None else f"({source.name} pid={source.pid}) "
+
+
+def _lines(text: str) -> Iterable[str]:
+    """Lines with their ends; only "\\n" ends one."""
+    lines = text.split("\n")
+    last = lines.pop()
+    yield from (line + "\n" for line in lines)
+    if last:
+        yield last
+
+
+def _joined(shown: Shown) -> Shown:
+    """Neighbours of the same stream as one text."""
+    joined: Shown = []
+    for kind, text in shown:
+        if joined and kind in STREAMS and joined[-1][0] == kind:
+            joined[-1] = (kind, joined[-1][1] + text)
+        else:
+            joined.append((kind, text))
+    return joined
