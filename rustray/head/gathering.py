@@ -39,7 +39,7 @@ class Gathering:
         """One row a node: "node", "used", "capacity", "spilled" (bytes), "count", and "objects", the `largest` that it
         has: "id", "size" (bytes), "place" ("memory" or "disk"), "owner" (client, and its "owner_node") and
         "references" (clients and nodes that hold it, values that contain it). A node that is late is left out."""
-        self._ask(answered, "objects", largest)
+        self._ask(answered, "objects", max(0, int(largest)))
 
     def _ask(self, answered: Answered, what: str, *args: Any) -> None:
         names = {link.name for link in self._nodes if not link.info.get("gateway")}

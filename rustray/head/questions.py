@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from rustray.driver import failures
 from rustray.errors import OptionError, RustRayError
 from rustray.head.node_links import NodeLinks
+
+log = logging.getLogger(__name__)
 
 Answered = Callable[[bool, Any], None]
 
@@ -49,5 +52,11 @@ class Questions:
             value = answer(*args)
         except RustRayError as error:
             answered(False, failures.typed(error))
+            return
+        except (TypeError, ValueError) as error:
+            # Arguments of a wrong kind, or a defect of ours: who asks is told, and does not wait for ever.
+            log.warning("the question %r is refused", what, exc_info=error)
+            told = f"The question {what!r} cannot be answered: {type(error).__name__}: {error}."
+            answered(False, failures.typed(OptionError(told)))
             return
         answered(True, value)

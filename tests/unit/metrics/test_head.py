@@ -104,9 +104,15 @@ def test_what_nodes_tell_can_be_asked_for() -> None:
 
 def test_what_is_no_question_is_refused() -> None:
     bench = Bench()
-    for what in ("_measured", "on_sample", "nonsense"):
+    for what, *args in (
+        ("_measured",),
+        ("on_sample",),
+        ("nonsense",),
+        ("objects", "many"),
+        ("metrics", 1.0, 2.0),
+    ):
         bench.said()
-        bench.say("query", DRIVER, 9, what, ())
+        bench.say("query", DRIVER, 9, what, tuple(args))
         ((_op, _client, _request, ok, value),) = bench.said()
         assert not ok and isinstance(failures.unpack(value), OptionError)
 
