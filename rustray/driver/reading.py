@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rustray import serialization
-from rustray.driver import failures, patience
+from rustray.driver import failures, grouping, patience
 from rustray.driver.entry import BLOCK, ERROR, PENDING, VALUE, Entry, wake_all
 from rustray.driver.reactor import Awaited
 from rustray.driver.refs import ObjectRef
@@ -34,9 +34,11 @@ class Reader:
         try:
             self.wait_for(entries, timeout)
             return [self.value_of(entry) for entry in entries]
-        except BaseException:
+        except BaseException as error:
             with self._table.lock:
                 self._table.tell_unread(entries)
+            if told := grouping.told_of(entries):
+                error.add_note(told)
             raise
 
     def fetch(self, entry: Entry) -> None:

@@ -6,13 +6,13 @@ import re
 from typing import Any
 
 import rustray
+from rustray.driver.grouping import grouped_failures
 from rustray.driver.refs import ObjectRef
 from rustray.errors import GetTimeoutError, RustRayError, SerializationError, TaskError
 from rustray.jupyter.cell_card import CellCard
 from rustray.jupyter.cell_state import TIMED_OUT, CellState
 from rustray.jupyter.cell_tasks import CellRequest
 from rustray.jupyter.keeper_link import KeeperLink
-from rustray.jupyter.mapping import grouped_failures
 
 STOP_S = 4.0
 """Seconds within which the keeper must say what it has stopped; it takes two."""
@@ -92,7 +92,7 @@ class CellRun:
                 first = first or error
                 failures.append((position, _line(error)))
         assert first is not None
-        first.add_note(grouped_failures(len(rows), failures))
+        first.add_note(grouped_failures(len(rows), failures, "element"))
         raise first
 
     def _end_of_text(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from IPython.core.error import UsageError
 
-from rustray.errors import OptionError, RustRayError
+from rustray.errors import OptionError, RustRayError, TaskError
 
 
 @contextlib.contextmanager
@@ -18,6 +18,8 @@ def short_errors() -> Iterator[None]:
         yield
     except OptionError as error:
         raise UsageError(str(error)) from None
+    except TaskError:
+        raise  # it shows the user's frames only, see `driver.tracebacks`
     except RustRayError as error:
         text = "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
         error._render_traceback_ = text.splitlines  # type: ignore[attr-defined]

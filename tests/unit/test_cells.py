@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rustray.driver.grouping import grouped_failures
 from rustray.driver.stopping import Stopped
 from rustray.errors import OptionError, SerializationError
 from rustray.jupyter import options, remote_cell
@@ -13,7 +14,7 @@ from rustray.jupyter.cell_card import card_html, card_text
 from rustray.jupyter.cell_run import not_brought
 from rustray.jupyter.cell_state import DONE, FAILED, RUNNING, STOPPED, CellState, duration, rate
 from rustray.jupyter.cell_tasks import CellRequest
-from rustray.jupyter.mapping import grouped_failures, map_clause
+from rustray.jupyter.mapping import map_clause
 from rustray.jupyter.parcel import Parcel
 from rustray.jupyter.reading import read_cell
 from rustray.jupyter.remote_magic import OPTIONS, told_sizes
@@ -84,11 +85,11 @@ def test_an_element_is_bound_before_the_body() -> None:
 
 def test_equal_failures_are_told_together() -> None:
     failures = [(0, "ValueError: no"), (3, "ValueError: no"), (4, "KeyError: 'a'")]
-    assert grouped_failures(9, failures) == (
+    assert grouped_failures(9, failures, "element") == (
         "3 of 9 elements failed: 2 x ValueError: no (element 0, 3); 1 x KeyError: 'a' (element 4)"
     )
     many = [(at, f"ValueError: {at % 5}") for at in range(50)]
-    told = grouped_failures(50, many)
+    told = grouped_failures(50, many, "element")
     assert told.endswith("; 20 others") and "(element 0, 5, 10, ...)" in told
 
 

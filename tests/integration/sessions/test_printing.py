@@ -19,8 +19,8 @@ class TestPrinting:
             @rustray.remote
             def speak(n):
                 print("line", n)
-                print("error line", file=sys.stderr)
-                print("unfinished", end="")
+                print("error line", n, file=sys.stderr)
+                print("unfinished", n, end="")
                 if n == 1:
                     rustray.get(inner.remote())
 
@@ -37,8 +37,8 @@ class TestPrinting:
             assert any(line.startswith("(speak pid=") and line.endswith(f") line {n}") for line in since), (
                 output
             )
-            assert any(line.endswith(") error line") for line in since)
-            assert any(line.endswith(") unfinished") for line in since)
+            assert any(line.endswith(f") error line {n}") for line in since)
+            assert any(line.endswith(f") unfinished {n}") for line in since)
         assert "from inside" in output
 
     def test_a_closed_output_ends_no_session(self, tmp_path):
