@@ -51,19 +51,21 @@ class Server(Daemon):
         from rustray.head.reactor import Head
         from rustray.node.host import NodeHost
         from rustray.node.neighbours import Neighbours
+        from rustray.node.solitude import Solitude
 
         self._host = NodeHost(self.loop, settings, zygote_pid, zygote_socket, self._on_zygote_lost)
         self.head = Head(time.monotonic, time.time, LocalLog())
         self.head.scheduling.wake_at = self._wake_at
         self._predictions = PredictionFile(self.loop, self.head.forecasts)
         self._wake: asyncio.TimerHandle | None = None
+        self._solitude = Solitude(settings["linger_s"])
         name = f"node-{os.urandom(4).hex()}"
         self.node = self._host.make_agent(
             name,
             ONLY_NODE,
             Neighbours(self.loop, ONLY_NODE, None),
             lambda message: self.head.from_node(name, message),
-            self._stop_if_lonely,
+            self._on_driver_gone,
         )
         self._grpc: Any = None
         self._serving: asyncio.Task[None] | None = None
@@ -73,7 +75,9 @@ class Server(Daemon):
             "alive": True,
             "socket": settings["socket"],
         }
-        self.head.members.on_node_up(name, settings["resources"], settings["labels"], info, self.node.from_head)
+        self.head.members.on_node_up(
+            name, settings["resources"], settings["labels"], info, self.node.from_head
+        )
 
     async def begin(self) -> None:
         """Serve the driver; the rest comes later."""
@@ -125,11 +129,31 @@ class Server(Daemon):
             self.loop.call_later(TICK_S, self._tick)  # first: an error must not be the last tick
             self.head.tick()
             self.node.tick()
+            if self._solitude.since is not None:
+                self._look_if_alone()
+
+    def _is_driven(self) -> bool:
+        # The sessions of gRPC clients end with an embedded cluster, and do not keep it; nor do those who only ask.
+        return not all(driver.asks or driver.info.get("gateway") for driver in self.node.clients.drivers())
 
     def _stop_if_lonely(self) -> None:
-        # The sessions of gRPC clients end with an embedded cluster, and do not keep it; nor do those who only ask.
-        if all(driver.asks or driver.info.get("gateway") for driver in self.node.clients.drivers()):
+        if not self._is_driven() and self._solitude.since is None:
             self.stop()
+
+    def _on_driver_gone(self) -> None:
+        if not self._is_driven() and self._solitude.since is None:
+            self._solitude.on_left(self.loop.time())
+            self._look_if_alone()
+            if not self.stopping:
+                self.tell_registry(alone=True)
+
+    def _look_if_alone(self) -> None:
+        driven, jobs = self._is_driven(), self.node.jobs
+        busy = any(worker.leases and worker.actor is None for worker in self.node.pool.workers.values())
+        if self._solitude.is_over(self.loop.time(), driven, jobs.keep_detached, busy):
+            self.stop()
+        elif driven:
+            self.tell_registry(alone=False)
 
     def _on_zygote_lost(self) -> None:
         if not self.stopping:

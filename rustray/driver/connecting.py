@@ -10,6 +10,7 @@ import inspect
 import os
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any, Literal
 
 from rustray import runtime_env as runtime_envs
@@ -35,7 +36,9 @@ IGNORED_INIT = frozenset(
 """Arguments of ray.init that mean nothing here; accepted so that its calls work."""
 
 _init_lock = threading.RLock()
-_server: launch.StartedProcess | None = None
+_server: launch.StartedProcess | launch.AdoptedServer | None = None
+_is_to_be_left: Callable[[], bool] | None = None
+"""Tells whether the server is to go on when this process exits: its successor will come back to it."""
 
 
 class Context(dict[str, Any]):
@@ -145,6 +148,41 @@ def init(
         return _context(session)
 
 
+def init_again(
+    notebook: str, num_cpus: float | None, linger_s: float, is_to_be_left: Callable[[], bool]
+) -> bool:
+    """Connect this kernel to the cluster that an earlier kernel of its notebook has left, or to a new one of its own.
+
+    Parameters
+    ----------
+    notebook: names it; the namespace of the job too.
+    num_cpus: of a new one; counted if not given.
+    linger_s: seconds for which it waits for the next kernel: see `launch.ServerSettings`.
+    is_to_be_left: asked when this process exits, whether there will be a next one.
+
+    Returns whether it is that of an earlier kernel. For errors see `init`.
+    """
+    global _server, _is_to_be_left
+    with _init_lock:
+        session = current_or_none()
+        if session is not None and session.ended is None:
+            raise SessionError.already_initialised()
+        shutdown()
+        server: launch.StartedProcess | launch.AdoptedServer | None = discovery.left_behind(notebook)
+        found = server is not None
+        if server is None:
+            offered = launch.count_resources(num_cpus, None, None)
+            server = launch.start(launch.ServerSettings(offered, None, notebook=notebook, linger_s=linger_s))
+        _server, _is_to_be_left = server, is_to_be_left
+        try:
+            _connect(server.socket, notebook, None, "", True, job_options()).fate = server.fate
+        except BaseException:
+            _server = None
+            server.stop()
+            raise
+        return found
+
+
 def _checked_labels(given: dict[str, str] | None) -> dict[str, str]:
     try:
         label_rules.check_labels(given or {})
@@ -215,13 +253,13 @@ def is_initialized() -> bool:
 
 def shutdown(_exiting_interpreter: bool = False) -> None:
     """End this process's connection, and the cluster if `init` started it. Harmless when there is none."""
-    global _server
+    global _server, _is_to_be_left
     with _init_lock:
         session = current_or_none()
         if session is not None:
             set_current(None)
             serialization.on_ref_pickled_outside(None)
-        server, _server = _server, None
+        server, _server, _is_to_be_left = _server, None, None
         try:
             if session is not None:
                 session.close()
@@ -242,6 +280,9 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 
 @atexit.register
 def _at_exit() -> None:
+    global _server
     session = current_or_none()
     if session is not None and session.pid == os.getpid() and session.lend is None:
+        if _is_to_be_left is not None and _is_to_be_left():
+            _server = None
         shutdown()

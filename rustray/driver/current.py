@@ -46,15 +46,20 @@ def set_current(session: Session | None) -> None:
         _no_auto_init = ""
 
 
-def auto_init() -> Session:
-    """The session of this process, opened with defaults when there is none (as Ray does)."""
+def auto_init(open_session: Callable[[], Session] | None = None) -> Session:
+    """The session of this process, opened with defaults when there is none (as Ray does).
+
+    Parameters
+    ----------
+    open_session: opens it in place of `init`.
+    """
     session = _current
     if session is None:
         if _auto_init is None or _forked:
             return current()
         if _no_auto_init:
             raise SessionError(_no_auto_init)
-        return _auto_init()
+        return (open_session or _auto_init)()
     return session
 
 

@@ -58,6 +58,14 @@ def find_node(address: str) -> str | None:
     return _node_with(wanted, running)
 
 
+def left_behind(notebook: str) -> launch.AdoptedServer | None:
+    """The embedded server, without a driver, of an earlier kernel of the notebook."""
+    for cluster in clusters():
+        if cluster["role"] == "embedded" and cluster.get("notebook") == notebook and cluster.get("alone"):
+            return launch.AdoptedServer(cluster)
+    return None
+
+
 def start_gateway(address: str) -> launch.StartedProcess:
     """Start a node without slots on this machine, through which this process uses the cluster at `address`.
 

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -54,6 +55,8 @@ class ServerSettings:
     resources: {"CPU": 2.0, ...}; what is not given is counted (`count_resources`).
     object_store_memory: bytes, None for 30 % of the machine's memory.
     grpc_port: of the gRPC service on the loopback interface, 0 for any free one.
+    notebook: whose kernel may come back to it, "" for nobody.
+    linger_s: seconds for which it waits for that kernel while detached actors live, and longer while tasks run.
     """
 
     resources: dict[str, float]
@@ -63,6 +66,8 @@ class ServerSettings:
     token: str = ""
     grpc_port: int = 0
     labels: dict[str, str] = field(default_factory=dict)
+    notebook: str = ""
+    linger_s: float = 0.0
 
     module: ClassVar[str] = "rustray.server"
     role: ClassVar[str] = "embedded"
@@ -209,6 +214,41 @@ class StartedProcess:
         remove_folder(self.settings.folder)
 
 
+class AdoptedServer:
+    """An embedded server that an earlier kernel of the same notebook has started: now it is this process's own.
+
+    Parameters
+    ----------
+    facts: what the registry says of it.
+    """
+
+    def __init__(self, facts: dict[str, Any]) -> None:
+        from rustray.clusters.processes import create_time  # here: most programs adopt none
+
+        self._pid: int = facts["pid"]
+        self._create_time = create_time
+        self._created = create_time(self._pid)
+        self.socket: str = facts["socket"]
+
+    def stop(self, timeout: float = STOP_TIMEOUT_S) -> None:
+        """End it, and with it its workers and its memory."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            deadline = time.monotonic() + timeout
+            if self._lives():
+                with contextlib.suppress(ProcessLookupError):  # it has just ended
+                    os.kill(self._pid, number)
+            while self._lives() and time.monotonic() < deadline:
+                time.sleep(0.02)
+        remove_folder(os.path.dirname(self.socket))
+
+    def _lives(self) -> bool:
+        return self._created is not None and self._create_time(self._pid) == self._created
+
+    def fate(self) -> str:
+        """How it has ended is not known here: it is not a child of this process."""
+        return ""
+
+
 def start(settings: Settings, within: Sequence[str] = ()) -> StartedProcess:
     """Start a process and wait until it is ready; what it says of its failure is raised.
 
@@ -281,6 +321,8 @@ def _connection(settings: Settings, pid: int) -> dict[str, Any]:
         content["socket"] = settings.socket
     if not isinstance(settings, ServerSettings):
         content.update(heads=settings.heads, tls_folder=settings.tls_folder)
+    if isinstance(settings, ServerSettings):
+        content["notebook"] = settings.notebook
     if isinstance(settings, NodeSettings):
         content["gateway"] = settings.gateway
     return content

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import rustray
-from rustray.driver.current import auto_init
 from rustray.errors import OptionError
 from rustray.jupyter import options
+from rustray.jupyter.notebook_server import notebook_session
 from rustray.jupyter.remote_magic import OF_TASKS, define, read_shell_cell
 
 OPTIONS: options.Options = {
@@ -36,7 +36,7 @@ def actor_magic(shell: Any, line: str, body: str) -> Any:
             "%%actor takes one class, with the imports and functions that it needs; this cell has "
             + (f"{len(code.classes)} classes." if code.only_defines else "other statements.")
         )
-    auto_init()
+    notebook_session()
     define(shell, code, number, {})
     positional, named = shell.ev(f"(lambda *given, **named: (given, named))({arguments})")
     made = shell.user_ns[code.classes[0]]

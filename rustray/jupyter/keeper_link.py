@@ -137,7 +137,12 @@ def keeper_of(session: Session) -> KeeperLink:
     """The keeper of this kernel's cells, made if there is none."""
     global _mine
     if _mine is None or _mine.session is not session or _mine.keeper._channel.dead is not None:
-        options = {"name": NAME + uuid.uuid4().hex[:12], "lifetime": "detached", "num_cpus": 0}
+        options = {
+            "name": NAME + uuid.uuid4().hex[:12],
+            "namespace": notebook.notebook_path() or None,
+            "lifetime": "detached",
+            "num_cpus": 0,
+        }
         keeper = rustray.remote(**options)(NotebookKeeper).remote(notebook.grace_s())
         link = _mine = KeeperLink(session, keeper)
         session.on_leave.append(lambda: _leave(link))
@@ -148,11 +153,12 @@ def other_keepers(session: Session) -> list[KeeperLink]:
     """Those of earlier kernels of this notebook."""
     mine = _mine.keeper if _mine is not None and _mine.session is session else None
     found = []
-    for name in list_named_actors():
-        if not name.startswith(NAME):
+    namespace = notebook.notebook_path() or session.info["namespace"]
+    for of in list_named_actors(all_namespaces=True):
+        if of["namespace"] != namespace or not of["name"].startswith(NAME):
             continue
         try:
-            keeper = rustray.get_actor(name)
+            keeper = rustray.get_actor(of["name"], namespace)
         except ActorError:
             continue  # it has just ended
         if keeper != mine:

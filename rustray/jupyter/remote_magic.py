@@ -9,7 +9,6 @@ from typing import Any
 
 import rustray
 from rustray import serialization
-from rustray.driver.current import auto_init
 from rustray.driver.packing import packed_size
 from rustray.driver.session import Session
 from rustray.errors import OptionError, SerializationError
@@ -20,6 +19,7 @@ from rustray.jupyter.cell_state import RUNNING, CellState
 from rustray.jupyter.cell_tasks import CellRequest, Sent
 from rustray.jupyter.keeper_link import keeper_of
 from rustray.jupyter.mapping import MapClause, map_clause
+from rustray.jupyter.notebook_server import notebook_session
 from rustray.jupyter.parcel import parcel
 from rustray.jupyter.reading import CellCode, read_cell
 from rustray.model.option_checks import unknown_name
@@ -128,7 +128,7 @@ def _run(
     loop: MapClause | None,
     given: dict[str, Any],
 ) -> Any:
-    session = auto_init()
+    session = notebook_session()
     name, timeout = given.pop("name"), given.pop("timeout", None)
     background = given.pop("background", False)
     TaskOptions.build(given)  # what is wrong with them is told before anything is sent

@@ -117,6 +117,11 @@ class Jobs:
 
     # -- detached actors -------------------------------------------------------------------------------
 
+    @property
+    def keep_detached(self) -> bool:
+        """Whether there are any."""
+        return bool(self._detached)
+
     def keep_for(self, actor: bytes, job: int) -> None:
         """Keep what a detached actor, or its next process, needs of its job."""
         self._detached[actor] = job

@@ -6,82 +6,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
-from jupyter_client.manager import KernelManager
 
+from tests.notebook import ROOT, Notebook
 from tests.support import eventually
-
-ROOT = Path(__file__).resolve().parents[2]
-CELL_S = 30.0
-
-
-@dataclass
-class Shown:
-    """What one cell has shown."""
-
-    text: dict[str, str] = field(default_factory=lambda: {"stdout": "", "stderr": ""})
-    value: str | None = None
-    error: str = ""
-    kind: str = ""
-
-
-class Notebook:
-    """A kernel and the outputs of its cells, each by the request that ran it."""
-
-    def __init__(self) -> None:
-        self.manager = KernelManager(kernel_name="python3")
-        self.manager.start_kernel(extra_arguments=["--log-level=ERROR"], cwd=str(ROOT))
-        self.client = self.manager.client()
-        self.client.start_channels()
-        self.client.wait_for_ready(timeout=CELL_S)
-        self.shown: dict[str, Shown] = {}
-
-    def close(self) -> None:
-        self.client.stop_channels()
-        self.manager.shutdown_kernel()
-
-    def start(self, source: str) -> str:
-        """Send a cell off; gives its id."""
-        cell: str = self.client.execute(source)
-        self.shown[cell] = Shown()
-        return cell
-
-    def finish(self, cell: str) -> Shown:
-        """What `cell` has shown when it has ended."""
-        self.read(lambda message: message["msg_type"] == "status" and is_idle(message, cell))
-        return self.shown[cell]
-
-    def run(self, source: str) -> Shown:
-        return self.finish(self.start(source))
-
-    def read(self, until: Any) -> None:
-        """Take messages until one of them is what is waited for."""
-        deadline = time.monotonic() + CELL_S
-        while True:
-            message = self.client.get_iopub_msg(timeout=max(0.1, deadline - time.monotonic()))
-            self._take(message)
-            if until(message):
-                return
-
-    def _take(self, message: dict[str, Any]) -> None:
-        at = self.shown.get(message["parent_header"].get("msg_id", ""))
-        content = message["content"]
-        if at is None:
-            return
-        if message["msg_type"] == "stream":
-            at.text[content["name"]] += content["text"]
-        elif message["msg_type"] in ("execute_result", "display_data"):
-            at.value = content["data"]["text/plain"]
-        elif message["msg_type"] == "error":
-            at.kind, at.error = content["ename"], "\n".join(content["traceback"])
-
-
-def is_idle(message: dict[str, Any], cell: str) -> bool:
-    return message["content"]["execution_state"] == "idle" and message["parent_header"]["msg_id"] == cell
 
 
 @pytest.fixture(scope="module")

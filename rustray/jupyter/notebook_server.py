@@ -1,0 +1,44 @@
+"""A notebook's own cluster: it waits for the next kernel when this one is restarted, and ends when it is shut down."""
+
+from __future__ import annotations
+
+import os
+
+import rustray
+from rustray.driver.connecting import init_again
+from rustray.driver.current import auto_init, current
+from rustray.driver.session import Session
+from rustray.jupyter.notebook import grace_s, is_restarting, notebook_path
+
+
+def open_own(num_cpus: float | None = None) -> bool:
+    """Connect this notebook to the cluster that its kernel before has left, or to a new one.
+
+    Parameters
+    ----------
+    num_cpus: of a new one; counted if not given.
+
+    Returns whether it is the one that was left.
+
+    Raises
+    ------
+    ClusterStartError: none could be started. SessionError: this process is connected already.
+    """
+    notebook = notebook_path()
+    if not notebook:
+        rustray.init("local", num_cpus=num_cpus)
+        return False
+    return init_again(notebook, num_cpus, grace_s(), is_restarting)
+
+
+def notebook_session() -> Session:
+    """The session of this process, opened if there is none."""
+
+    def opened() -> Session:
+        if os.environ.get("RUSTRAY_ADDRESS"):
+            rustray.init()
+        else:
+            open_own()
+        return current()
+
+    return auto_init(opened)

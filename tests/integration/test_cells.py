@@ -1,0 +1,307 @@
+"""`%%remote` and `%%actor` in a kernel: loops, background cells, the stop button, kernels that are started again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.notebook import Notebook
+from tests.support import Gate, eventually, lives, ticks
+
+OPEN = (
+    "%load_ext rustray\nimport rustray, time\nfrom rustray.jupyter.notebook_server import open_own\n"
+    "from rustray.jupyter.attaching import attach\nfrom pathlib import Path\nfrom tests.support import Gate, tick\n"
+    "open_own(4)"
+)
+STOP_S = 2.5
+"""Two seconds, and what a busy machine takes."""
+
+
+@pytest.fixture(scope="module")
+def notebook() -> Iterator[Notebook]:
+    opened = Notebook()
+    try:
+        assert opened.run(OPEN).value == "False"
+        yield opened
+    finally:
+        opened.close()
+
+
+def gate_of(notebook: Notebook, path: Path) -> Gate:
+    """A gate that cells know as `gate`."""
+    notebook.run(f"gate = Gate(Path({str(path)!r}))")
+    return Gate(path)
+
+
+# -- loops -------------------------------------------------------------------------------------------------
+
+
+def test_a_cell_runs_for_each_element_and_gives_the_list(notebook: Notebook) -> None:
+    notebook.run("k, pairs = 10, [(1, 'a'), (2, 'b'), (3, 'c')]")
+    shown = notebook.run(
+        "%%remote --map 'n, word in pairs' -o scaled --name scale\nprint(word)\nscaled = n * k\nn"
+    )
+    assert (shown.error, shown.value) == ("", "[1, 2, 3]")
+    assert sorted(shown.text["stdout"].split()) == ["a", "b", "c"]
+    (card,) = shown.cards.values()
+    assert card.startswith("scale: 3 of 3 done") and "done after" in card
+    assert "width:100.0%" in next(iter(shown.html.values()))
+    assert notebook.run("scaled").value == "[10, 20, 30]"
+    assert notebook.run("%%remote --map 'n in []'\nn").value == "[]"
+
+
+def test_a_big_variable_is_sent_once(notebook: Notebook) -> None:
+    notebook.run("data = bytearray(11 << 20)")
+    shown = notebook.run("%%remote --map 'i in range(4)'\nlen(data) + i")
+    assert shown.value == str([(11 << 20) + i for i in range(4)])
+    assert shown.text["stdout"] == "%%remote: sent 11 MiB of variables: data 11 MiB\n"
+
+
+def test_failures_of_elements_are_told_together(notebook: Notebook) -> None:
+    shown = notebook.run("%%remote --map 'n in range(6)'\n1 / (n % 3)")
+    assert "ZeroDivisionError" in shown.kind
+    assert "2 of 6 elements failed: 2 x ZeroDivisionError: division by zero (element 0, 3)" in shown.error
+    assert "line 2, in <module>\n    1 / (n % 3)" in shown.error
+
+
+def test_an_element_that_cannot_travel_is_named(notebook: Notebook) -> None:
+    notebook.run("import threading")
+    shown = notebook.run("%%remote --map 'n in [1, threading.Lock()]'\nn")
+    assert shown.kind == "SerializationError" and "element 1 of [1, threading.Lock()]" in shown.error
+
+
+# -- cells that nobody waits for ---------------------------------------------------------------------------
+
+
+def test_a_background_cell_gives_refs_and_a_card_that_moves(notebook: Notebook, tmp_path: Path) -> None:
+    gate = gate_of(notebook, tmp_path / "gate")
+    cell = notebook.start("%%remote -b --name fit -o model\nprint('begins')\ngate.wait()\nmodel = 'm'\n42")
+    shown = notebook.finish(cell)
+    assert (shown.value or "").startswith("ObjectRef(")
+    gate.wait_for_waiters()
+    assert notebook.run("rustray.wait([rustray_cells['fit']], timeout=0)[0]").value == "[]"
+    gate.open()
+    assert notebook.run("rustray.get([rustray_cells['fit'], model])").value == "[42, 'm']"
+    eventually(lambda: (notebook.run("1"), "fit: done after" in next(iter(shown.cards.values())))[1])
+    assert shown.text["stdout"] == "begins\n"
+
+
+def test_a_loop_in_the_background_gives_a_list_of_refs(notebook: Notebook) -> None:
+    notebook.run("%%remote -b --map 'n in range(3)' --name powers -o cube\ncube = n ** 3\nn ** 2")
+    assert notebook.run("rustray.get(rustray_cells['powers']), rustray.get(cube)").value == (
+        "([0, 1, 4], [0, 1, 8])"
+    )
+
+
+def test_a_cell_ends_with_its_time(notebook: Notebook) -> None:
+    shown = notebook.run("%%remote --timeout 0.5 --name slow\nprint('begins')\nimport time\ntime.sleep(60)")
+    assert shown.error == "GetTimeoutError: %%remote --timeout: slow was stopped after 0.5 s."
+    assert shown.text["stdout"] == "begins\n"
+
+
+# -- actors ------------------------------------------------------------------------------------------------
+
+
+def test_the_class_of_a_cell_becomes_an_actor(notebook: Notebook) -> None:
+    source = (
+        "%%actor counter --args 'start, step=2'\nclass Counter:\n    def __init__(self, n, step):\n"
+        "        self.n, self.step = n, step\n    def add(self):\n        self.n += self.step\n        return self.n"
+    )
+    notebook.run("start = 5")
+    assert notebook.run(source).error == ""
+    assert notebook.run("rustray.get(counter.add.remote())").value == "7"
+    assert notebook.run(source).error == ""
+    assert notebook.run("rustray.get(counter.add.remote())").value == "7"
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("%%actor\nclass A: pass", "needs the name of a variable"),
+        ("%%actor a\nx = 1", "has other statements"),
+        ("%%actor a\nclass A: pass\nclass B: pass", "has 2 classes"),
+        ("%%remote -b\ndef f(): pass", "-b is for cells that run"),
+        ("%%remote --map 'n in ns'\ndef f(): pass", "--map is for cells that run"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_line(notebook: Notebook, source: str, said: str) -> None:
+    shown = notebook.run(source)
+    assert said in shown.text["stderr"] and shown.error == ""
+
+
+def test_an_error_of_the_constructor_is_that_of_the_cell(notebook: Notebook) -> None:
+    shown = notebook.run("%%actor broken\nclass Broken:\n    def __init__(self):\n        1 / 0")
+    assert "ZeroDivisionError" in shown.error
+    assert notebook.run("'broken' in dir()").value == "False"
+
+
+# -- the stop button ---------------------------------------------------------------------------------------
+
+
+def test_stop_ends_the_cell_and_nothing_else(notebook: Notebook, tmp_path: Path) -> None:
+    gate = gate_of(notebook, tmp_path / "gate")
+    notebook.run("@rustray.remote\ndef hold(gate):\n    gate.wait()\n    return 'held'")
+    notebook.run("other = hold.remote(gate)")
+    notebook.run("%%remote -b --name background\ngate.wait()\n'background'")
+    gate.wait_for_waiters(2)
+    cell = notebook.start("%%remote\nprint('begins')\nimport time\ntime.sleep(60)")
+    notebook.read_text("begins")
+    pressed = notebook.interrupt()
+    shown = notebook.finish(cell)
+    assert time.monotonic() - pressed < STOP_S
+    assert shown.kind == "KeyboardInterrupt" and ": 1 task stopped (1 interrupted)" in shown.error
+    gate.open()
+    assert notebook.run("rustray.get([other, rustray_cells['background']])").value == "['held', 'background']"
+
+
+def test_stop_kills_what_does_not_listen(notebook: Notebook) -> None:
+    source = (
+        "%%remote\nimport time\nprint('begins')\nwhile True:\n    try:\n        time.sleep(60)\n"
+        "    except KeyboardInterrupt:\n        print('goes on')"
+    )
+    cell = notebook.start(source)
+    notebook.read_text("begins")
+    pressed = notebook.interrupt()
+    shown = notebook.finish(cell)
+    assert time.monotonic() - pressed < STOP_S
+    assert ": 1 task stopped (1 killed)" in shown.error
+    assert notebook.run("%%remote\n'free again'").value == "'free again'"
+
+
+def test_stop_ends_all_elements_of_a_loop(notebook: Notebook) -> None:
+    cell = notebook.start("%%remote --map 'n in range(9)'\nprint('begins')\nimport time\ntime.sleep(60)")
+    notebook.read_text("begins")
+    pressed = notebook.interrupt()
+    shown = notebook.finish(cell)
+    assert time.monotonic() - pressed < STOP_S
+    assert ": 9 tasks stopped: " in shown.error
+    assert "9 without a value, stopped after" in next(iter(shown.cards.values()))
+
+
+def test_stop_ends_the_tasks_that_a_plain_cell_has_submitted(notebook: Notebook, tmp_path: Path) -> None:
+    gate = gate_of(notebook, tmp_path / "gate")
+    notebook.run("@rustray.remote\ndef hold(gate):\n    gate.wait()\n    return 'held'")
+    notebook.run("earlier = hold.remote(gate)")
+    # One more, from a thread that was there before the cell.
+    notebook.run(
+        "import threading\ngo, refs = threading.Event(), []\n"
+        "def later():\n    go.wait(30)\n    refs.append(hold.remote(gate))\n"
+        "threading.Thread(target=later).start()"
+    )
+    cell = notebook.start(
+        "@rustray.remote\ndef long(n):\n    print('begins')\n    time.sleep(60)\n"
+        "mine = [long.remote(n) for n in range(6)]\ngo.set()\nrustray.get(mine)"
+    )
+    notebook.read_text("begins")
+    pressed = notebook.interrupt()
+    shown = notebook.finish(cell)
+    assert time.monotonic() - pressed < STOP_S
+    assert shown.kind == "KeyboardInterrupt"
+    assert "rustray: 6 tasks stopped: " in shown.text["stderr"]
+    gate.open()
+    assert notebook.run("rustray.get([earlier, *refs])").value == "['held', 'held']"
+    assert notebook.run("len(rustray.wait(mine, num_returns=6, timeout=0)[0])").value == "6"
+
+
+def test_a_cell_that_handles_the_interrupt_keeps_its_tasks(notebook: Notebook, tmp_path: Path) -> None:
+    gate = gate_of(notebook, tmp_path / "gate")
+    notebook.run("@rustray.remote\ndef hold(gate):\n    gate.wait()\n    return 'held'")
+    cell = notebook.start(
+        "ref = hold.remote(gate)\ntry:\n    rustray.get(ref)\nexcept KeyboardInterrupt:\n    print('handled')"
+    )
+    gate.wait_for_waiters()
+    notebook.interrupt()
+    assert notebook.finish(cell).text["stdout"] == "handled\n"
+    gate.open()
+    assert notebook.run("rustray.get(ref)").value == "'held'"
+
+
+# -- kernels that are started again ------------------------------------------------------------------------
+
+
+def server_of(notebook: Notebook) -> int:
+    """The process of the notebook's own cluster."""
+    found = notebook.run(
+        "from rustray.driver import registry\nfrom rustray.driver.current import current\n"
+        "next(c['pid'] for c in registry.clusters() if c['socket'] == current().info['socket'])"
+    )
+    return int(found.value or 0)
+
+
+def ends(pid: int, timeout: float = 15.0) -> None:
+    """Wait until a process and its children are gone."""
+    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)] if lives(pid) else []
+    eventually(lambda: not lives(pid), timeout)
+    eventually(lambda: not any(lives(one.pid) for one in family))
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_cells_outlive_their_kernel(tmp_path: Path, crash: bool) -> None:
+    notebook = Notebook()
+    try:
+        notebook.run(OPEN)
+        gate = gate_of(notebook, tmp_path / "gate")
+        count = tmp_path / "runs"
+        notebook.run(f"count = Path({str(count)!r})")
+        notebook.run("%%remote --name shown\nprint('seen'); 1")
+        notebook.run(
+            "%%remote -b --name fit -o model\ntick(count)\nprint('begins')\ngate.wait()\n"
+            "print('goes on')\nmodel = 'm'\n42"
+        )
+        notebook.run("%%remote -b --map 'n in range(3)' --name loop\nn * 2")
+        notebook.run("rustray.get(rustray_cells['loop'])")
+        gate.wait_for_waiters()
+        server = server_of(notebook)
+        notebook.restart(crash)
+        assert notebook.run(OPEN).value == "True"
+        assert server_of(notebook) == server
+        cell = notebook.start("found = attach()\nfound")
+        told = notebook.finish(cell).value or ""
+        assert "fit: running for" in told and ", gives model" in told
+        assert "loop: 3 of 3 done" in told and " ago" in told
+        assert "shown" not in told
+        gate.open()
+        assert (
+            notebook.run("rustray.get([found['fit'], rustray_cells['fit'], model])").value == "[42, 42, 'm']"
+        )
+        assert notebook.run("rustray.get(found['loop'])").value == "[0, 2, 4]"
+        # What it prints comes to the cell that has attached, from the beginning.
+        eventually(lambda: (notebook.run("1"), "goes on" in notebook.shown[cell].text["stdout"])[1])
+        assert notebook.shown[cell].text["stdout"] == "begins\ngoes on\n"
+        assert notebook.run("found.log('fit')").text["stdout"] == "begins\ngoes on\n"
+        assert ticks(count) == 1
+        assert notebook.run("%%remote\n'as ever'").value == "'as ever'"
+    finally:
+        notebook.close()
+    ends(server)
+
+
+def test_a_kernel_that_is_shut_down_leaves_nothing(tmp_path: Path) -> None:
+    notebook = Notebook()
+    try:
+        notebook.run(OPEN)
+        server = server_of(notebook)
+        gate_of(notebook, tmp_path / "gate")
+        notebook.run("%%remote -b\ngate.wait()")
+    finally:
+        notebook.close()
+    ends(server)
+
+
+def test_cells_without_a_kernel_end_after_the_grace_period() -> None:
+    notebook = Notebook(RUSTRAY_KERNEL_GRACE_S="5")
+    try:
+        notebook.run(OPEN)
+        server = server_of(notebook)
+        notebook.run("%%remote\n1")
+        kernel = int(notebook.run("import os\nos.getpid()").value or 0)
+        psutil.Process(kernel).kill()
+        eventually(lambda: not lives(kernel))
+        assert lives(server)
+        ends(server)
+    finally:
+        notebook.close()
