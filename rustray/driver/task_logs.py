@@ -8,7 +8,7 @@ from collections import deque
 from typing import Any, NamedTuple
 
 from rustray.driver.flood import counted
-from rustray.driver.transcript import STREAMS
+from rustray.driver.transcript import STREAMS, UNENDED
 
 TASK_CHARS = 1 << 20
 """Characters kept of a task: the end of what it has printed,"""
@@ -49,7 +49,7 @@ class TaskLog:
 
     def __str__(self) -> str:
         return "".join(
-            entry.text if entry.kind in STREAMS else plain_text(entry.kind, entry.text)
+            entry.text.replace(UNENDED, "\n") if entry.kind in STREAMS else plain_text(entry.kind, entry.text)
             for entry in [*self._note(), *self.entries]
         )
 

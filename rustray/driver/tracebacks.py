@@ -16,6 +16,8 @@ from rustray.task_error import TaskError, place, plain
 from rustray.traceback_text import user_frames
 
 _FRAME = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+)(?:, in (?P<name>.*))?')
+_CELL = re.compile(r"Cell In\[(\d+)\]")
+"""How `%%remote` names the file of its cell."""
 _HEADER = "Traceback (most recent call last):"
 _LIBRARIES = ("/IPython/", "/ipykernel/", "\\IPython\\", "\\ipykernel\\")
 
@@ -91,8 +93,11 @@ def _text(text: str, shell: Any) -> list[str]:
 def _coloured(frames: list[Frame], shell: Any) -> Iterable[str]:
     if not frames:
         return []
-    # The shell's own list formatter has the user's colours, and knows cells by their numbers. Its first entry is the
-    # header, its last the exception.
+    names = getattr(shell.compile, "_filename_map", {})  # by which IPython knows its cells
+    for file, *_rest in frames:
+        if cell := _CELL.fullmatch(file):
+            names.setdefault(file, int(cell[1]))
+    # The shell's own list formatter has the user's colours. Its first entry is the header, its last the exception.
     shown = shell.SyntaxTB.structured_traceback(Exception, None, list(frames), 0)
     return [line.rstrip("\n") for line in shown[1:-1]]
 

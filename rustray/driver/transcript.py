@@ -2,7 +2,8 @@
 
 Text is of a *kind*: "stdout", "stderr", or the type of a Jupyter message that shows something, and then it is that
 message's content as JSON. Lines come whole, or in pieces that go on with the next piece of the same source. A piece
-that begins with "\\r" takes the place of its line, as progress bars do.
+that begins with "\\r" takes the place of its line, as progress bars do. A line that its task has not ended when it ended
+itself has "\\r\\n" at its end.
 
 Rule 1. Lines of different sources never mix: who goes on after another begins a new line.
 Rule 2. A progress bar is in one line, whoever prints between its steps; bars of several workers take turns there.
@@ -16,6 +17,7 @@ from rustray.driver.flood import SHOWN, Flood, Left, counted
 from rustray.driver.folding import Folding, Source
 
 STREAMS = ("stdout", "stderr")
+UNENDED = "\r\n"
 DISPLAY_COSTS = 4000
 BAR_COSTS = -50
 
@@ -81,10 +83,14 @@ class Transcript:
     # -- pieces of text --------------------------------------------------------------------------------
 
     def _piece(self, now: float, stream: str, piece: str, source: Source | None, shown: Shown) -> None:
-        is_whole = piece.endswith("\n")
-        again = piece.startswith("\r")
-        text = piece.removeprefix("\r").removesuffix("\n")
+        unended = piece.endswith(UNENDED)
+        is_whole = piece.endswith("\n") and not (unended and source is None)
+        text = piece.removesuffix("\n").removesuffix("\r")
+        again = text.startswith("\r")
+        text = text.removeprefix("\r")
         goes_on = self._open == (stream, source)
+        if unended and not text and not (goes_on and is_whole):
+            return
         fresh = not goes_on and not again
         if is_whole and fresh and source is not None and not self._folding.shows(now, stream, source, text):
             return

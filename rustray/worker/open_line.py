@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rustray.driver.transcript import UNENDED
+
 BAR_S = 0.25
 """Steps of a progress bar come no closer than this."""
 
@@ -54,9 +56,11 @@ class OpenLine:
         return ""
 
     def end(self) -> str:
-        """All that is left."""
+        """All that is left, and the end of the line if one was begun: one that its task has not ended."""
         self._bar_at = float("-inf")
-        return self.part(0.0)
+        begun = self._begun
+        part = self.part(0.0)
+        return part + UNENDED if part or begun else ""
 
 
 def _last(line: str) -> str:

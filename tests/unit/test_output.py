@@ -129,6 +129,12 @@ class TestLines:
         assert cell.take(0, "stderr", "\r10%", worker(1)) == []
         assert text(cell.take(0, "stderr", "\r100%\n", worker(1))) == "(f pid=1) 100%\n"
 
+    def test_the_end_of_a_task_ends_its_line(self) -> None:
+        cell = Transcript("")
+        shown = [cell.take(0, "stdout", piece, worker(1)) for piece in ("a\r\n", "b", "\r\n", "\r\n")]
+        assert [text(one) for one in shown] == ["(f pid=1) a\n", "(f pid=1) b", "\n", ""]
+        assert text(cell.take(0, "stdout", "a\r\n", None)) == "a", "of a cell's own there is no other"
+
     def test_without_a_source_text_stays_as_it_is(self) -> None:
         cell = Transcript("")
         for piece in ("a", "b\n", "1%", "\r2%", "\r3%\n", "a\n", "a\n"):
@@ -141,6 +147,8 @@ class TestOpenLine:
         line = OpenLine()
         assert [line.feed(piece) for piece in ("a", "b\nc", "", "\n")] == ["", "ab\n", "", "c\n"]
         assert line.end() == ""
+        line.feed("d")
+        assert line.end() == "d\r\n"
 
     def test_only_the_last_state_of_a_bar_counts(self) -> None:
         line = OpenLine()
