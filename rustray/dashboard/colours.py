@@ -12,14 +12,17 @@ OLIVE, BROWN = "#a3a13c", "#9a7454"
 
 DONE, RUNNING, WAITING, FAILED, SUSPENDED, CANCELLED = GREEN, BLUE, GREY, VERMILION, PURPLE, BROWN
 
-LEVELS = (ORANGE, SKY, BLUE, "#5a55a0")
-"""Of the queues, the most urgent first."""
+LEVELS = ("#eab93a", "#62b77c", "#3390a0", "#5a5597")
+"""Of the queues, the most urgent first: from light to dark, as viridis has it."""
 
 FUNCTIONS = (BLUE, ORANGE, GREEN, PURPLE, SKY, OLIVE, BROWN, "#6c6fb5")
 """Of functions and nodes: vermilion is left out, for it means a failure."""
 
 HEAT = ("#dcebf7", "#a9cfec", "#6fb0dd", "#3b8cc9", "#1d66a6", "#0d3f74")
 """From little to much. On the first three the text is dark, on the others light."""
+
+TRACK = "#8f959b4d"
+"""What a bar has not filled."""
 
 MEMORY_OF_COLOURS = 500
 

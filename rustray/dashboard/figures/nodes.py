@@ -4,11 +4,12 @@ there is room for, which only it knows.
 
 from __future__ import annotations
 
+from bokeh.core.properties import value
 from bokeh.models import LayoutDOM, Range1d
 
 from rustray.dashboard.figures.style import Sources, bare, shifted, tips, words
 
-TILE_PX = (190, 84)
+TILE_PX = (204, 84)
 """Width that a tile needs at least, and height."""
 
 
@@ -48,6 +49,8 @@ def draw(sources: Sources) -> LayoutDOM:
         ("cpu", 0.96, 0.44, "right", 11),
         ("memory", 0.96, 0.62, "right", 11),
         ("told", 0.06, 0.82, "left", 11),
+        (value("CPU"), 0.06, 0.44, "left", 11),
+        (value("mem"), 0.06, 0.62, "left", 11),
     ):
         words(plot, tiles, column, shifted("x", x), shifted("y", y), align, "middle", px)
     tips(plot, [fields], [("", "@name, @state"), ("", "@told"), ("", "@more")])

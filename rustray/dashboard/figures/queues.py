@@ -24,7 +24,7 @@ def draw(sources: Sources) -> LayoutDOM:
         sources["rows"],
         len(NAMES),
         34,
-        [("", "@count @state")],
+        [("", "@count @state"), ("tasks", "@meant")],
         axis_px=26,
     )
     return side_by_side([depth, now], least_px=300, most=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bokeh.models import LayoutDOM
+from bokeh.plotting import column
 
 from rustray.dashboard.colours import BLUE, ORANGE
 from rustray.dashboard.figures.style import BYTES, Sources, area, over_time, rows, side_by_side, tips
@@ -36,4 +37,4 @@ def draw(sources: Sources) -> LayoutDOM:
         [("", "in @place"), ("owner", "@owner"), ("references", "@references")],
         axis_px=26,
     )
-    return side_by_side([used, nodes, objects], least_px=280, most=3)
+    return side_by_side([column(used, nodes, sizing_mode="stretch_width"), objects], least_px=280, most=2)

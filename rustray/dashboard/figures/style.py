@@ -178,7 +178,7 @@ def shifted(column: str, by: float) -> Any:
 def words(
     plot: figure,
     source: Source,
-    column: str,
+    column: Any,
     x: Any,
     y: Any,
     align: str,
@@ -208,7 +208,7 @@ def matrix(title: str, name: str, source: Source, tip: Tips) -> figure:
         x_range=FactorRange(name=f"{name}_x"),
         y_range=FactorRange(name=f"{name}_y"),
         x_axis_location="above",
-        min_border_right=8,
+        min_border_right=44,
     )
     quiet(plot)
     plot.grid.visible = False

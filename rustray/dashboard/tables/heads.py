@@ -9,7 +9,6 @@ from rustray.dashboard.answers import Answers
 from rustray.dashboard.colours import FAILED, GREEN, SKY
 from rustray.dashboard.head_strips import HeadStrips
 from rustray.dashboard.tables.words import UNKNOWN, Table, columns, legend, note, number, values
-from rustray.model.quantities import counted
 
 COLOURS = {"leads": GREEN, "follows": SKY, "does not answer": FAILED}
 EMBEDDED = "in the kernel's own server"
@@ -80,5 +79,5 @@ def _told(row: Mapping[str, Any]) -> str:
     if row["term"] is not None:
         told.append(f"term {row['term']}")
     if row["lag"] is not None and row["state"] != "leads":
-        told.append(f"{counted(row['lag'], 'entry').replace('entrys', 'entries')} behind")
+        told.append(f"lag {number(row['lag'])}")
     return " · ".join(told)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rustray.dashboard.answers import Answers
 from rustray.dashboard.colours import heat
-from rustray.dashboard.tables.words import UNKNOWN, Table, columns, flow, note, short, values
+from rustray.dashboard.tables.words import UNKNOWN, Table, columns, flow, node_label, note, values
 from rustray.model.quantities import byte_size, duration
 
 PLACES = 16
@@ -27,8 +27,8 @@ def tables(answers: Answers, now: float) -> Table:
     shown = [row for row in rows if row["from"] in names and row["to"] in names]
     timed = [row for row in shown if row["rtt_s"] is not None]
     sending = [row for row in shown if row["bytes_per_s"] is not None]
-    labels = {name: short(str(name), 15) for name in names}
-    factors = {"factors": list(dict.fromkeys(labels.values()))}
+    labels = _labels(names)
+    factors = {"factors": list(labels.values())}
     slowest = max((row["rtt_s"] for row in timed), default=None)
     total = sum(row["bytes_per_s"] for row in sending)
     height = {"height": max(1, len(names)) * CELL_PX + AXIS_PX}
@@ -36,7 +36,15 @@ def tables(answers: Answers, now: float) -> Table:
         "latency": columns(
             FIELDS,
             (
-                _field(row, labels, row["rtt_s"], FAST_S, SLOW_S, duration(row["rtt_s"]), _told(row))
+                _field(
+                    row,
+                    labels,
+                    row["rtt_s"],
+                    FAST_S,
+                    SLOW_S,
+                    duration(float(f"{row['rtt_s']:.2g}")),
+                    _told(row),
+                )
                 for row in timed
             ),
         ),
@@ -69,6 +77,16 @@ def tables(answers: Answers, now: float) -> Table:
             "traffic_plot": height,
         },
     }
+
+
+def _labels(names: list[str]) -> dict[str, str]:
+    """As short as they tell the places apart: heads of one host by their ports."""
+    hosts = {name.rpartition(":")[0] for name in names if ":" in name}
+    found = {
+        name: f":{name.rpartition(':')[2]}" if ":" in name and len(hosts) == 1 else node_label(name)
+        for name in names
+    }
+    return found if len(set(found.values())) == len(names) else {name: name for name in names}
 
 
 def _field(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rustray.dashboard.answers import Answers
-from rustray.dashboard.colours import BLUE, FAILED, GREEN, ORANGE, PURPLE
+from rustray.dashboard.colours import BLUE, FAILED, GREEN, ORANGE, PURPLE, TRACK
 from rustray.dashboard.tables.words import Table, columns, legend, note, rate, short, values
 from rustray.model.quantities import byte_size
 
@@ -19,9 +19,8 @@ FULL = 0.9
 WELL, BUSY, FULL_STATE, SILENT, LOST = "well", "busy", "nearly full", "silent", "lost"
 COLOURS = {WELL: GREEN, BUSY: BLUE, FULL_STATE: ORANGE, SILENT: PURPLE, LOST: FAILED}
 
-LEFT, RIGHT = 0.24, 0.78
+LEFT, RIGHT = 0.22, 0.76
 """Ends of a meter, in a tile that is one unit wide."""
-TRACK = "#8f959b55"
 
 Tile = dict[str, Any]
 

@@ -33,10 +33,10 @@ def tables(answers: Answers, now: float) -> Table:
                 for sample in samples
             ),
         ),
-        "parts": columns(("y", "left", "right", "color", "state", "count"), parts),
+        "parts": columns(("y", "left", "right", "color", "state", "count", "meant"), parts),
         "rows": columns(
             ("y", "name", "told"),
-            ((row["level"], _name(row), _told(row)) for row in levels),
+            ((row["level"], f"Level {row['level']}", _told(row)) for row in levels),
         ),
         "values": values(
             *((state, state.capitalize(), number(sums[state]), "", sums[state]) for state, _color in STATES),
@@ -50,19 +50,19 @@ def _total(row: Mapping[str, Any]) -> int:
     return sum(int(row[state]) for state, _color in STATES)
 
 
-def _parts(row: Mapping[str, Any], most: int) -> list[tuple[int, float, float, str, str, int]]:
+def _parts(row: Mapping[str, Any], most: int) -> list[tuple[int, float, float, str, str, int, str]]:
     left, parts = 0.0, []
     for state, color in STATES:
         if row[state]:
             right = left + row[state] / most
-            parts.append((row["level"], left, right, color, state, row[state]))
+            parts.append((row["level"], left, right, color, state, row[state], _meant(row)))
             left = right
     return parts
 
 
-def _name(row: Mapping[str, Any]) -> str:
+def _meant(row: Mapping[str, Any]) -> str:
     quantum = row["quantum_s"]
-    return f"Level {row['level']}" + (f", up to {duration(quantum)}" if quantum else ", the rest")
+    return f"up to {duration(quantum)}" if quantum else "what takes longer"
 
 
 def _told(row: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rustray.dashboard.answers import Answers
+from rustray.dashboard.colours import TRACK
 from rustray.dashboard.tables.samples import cluster_columns, latest, node_columns
 from rustray.dashboard.tables.words import UNKNOWN, Columns, Table, flow, legend, note, rate, values
 from rustray.model.quantities import byte_size
@@ -19,7 +20,9 @@ def tables(answers: Answers, now: float) -> Table:
         "samples": cluster_columns(samples, now),
         "nodes": lines,
         "values": _values(latest(samples), cpus),
-        "legend": legend(zip(lines["name"], lines["color"], strict=True)),
+        "legend": legend(
+            [*zip(lines["name"], lines["color"], strict=True), ("dashed: sent, written, spilled", TRACK)]
+        ),
         "note": note("" if samples else "No samples yet"),
     }
 
@@ -48,5 +51,18 @@ def _values(sample: Any, cpus: int) -> Columns:
         ),
         ("tasks", "Tasks", rate(sample["tasks_per_s"]), failed, sample["tasks_per_s"]),
         ("workers", "Workers", f"{sample['busy']:.0f} busy", f"of {sample['workers']:.0f}", sample["busy"]),
-        ("network", "Network", flow(sample["net_in_per_s"]), "in", sample["net_in_per_s"]),
+        (
+            "network",
+            "Network",
+            flow(sample["net_in_per_s"] + sample["net_out_per_s"]),
+            "",
+            sample["net_in_per_s"] + sample["net_out_per_s"],
+        ),
+        (
+            "disk",
+            "Disk",
+            flow(sample["disk_read_per_s"] + sample["disk_write_per_s"]),
+            "",
+            sample["disk_read_per_s"] + sample["disk_write_per_s"],
+        ),
     )

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from rustray.dashboard.answers import Answers
-from rustray.dashboard.colours import BLUE, GREY, ORANGE
+from rustray.dashboard.colours import BLUE, ORANGE, TRACK
 from rustray.dashboard.tables.samples import cluster_columns
 from rustray.dashboard.tables.words import Table, columns, legend, note, number, short, values
 from rustray.model.quantities import byte_size
 
 NODES = 12
-OBJECTS = 10
+OBJECTS = 8
 ROW_PX = 34
 
-USED, SPILLED, FREE = ("in memory", BLUE), ("spilled to disk", ORANGE), ("free", GREY)
+USED, SPILLED, FREE = ("in memory", BLUE), ("spilled to disk", ORANGE), ("free", TRACK)
 
 
 def tables(answers: Answers, now: float) -> Table:
@@ -56,7 +56,7 @@ def tables(answers: Answers, now: float) -> Table:
             (
                 (
                     at,
-                    f"{one['id'][:12]}…",
+                    f"…{one['id'][-12:]}",
                     f"{byte_size(one['size'])} · {short(node, 14)}",
                     one["id"],
                     str(one["owner"]),

@@ -7,7 +7,18 @@ from heapq import nlargest
 from rustray.dashboard.answers import Answers
 from rustray.dashboard.colours import FAILED
 from rustray.dashboard.tables.samples import latest
-from rustray.dashboard.tables.words import UNKNOWN, Table, columns, legend, note, number, rate, short, values
+from rustray.dashboard.tables.words import (
+    UNKNOWN,
+    Table,
+    columns,
+    legend,
+    node_label,
+    note,
+    number,
+    rate,
+    short,
+    values,
+)
 from rustray.dashboard.task_stream import SPAN_S, Bar, TaskStream
 from rustray.model.quantities import counted, duration
 
@@ -26,7 +37,7 @@ def tables(answers: Answers, now: float) -> Table:
     )
     lanes = sorted(busiest)
     several = len({node for node, _pid in lanes}) > 1
-    names = [f"{short(node, 12)} {pid}" if several else str(pid) for node, pid in lanes]
+    names = [f"{node_label(node)} {pid}" if several else str(pid) for node, pid in lanes]
     if len(set(names)) < len(names):
         names = [f"{node} {pid}" for node, pid in lanes]
     bars = [(lane, bar) for lane, worker in enumerate(lanes) for bar in stream.workers[worker]]
@@ -57,8 +68,13 @@ def tables(answers: Answers, now: float) -> Table:
         ),
         "values": _values(answers, stream),
         "legend": legend(
-            (short(function), answers.colours[function])
-            for function, _count in stream.functions().most_common(LEGEND)
+            [
+                *(
+                    (short(function), answers.colours[function])
+                    for function, _count in stream.functions().most_common(LEGEND)
+                ),
+                *([("failed: framed, with a cross", FAILED)] if failed else ()),
+            ]
         ),
         "note": note("" if bars else f"No tasks in the last {SPAN_S:.0f} s"),
         "set": {

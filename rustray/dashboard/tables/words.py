@@ -64,9 +64,14 @@ def short(name: str, length: int = 28) -> str:
     return name if len(name) <= length else f"{name[: length - 1]}…"
 
 
+def node_label(name: str) -> str:
+    """A node's name where there is little room: without the "node-" that those begin with that were given none."""
+    return short(name.removeprefix("node-"), 10)
+
+
 def remaining(seconds: float) -> str:
     """As "6 s", "3 min 5 s", "2 h 5 min"."""
-    whole = round(seconds)
+    whole = max(1, round(seconds))
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
