@@ -36,6 +36,7 @@ from rustray.driver.generator import ObjectRefGenerator
 from rustray.driver.refs import ObjectRef
 from rustray.driver.remote_function import RemoteFunction
 from rustray.explanation import explain
+from rustray.progress import progress
 from rustray.runtime_context import get_runtime_context
 from rustray.status import status
 from rustray.timeline import timeline
@@ -64,6 +65,7 @@ __all__ = [
     "kv",
     "method",
     "nodes",
+    "progress",
     "put",
     "remote",
     "shutdown",

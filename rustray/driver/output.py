@@ -7,11 +7,13 @@ the text is that message's content as JSON.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from rustray.driver import bars
 from rustray.driver.folding import Source
 from rustray.driver.task import Task
 from rustray.driver.task_logs import TaskLogs, plain_text
@@ -33,12 +35,14 @@ class Output:
     sink: takes what tasks print, None to drop it.
     sinks_of: what takes the text of the tasks of one function in its place, by the function's key.
     logs: what is kept.
+    bars: those of tasks that have not ended.
     """
 
     def __init__(self, sink: Sink | None, keeps: bool = False) -> None:
         self.sink = sink
         self.sinks_of: dict[bytes, Sink] = {}
         self.logs = TaskLogs()
+        self.bars = bars.Open()
         self._keeps = keeps
 
     def take(
@@ -47,6 +51,18 @@ class Output:
         """A task has printed; `name` is that of its function where it is not known which task."""
         if task is not None and self._keeps:
             self.logs.add(task.number, kind, text, pid)
+        if task is not None and (bar := bars.read(kind, text)) is not None:
+            self.bars.take(bar, task)
+        self._show(task, kind, text, pid, name)
+
+    def tick(self) -> None:
+        """End the bars of tasks that have ended without a word."""
+        if self.bars:
+            for task in {id(task): task for task in self.bars.whose() if task.ended}.values():
+                for text in self.bars.end(task):
+                    self._show(task, bars.UPDATE, text, 0, None)
+
+    def _show(self, task: Task | None, kind: str, text: str, pid: int, name: str | None) -> None:
         sink = self.sinks_of.get(task.function, self.sink) if task is not None else self.sink
         if sink is None:
             return
@@ -73,13 +89,16 @@ class Terminal:
     def __init__(self) -> None:
         self._lock = threading.RLock()  # a stream of the user's may end the session
         self._transcript: Transcript | None = None
+        self._bars = bars.Block()
 
     def take(self, kind: str, text: str, name: str, pid: int, _task: Task | None) -> None:
         """A task has printed."""
+        if (bar := bars.read(kind, text)) is not None:
+            self.show_bar(bar.id, bar.text, bar.over)
+            return
         with self._lock:
             if self._transcript is None:
-                moves = sys.stderr is not None and sys.stderr.isatty()
-                self._transcript = Transcript("; rustray.logs(ref) has more of it", moves)
+                self._transcript = Transcript("; rustray.logs(ref) has more of it", _is_terminal())
             if kind not in STREAMS:
                 kind, text = "stdout", plain_text(kind, text)
             self._show(self._transcript.take(time.monotonic(), kind, text, Source(name, pid)))
@@ -99,8 +118,42 @@ class Terminal:
                 self._show(self._transcript.due(now))
 
     def _show(self, shown: Shown) -> None:
-        for kind, text in shown:
-            write(kind, text)
+        if not shown:
+            return
+        with self.without_bars():
+            for kind, text in shown:
+                write(kind, text)
+
+    # -- bars ------------------------------------------------------------------------------------------
+
+    def show_bar(self, id: str, text: str, over: bool) -> None:
+        """A bar has another text, or is over; where lines cannot be erased, only its end is shown."""
+        with self._lock:
+            if _is_terminal():
+                write("stderr", self._bars.take(id, text, over, _columns()))
+            elif over:
+                write("stderr", f"{text}\n")
+
+    @contextlib.contextmanager
+    def without_bars(self) -> Iterator[None]:
+        """Around what is written to the terminal."""
+        with self._lock:
+            if not self._bars:
+                yield
+                return
+            write("stderr", self._bars.erase())
+            try:
+                yield
+            finally:
+                write("stderr", self._bars.draw(_columns()))
+
+
+def _is_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def _columns() -> int:
+    return shutil.get_terminal_size().columns
 
 
 def write(kind: str, text: str) -> None:

@@ -65,7 +65,9 @@ class Session:
         """Calls of the hosted actor, by client and number, that were cancelled while they ran."""
         self.lend: Callable[[], contextlib.AbstractContextManager[Any]] | None = None
         """In a worker: entered while it waits for others, so that its slot may be used meanwhile."""
-        self.on_tick: list[Callable[[], None]] = []
+        self.publish: Callable[[str, dict[str, Any]], None] | None = None
+        """In a worker: shows the content of a Jupyter message of this type in the cell of the task that runs."""
+        self.on_tick: list[Callable[[], None]] = [self.output.tick]
         self._welcome = Reply()
         self.reactor = Reactor(self._tick)
         self.reactor.on_defect = self._on_defect

@@ -47,7 +47,7 @@ class Stop:
     def __init__(self, session: Session, tasks: Iterable[Task]) -> None:
         self._session = session
         with session.objects.lock:
-            self._tasks = [task for task in tasks if not has_ended(task)]
+            self._tasks = [task for task in tasks if not task.ended]
             self._begun = {task.number for task in self._tasks if _has_begun(task)}
         self._killed: set[int] = set()
 
@@ -65,7 +65,7 @@ class Stop:
 
     def left(self) -> list[Task]:
         """Those that have not ended."""
-        return [task for task in self._tasks if not has_ended(task)]
+        return [task for task in self._tasks if not task.ended]
 
     def outcome(self) -> Stopped:
         """What became of them."""
@@ -95,13 +95,6 @@ def _wait(done: Callable[[], bool], timeout: float) -> bool:
     return True
 
 
-def has_ended(task: Task) -> bool:
-    """Whether all its results are known."""
-    if task.stream is not None:
-        return task.stream.ended
-    return all(entry.ready for entry in task.entries)
-
-
 def _has_begun(task: Task) -> bool:
     """Whether a worker runs it. Caller has the lock."""
     if task.where is None:
@@ -123,4 +116,4 @@ def unfinished(session: Session, first: int) -> list[Task]:
         for channel in session.actors.channels():
             found.update((task.number, task) for task in (*channel.queue, *channel.in_flight.values()))
         found.update(session.tasks.held_up)
-    return [task for number, task in found.items() if number >= first and not has_ended(task)]
+    return [task for number, task in found.items() if number >= first and not task.ended]

@@ -89,6 +89,13 @@ class Task:
         self.cancelled = False
         self.stream: Stream | None = None
 
+    @property
+    def ended(self) -> bool:
+        """Whether all its results are known."""
+        if self.stream is not None:
+            return self.stream.ended
+        return all(entry.ready for entry in self.entries)
+
     def message(self) -> tuple[Any, ...]:
         """The task as the worker gets it: number, function, args, deps, returns, whether it may run only once."""
         deps = [(at, entry.state, _dep(entry)) for at, entry in self.deps] if self.deps else None

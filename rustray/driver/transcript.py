@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rustray.driver.bars import UPDATE
 from rustray.driver.flood import SHOWN, Flood, Left, counted
 from rustray.driver.folding import Folding, Source
 
@@ -52,6 +53,9 @@ class Transcript:
     def take(self, now: float, kind: str, text: str, source: Source | None) -> Shown:
         """Something has come; lines of a `source` have its name in front."""
         shown = self.due(now)
+        if kind == UPDATE:
+            # It makes no page longer, and leaves lines below it as they are.
+            return [*shown, (kind, text)]
         if kind not in STREAMS:
             if self._flood.shows(now, (kind, source, f"({kind})"), DISPLAY_COSTS):
                 shown.append((kind, text))

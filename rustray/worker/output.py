@@ -152,6 +152,7 @@ class Printing:
         sys.stdout = TaskStream("stdout", sys.stdout, self._of_main)  # type: ignore[arg-type]
         sys.stderr = TaskStream("stderr", sys.stderr, self._of_main)  # type: ignore[arg-type]
         displays.install(self.publish)
+        self._worker.session.publish = self.publish
 
     def _of_main(self) -> Running | None:
         """Whom text belongs to that no task of its own thread has printed."""

@@ -1,0 +1,141 @@
+"""`rustray.progress(refs)`: how far some tasks are, as a bar that moves until they have ended.
+
+refs = [work.remote(n) for n in range(100)]
+values = rustray.get(rustray.progress(refs))
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from typing import TypeVar
+
+from rustray.driver.api import wait
+from rustray.driver.current import current
+from rustray.driver.refs import ObjectRef
+from rustray.driver.session import Session
+from rustray.errors import OptionError
+from rustray.model.quantities import duration
+from rustray.progress.bar import Bar, rate_text
+from rustray.progress.counting import Count, Counting
+from rustray.progress.forecast import Forecast, by_pace, forecast
+from rustray.progress.predictions import Predictions
+from rustray.progress.screen import Screen
+
+LOOK_S = 0.25
+SHARE = 10
+"""Looking takes at most one part in so many of the time."""
+
+Refs = TypeVar("Refs")
+
+
+def progress(refs: Refs, *, desc: str = "", block: bool = True) -> Refs:
+    """Show how many tasks are done, run and have failed, their pace, and when they will probably all have ended.
+
+    The time that is left comes from what the cluster expects of their functions, and has its standard deviation beside
+    it.
+    Failed tasks raise nothing here: `rustray.get` does. Ctrl-C ends the waiting, not the tasks (in a notebook, ⏹ ends
+    the tasks of its cell).
+
+    Parameters
+    ----------
+    refs: a ref, or a list, tuple or set of them.
+    desc: what is in front of the bar.
+    block: wait until all have ended; else return at once: the bar moves by itself, also while `get` waits.
+
+    Returns
+    -------
+    The refs, so that the call can stand inside `rustray.get(...)`.
+
+    Raises
+    ------
+    OptionError: refs is something else. SessionError: there is no cluster.
+    """
+    found = _refs(refs)
+    session = current()
+    session.check_open()
+    watch = _Watch(session, found, desc)
+    if block:
+        watch.run()
+    else:
+        watch.show(time.monotonic())
+        threading.Thread(target=watch.follow, name="rustray-progress", daemon=True).start()
+    return refs
+
+
+def _refs(refs: object) -> list[ObjectRef]:
+    if isinstance(refs, ObjectRef):
+        return [refs]
+    several = isinstance(refs, Iterable) and not isinstance(refs, str)
+    found: dict[ObjectRef, None] = {}
+    for ref in refs if several else (refs,):  # type: ignore[attr-defined]
+        if not isinstance(ref, ObjectRef):
+            raise OptionError(f"progress() takes a ref or a list of refs; this is a {type(ref).__name__}.")
+        found[ref] = None
+    return list(found)
+
+
+class _Watch:
+    """One bar."""
+
+    def __init__(self, session: Session, refs: list[ObjectRef], desc: str) -> None:
+        self._session = session
+        self._counting = Counting(refs, session.objects.lock)
+        self._predictions = Predictions(session)
+        self._desc = desc
+        self._began = time.monotonic()
+        self._screen = Screen(session)
+        session.objects.want(ref._entry for ref in refs if not ref._entry.ready)
+
+    def run(self) -> None:
+        """Show it until all have ended."""
+        try:
+            while not self.show(time.monotonic()):
+                pending = self._counting.pending
+                wait(pending, num_returns=len(pending), timeout=self._pause)
+        finally:
+            self._screen.close()
+
+    def follow(self) -> None:
+        """The same in a thread of its own."""
+        try:
+            while not self.show(time.monotonic()) and self._session.ended is None:
+                time.sleep(self._pause)
+        finally:
+            self._screen.close()
+
+    def show(self, now: float) -> bool:
+        """Look, and show it; whether all have ended."""
+        count = self._counting.look(now, self._predictions.look(now))
+        self._screen.show(bar(self._desc, count, now - self._began))
+        self._pause = max(LOOK_S, SHARE * (time.monotonic() - now))
+        return not count.left
+
+
+def bar(desc: str, count: Count, seconds: float) -> Bar:
+    """What is told of tasks that were counted after so many seconds of looking."""
+    ended = count.done + count.failed
+    failed = (f"{count.failed:,} failed",) if count.failed else ()
+    pace = (rate_text(ended / seconds),) if ended and seconds > 0 else ()
+    if not count.left:
+        return Bar(desc, ended, count.total, (*failed, f"in {duration(seconds)}", *pace))
+    running = (f"{count.running:,} running",)
+    left = expected(count, seconds)
+    rest = (f"{_about(left)} left",) if left is not None else ()
+    return Bar(desc, ended, count.total, (*failed, *running, *pace, *rest))
+
+
+def expected(count: Count, seconds: float) -> Forecast | None:
+    """When they will have ended: by what the cluster expects of them, else by their pace."""
+    if not count.unknown and (found := forecast(count.groups, count.workers)) is not None:
+        return found
+    return by_pace(count.done + count.failed, count.left, seconds)
+
+
+def _about(left: Forecast) -> str:
+    error = float(f"{left.error:.2g}")
+    return f"{duration(left.seconds)} ± {duration(error)}" if error else duration(left.seconds)
+
+
+__all__ = ["progress"]
