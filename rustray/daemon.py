@@ -7,6 +7,7 @@ asyncio is imported when a process begins to live, so that the zygote, which is 
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import json
 import logging
@@ -76,6 +77,7 @@ class Daemon:
     def run(self) -> None:
         """Live until told to stop; then exit, with status 1 if this is a failure."""
         gc.set_threshold(*COLLECT_AFTER)
+        faulthandler.enable()
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.add_signal_handler(number, self.stop)
         if self.settings.get("lifeline"):

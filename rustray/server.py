@@ -158,6 +158,7 @@ class Server(Daemon):
     def _on_zygote_lost(self) -> None:
         if not self.stopping:
             logging.error("the zygote has ended: no more workers can be made; stopping")
+            self.failed = True
             self.stop()
 
     async def end(self) -> None:

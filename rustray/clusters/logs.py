@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rustray.clusters.connection_file import Process
+from rustray.driver.registry import log_files
 
 FOLLOW_S = 0.3
 MAX_BYTES = 8 << 20
@@ -29,10 +30,8 @@ class Log:
 
     @classmethod
     def of(cls, process: Process) -> list[Log]:
-        """What the process itself writes: its log, and what it printed as it ended unexpectedly. Not its workers'."""
-        word = "server" if process.role == "embedded" else process.role
-        names = (f"{word}.log", f"{process.role}.err")
-        return [cls(process.name, process.pid, os.path.join(process.folder, "logs", name)) for name in names]
+        """The logs of a process: see `log_files`."""
+        return [cls(process.name, process.pid, path) for path in log_files(process.folder, process.role)]
 
     @property
     def title(self) -> str:

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 
 from rustray import errors
 from rustray.driver.registry import (
+    log_files,
     new_session_folder,
     remove_folder,
     socket_path,
@@ -29,7 +30,7 @@ from rustray.driver.registry import (
 from rustray.errors import ClusterStartError, OptionError
 
 STOP_TIMEOUT_S = 10.0
-FATE_TIMEOUT_S = 0.5
+FATE_TIMEOUT_S = 3.0
 """Seconds from the end of its connection to its own."""
 JOIN_TIMEOUT_S = 20.0
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -193,9 +194,9 @@ class StartedProcess:
             return ""
         how = f"killed by signal {-code}" if code < 0 else f"status {code}"
         last = ""
-        for name in (f"{self.settings.role}.log", f"{self.settings.role}.err"):
+        for path in log_files(self.settings.folder, self.settings.role):
             with contextlib.suppress(OSError):  # it has removed its folder, having ended in order
-                with open(os.path.join(self.settings.folder, "logs", name), errors="replace") as file:
+                with open(path, errors="replace") as file:
                     last = (file.read().strip().splitlines() or [last])[-1]
         return f"{how}; its last words: {last}" if last else how
 
@@ -263,7 +264,7 @@ def start(settings: Settings, within: Sequence[str] = ()) -> StartedProcess:
     sweep()
     settings.folder = new_session_folder()
     settings.token = settings.token or secrets.token_hex(32)
-    path = os.path.join(settings.folder, "logs", f"{settings.role}.err")
+    _log, path = log_files(settings.folder, settings.role)
     with open(path, "wb") as log:
         process = subprocess.Popen(
             [*within, sys.executable, "-P", "-c", _RUN, settings.module, *filter(None, sys.path)],

@@ -62,6 +62,12 @@ def socket_path(folder: str) -> str:
     return os.path.join(folder, "node.sock")
 
 
+def log_files(folder: str, role: str) -> tuple[str, str]:
+    """What the process itself writes: its log, and what it printed as it ended unexpectedly. Not its workers'."""
+    word = "server" if role == "embedded" else role
+    return os.path.join(folder, "logs", f"{word}.log"), os.path.join(folder, "logs", f"{role}.err")
+
+
 def head_storage(address: str) -> str:
     """Where a head that listens at `address` has its memory on disk, unless its user says otherwise."""
     return os.path.join(runtime_folder(), "heads", address)

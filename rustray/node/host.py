@@ -90,13 +90,17 @@ class NodeHost:
         self._zygote.send(("fork", worker, place), fds=[fd])
 
     def _on_zygote(self, messages: list[Message]) -> None:
-        for op, *fields in messages:
-            if self.agent is None:
-                continue
-            if op == "forked":
-                self.agent.pool.on_forked(*fields)
-            else:
-                self.agent.departures.on_exited(*fields)
+        for op, worker, pid, *fields in messages:
+            try:
+                if self.agent is None:
+                    continue
+                if op == "forked":
+                    self.agent.pool.on_forked(worker, pid)
+                else:
+                    self.agent.departures.on_exited(worker, pid, *fields)
+            finally:
+                if op == "exited":  # nobody signals it any more
+                    self._zygote.send(("reap", pid))
 
     def close_agent(self) -> None:
         """End the present node: its workers are killed, its clients' connections closed."""

@@ -4,7 +4,8 @@ It has imported what a worker needs, has one thread, and holds no lock, so that 
 milliseconds and shares its pages. Workers are its children: it alone learns how they end.
 
 Messages: ("fork", worker, place) with the worker's node socket; answers ("forked", worker, pid) and
-("exited", worker, pid, exit code), negative for a signal.
+("exited", worker, pid, exit code), negative for a signal. A worker that has ended stays a zombie until the node has
+answered that by ("reap", pid): its pid is no other process's as long as the node may send it a signal.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ def run(sock: socket.socket) -> NoReturn:
     signal.set_wakeup_fd(wake_writer)
     connection = Connection(sock, takes_fds=True)
     workers: dict[int, int] = {}
+    ended: set[int] = set()
     gc.collect()
     gc.freeze()
     while True:
@@ -88,7 +90,14 @@ def run(sock: socket.socket) -> NoReturn:
             for pid in workers:
                 end_group(pid)
             os._exit(0)
-        for _op, worker, place in messages:
+        for op, *fields in messages:
+            if op == "reap":
+                (pid,) = fields
+                os.waitpid(pid, 0)
+                ended.discard(pid)
+                del workers[pid]
+                continue
+            worker, place = fields
             fd = connection.fds.popleft()
             pid = os.fork()
             if pid == 0:
@@ -101,25 +110,22 @@ def run(sock: socket.socket) -> NoReturn:
             os.close(fd)
             workers[pid] = worker
             connection.send([("forked", worker, pid)])
-        _reap(connection, workers, wake_reader)
+        _tell_ends(connection, workers, ended, wake_reader)
 
 
-def _reap(connection: Connection, workers: dict[int, int], wake_reader: int) -> None:
+def _tell_ends(connection: Connection, workers: dict[int, int], ended: set[int], wake_reader: int) -> None:
+    """Tell which workers have ended; `ended` are those of which that has been told."""
     try:
         while os.read(wake_reader, 512):
             pass
     except BlockingIOError:
         pass
-    while workers:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if pid == 0:
-            return
-        worker = workers.pop(pid, None)
-        if worker is not None:
-            connection.send([("exited", worker, pid, os.waitstatus_to_exitcode(status))])
+    for pid in workers.keys() - ended:
+        end = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if end is not None:
+            ended.add(pid)
+            code = end.si_status if end.si_code == os.CLD_EXITED else -end.si_status
+            connection.send([("exited", workers[pid], pid, code)])
 
 
 def _become_worker(fd: int, place: dict[str, Any]) -> NoReturn:

@@ -160,7 +160,8 @@ class Kernel:
         self.clock = clock
         self._things: dict[int, Any] = {}
         self._fd = 0
-        self._pid = 1_000
+        self._pid = 1 << 30
+        """Beyond what a real one can be: should a signal for one escape from here, it meets nobody."""
         self.processes: dict[int, Any] = {}
 
     # -- descriptors

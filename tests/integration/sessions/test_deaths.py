@@ -152,8 +152,23 @@ class TestDeath:
     def test_of_the_zygote(self, program):
         zygote = psutil.Process(self.pids[0]).children()[0]
         zygote.kill()
-        assert "SessionError" in program.stdout.read()
+        output = program.stdout.read()
+        assert "SessionError" in output and "the zygote has ended" in output
         self.all_gone()
+        assert not self.folder.exists()
+
+    def test_of_a_worker_of_which_the_node_has_not_heard(self, program):
+        """Its pid must not become another process's while the node may send it a signal."""
+        server = psutil.Process(self.pids[0])
+        worker = next(child for child in server.children(recursive=True) if child.ppid() != server.pid)
+        server.suspend()
+        worker.kill()
+        eventually(lambda: not lives(worker.pid))
+        with pytest.raises(psutil.TimeoutExpired):
+            worker.wait(0.3)
+        assert worker.status() == psutil.STATUS_ZOMBIE
+        server.resume()
+        worker.wait(10)
 
     def test_interrupted_driver(self, program):
         eventually(lambda: psutil.Process(program.pid).status() == psutil.STATUS_SLEEPING)
