@@ -21,6 +21,7 @@ from rustray.driver.remote_function import RemoteFunction
 from rustray.driver.session import Session
 from rustray.driver.stopping import Stopped, stop_and_wait, unfinished
 from rustray.driver.task import Task
+from rustray.driver.task_logs import TaskLog
 from rustray.errors import OptionError, RustRayError, SessionError
 from rustray.model import ids
 from rustray.model.options import ActorOptions, TaskOptions
@@ -200,6 +201,23 @@ def cancel_all() -> Stopped:
     return stop_and_wait(
         session, [task for task in unfinished(session, 0) if not stop_button.is_spared(task.target)]
     )
+
+
+def logs(ref: ObjectRef) -> TaskLog:
+    """What the task that makes this object has printed and displayed so far: text, and in a notebook its displays too.
+
+    The last million characters of a task are kept, and those of the latest tasks only, in the process that submitted
+    them. OptionError if that was another one. (Of a `%%remote` cell, `%rustray attach` has them.)
+    """
+    session = current()
+    _check_refs([ref], session, "logs")
+    oid = ref.binary()
+    if ids.owner_of(oid) != session.client:
+        raise OptionError(
+            "rustray.logs() tells what tasks have printed that this process has submitted, and this object is "
+            "another's. Call it where its task was submitted."
+        )
+    return session.output.logs.of(ids.number_of(oid))
 
 
 def kill(actor: ActorHandle, *, no_restart: bool = True) -> None:

@@ -2,8 +2,8 @@
 
 Text is of a *kind*: "stdout", "stderr", or the type of a Jupyter message that shows something, and then it is that
 message's content as JSON. Lines come whole, or in pieces that go on with the next piece of the same source. A piece
-that begins with "\\r" takes the place of its line, as progress bars do. A line that its task has not ended when it ended
-itself has "\\r\\n" at its end.
+that begins with "\\r" takes the place of its line, as progress bars do. A line that its task had not ended when it
+ended itself has "\\r\\n" at its end.
 
 Rule 1. Lines of different sources never mix: who goes on after another begins a new line.
 Rule 2. A progress bar is in one line, whoever prints between its steps; bars of several workers take turns there.

@@ -59,9 +59,9 @@ class OwnerChannel:
         self._owner = ids.owner_of(actor)
         self._name = name
 
-    def log(self, stream: str, text: str, number: int) -> None:
+    def log(self, kind: str, text: str, number: int, pid: int = 0) -> None:
         """Pass text on."""
-        self._worker.session.tell(("actor_log", self._owner, stream, text, os.getpid(), self._name))
+        self._worker.session.tell(("actor_log", self._owner, kind, text, pid or os.getpid(), self._name))
 
     def flush(self) -> None:
         """Nothing is gathered."""

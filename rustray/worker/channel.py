@@ -63,7 +63,7 @@ class Channel:
         self._results: list[Any] = []
         self._spent = 0.0
         self._since = 0.0
-        self._log: list[tuple[str, int, list[str]]] = []
+        self._log: list[tuple[str, int, int, list[str]]] = []
         self._log_chars = 0
         page.pid = os.getpid()
 
@@ -79,14 +79,14 @@ class Channel:
                 return
         self.flush()
 
-    def log(self, stream: str, text: str, number: int) -> None:
-        """Queue printed text."""
+    def log(self, stream: str, text: str, number: int, pid: int = 0) -> None:
+        """Queue printed text; of another process than this one, if `pid` is given."""
         with self._lock:
             log = self._log
-            if log and log[-1][0] == stream and log[-1][1] == number and stream in ("stdout", "stderr"):
-                log[-1][2].append(text)
+            if log and log[-1][:3] == (stream, number, pid) and stream in ("stdout", "stderr"):
+                log[-1][3].append(text)
             else:
-                log.append((stream, number, [text]))
+                log.append((stream, number, pid, [text]))
             self._log_chars += len(text)
             if self._log_chars < MAX_LOG_CHARS:
                 return
@@ -97,9 +97,9 @@ class Channel:
         with self._lock:
             if not self._results and not self._log:
                 return
-            pid = os.getpid()
+            own = os.getpid()
             messages: list[Message] = [
-                ("log", stream, "".join(texts), number, pid) for stream, number, texts in self._log
+                ("log", stream, "".join(texts), number, pid or own) for stream, number, pid, texts in self._log
             ]
             if self._results:
                 messages.append(("done", self._results, self._spent))

@@ -199,11 +199,11 @@ class Printing:
         channels = self._worker.channels
         parent = task.parent if task is not None else None
         if parent is not None and parent[0] in channels:
-            channels[parent[0]].log(kind, text, parent[1])
+            channels[parent[0]].log(kind, text, parent[1], pid)
             return
         current = self._of_main()
         if current is not None:
-            current.channel.log(kind, text, current.number)
+            current.channel.log(kind, text, current.number, pid)
 
 
 def _streams() -> list[TaskStream]:

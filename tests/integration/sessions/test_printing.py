@@ -79,3 +79,49 @@ class TestPrinting:
             folder=tmp_path,
         )
         assert output == ""
+
+    def test_what_a_task_has_printed_can_be_had_again(self, tmp_path):
+        output = run_program(
+            """
+            import rustray
+            rustray.init(num_cpus=1, log_to_driver=False)
+
+            @rustray.remote
+            def speak(n):
+                print("line", n)
+                display({"n": n})
+                print("unfinished", end="")
+
+            refs = [speak.remote(n) for n in range(2)]
+            rustray.get(refs)
+            print(rustray.logs(refs[1]), end="")
+            try:
+                rustray.logs(rustray.get(rustray.remote(lambda: rustray.put(1)).remote()))
+            except rustray.exceptions.RayError as error:
+                print("another's" in str(error))
+            """,
+            folder=tmp_path,
+        )
+        assert output == "line 1\n{'n': 1}\nunfinished\nTrue\n"
+
+    def test_floods_end_up_in_the_workers_log(self, tmp_path):
+        output = run_program(
+            """
+            import re, rustray
+            rustray.init(num_cpus=1)
+
+            @rustray.remote
+            def flood():
+                for n in range(200_000):
+                    print("line of a flood", n, "." * 40)
+
+            ref = flood.remote()
+            rustray.get(ref)
+            told = re.search(r"only in the worker's log, (\\S+) on ", str(rustray.logs(ref)))
+            print("in the file:", "line of a flood 199999" in open(told[1]).read())
+            """,
+            folder=tmp_path,
+        )
+        lines = output.splitlines()
+        assert len(lines) < 6000 and "in the file: True" in lines
+        assert any("not shown; rustray.logs(ref) has more of it" in line for line in lines)
