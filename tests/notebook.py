@@ -17,7 +17,7 @@ CELL_S = 30.0
 
 @dataclass
 class Shown:
-    """What one cell has shown; `cards` is the last text of each display that moves."""
+    """What one cell has shown; `cards` has the last text of each display that moves, `displays` the data of others."""
 
     text: dict[str, str] = field(default_factory=lambda: {"stdout": "", "stderr": ""})
     value: str | None = None
@@ -25,6 +25,7 @@ class Shown:
     kind: str = ""
     cards: dict[str, str] = field(default_factory=dict)
     html: dict[str, str] = field(default_factory=dict)
+    displays: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Notebook:
@@ -102,6 +103,8 @@ class Notebook:
             at.html[display] = content["data"].get("text/html", "")
         elif message["msg_type"] in ("execute_result", "display_data"):
             at.value = content["data"]["text/plain"]
+            if message["msg_type"] == "display_data":
+                at.displays.append(content["data"])
         elif message["msg_type"] == "error":
             at.kind, at.error = content["ename"], "\n".join(content["traceback"])
 

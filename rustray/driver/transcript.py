@@ -44,6 +44,7 @@ class Transcript:
         self._open: tuple[str, Source | None] | None = None
         self._is_bar = False
         self._width = 0
+        self._latest = 0.0
 
     @property
     def waits(self) -> bool:
@@ -52,6 +53,7 @@ class Transcript:
 
     def take(self, now: float, kind: str, text: str, source: Source | None) -> Shown:
         """Something has come; lines of a `source` have its name in front."""
+        self._latest = now
         shown = self.due(now)
         if kind == UPDATE:
             # It makes no page longer, and leaves lines below it as they are.
@@ -70,7 +72,8 @@ class Transcript:
         shown: Shown = []
         for stream, source, line, times, workers in self._folding.due(now):
             told = f"{line}  [{times} more times, by {workers} workers in all]" if times > 1 else line
-            self._whole(stream, told, source, shown)
+            if self._flood.shows(min(now, self._latest), (stream, source, told), len(told)):
+                self._whole(stream, told, source, shown)
         left = self._flood.due(now)
         if left is not None:
             self._tell(left, shown)

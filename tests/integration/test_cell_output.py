@@ -1,0 +1,164 @@
+"""What tasks print, display and raise comes to the cell that submitted them, in a real kernel."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.notebook import Notebook
+from tests.support import Gate
+
+
+@pytest.fixture(scope="module")
+def notebook() -> Iterator[Notebook]:
+    opened = Notebook()
+    try:
+        opened.run("import rustray, time, threading\nrustray.init(num_cpus=2)")
+        opened.run("from pathlib import Path\nfrom tests.support import Gate")
+        yield opened
+        opened.run("rustray.shutdown()")
+    finally:
+        opened.close()
+
+
+@pytest.fixture
+def gate(tmp_path: Path, notebook: Notebook) -> Gate:
+    path = tmp_path / "gate"
+    notebook.run(f"gate = Gate(Path({str(path)!r}))")
+    return Gate(path)
+
+
+def test_two_cells_at_once(notebook: Notebook, gate: Gate) -> None:
+    notebook.run(
+        "@rustray.remote\ndef say(word, gate):\n    print(word, 'begins', flush=True)\n    gate.wait()\n"
+        "    print(word, 'ends')"
+    )
+    first = notebook.start("a = say.remote('a', gate)\nb = say.remote('b', gate)")
+    notebook.finish(first)
+    notebook.run("rustray.wait([a, b], num_returns=2, timeout=1)")
+    second = notebook.start(
+        "def later():\n    gate.wait()\n    rustray.get(say.remote('c', gate))\n"
+        "thread = threading.Thread(target=later)\nthread.start()"
+    )
+    notebook.finish(second)
+    third = notebook.start("gate.open()\nrustray.get([a, b, say.remote('d', gate)])\nthread.join()")
+    notebook.finish(third)
+    notebook.run("import time; time.sleep(0.3)")  # what was on its way to the others
+    words = {
+        cell: {line.split(") ")[1] for line in notebook.shown[cell].text["stdout"].splitlines()}
+        for cell in (first, second, third)
+    }
+    assert words == {
+        first: {"a begins", "a ends", "b begins", "b ends"},
+        second: {"c begins", "c ends"},
+        third: {"d begins", "d ends"},
+    }
+
+
+def test_displays_and_figures(notebook: Notebook) -> None:
+    pytest.importorskip("matplotlib")
+    notebook.run(
+        "@rustray.remote\ndef draw():\n"
+        "    import matplotlib.pyplot as plt\n    from IPython.display import HTML\n"
+        "    print('before', end='')\n    display(HTML('<b>rich</b>'))\n"
+        "    plt.plot([1, 2])\n    plt.show()\n    assert not plt.get_fignums()\n"
+        "    plt.figure().add_subplot().plot([2, 1])\n    return len(plt.get_fignums())"
+    )
+    cell = notebook.start("ref = draw.remote()")
+    notebook.finish(cell)
+    assert notebook.run("rustray.get(ref)").value == "1"
+    shown = notebook.shown[cell]
+    assert shown.text["stdout"].rstrip().endswith(") before")
+    assert [sorted(data) for data in shown.displays] == [
+        ["text/html", "text/plain"],
+        ["image/png", "text/plain"],
+        ["image/png", "text/plain"],
+    ]
+    assert shown.displays[0]["text/html"] == "<b>rich</b>"
+    again = notebook.run("rustray.logs(ref)")
+    assert [sorted(data) for data in again.displays] == [sorted(data) for data in shown.displays]
+
+
+def test_a_display_is_updated(notebook: Notebook) -> None:
+    shown = notebook.run(
+        "@rustray.remote\ndef count():\n    handle = display('one', display_id=True)\n    handle.update('two')\n"
+        "rustray.get(count.remote())"
+    )
+    assert list(shown.cards.values()) == ["'two'"]
+
+
+def test_displays_are_captured(notebook: Notebook) -> None:
+    notebook.run(
+        "%%capture caught\n@rustray.remote\ndef one():\n    print('text')\n    display({'a': 1})\n"
+        "rustray.get(one.remote())"
+    )
+    value = notebook.run("caught.stdout.endswith(') text\\n'), caught.outputs[0].data['text/plain']").value
+    assert value == """(True, "{'a': 1}")"""
+
+
+def test_workers_that_say_the_same(notebook: Notebook, gate: Gate) -> None:
+    notebook.run("gate.open()")
+    shown = notebook.run(
+        "@rustray.remote(num_cpus=0.1)\nclass Speaker:\n    def say(self, gate):\n        gate.wait()\n"
+        "        print('loaded')\n"
+        "speakers = [Speaker.remote() for _ in range(4)]\nrustray.get([s.say.remote(gate) for s in speakers])"
+    )
+    lines = shown.text["stdout"].splitlines()
+    assert len(lines) == 2 and lines[0].endswith(") loaded"), lines
+    assert lines[1].endswith(") loaded  [3 more times, by 4 workers in all]")
+    notebook.run("del speakers")
+
+
+def test_a_bar_is_one_line(notebook: Notebook) -> None:
+    shown = notebook.run(
+        "@rustray.remote\ndef bar():\n    import sys\n    for n in range(30):\n"
+        "        print(f'\\r{n}%', end='', file=sys.stderr, flush=True)\n        time.sleep(0.03)\n"
+        "    print('\\rdone', file=sys.stderr)\nrustray.get(bar.remote())"
+    )
+    steps = shown.text["stderr"].split("\r")
+    assert 3 <= len(steps) < 12 and shown.text["stderr"].count("\n") == 1
+    assert steps[-1].rstrip().endswith(") done")
+
+
+@pytest.mark.timeout(90)
+def test_a_flood_does_not_drown_the_notebook(notebook: Notebook) -> None:
+    notebook.run("@rustray.remote\ndef flood(n):\n    for i in range(n):\n        print('line', i)")
+    cell = notebook.start("rustray.get([flood.remote(100_000), flood.remote(100_000)])")
+    shown = notebook.finish(cell)
+    lines = shown.text["stdout"].splitlines()
+    assert len(lines) < 6000 and lines[-1].endswith(") line 99999")
+    assert "not shown; rustray.logs(ref) has more of it" in shown.text["stderr"]
+    asked = time.monotonic()
+    assert notebook.run("1 + 1").value == "2"
+    assert time.monotonic() - asked < 2
+
+
+def test_errors_show_the_users_frames(notebook: Notebook) -> None:
+    notebook.run(
+        "@rustray.remote\ndef inner(x):\n    return 1 / x\n\n"
+        "@rustray.remote\ndef outer(x):\n    return rustray.get(inner.remote(x))"
+    )
+    notebook.run("%colors nocolor")
+    shown = notebook.run("rustray.get([outer.remote(0) for _ in range(5)] + [outer.remote(1)])")
+    assert shown.kind == "TaskError(ZeroDivisionError)"
+    lines = [line.strip() for line in shown.error.splitlines()]
+    assert [line for line in lines if not line.startswith(("--", "Cell In["))] == [
+        "rustray.get([outer.remote(0) for _ in range(5)] + [outer.remote(1)])",
+        "return rustray.get(inner.remote(x))",
+        "return 1 / x",
+        "ZeroDivisionError: division by zero",
+        "5 of 6 objects failed: 5 x ZeroDivisionError: division by zero (object 0, 1, 2, ...)",
+    ]
+    assert sum(line.startswith("Cell In[") for line in lines) == 3
+
+
+def test_a_task_without_displays_loads_nothing_for_them(notebook: Notebook) -> None:
+    loaded = "[name for name in ('IPython', 'matplotlib', 'traitlets') if name in sys.modules]"
+    fresh = "runtime_env={'env_vars': {'FRESH': '1'}}"
+    shown = notebook.run(
+        f"import sys\nrustray.get(rustray.remote(lambda: {loaded}).options({fresh}).remote())"
+    )
+    assert shown.value == "[]"
