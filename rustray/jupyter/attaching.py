@@ -12,7 +12,7 @@ from rustray.driver import cells
 from rustray.errors import OptionError, RustRayError
 from rustray.jupyter.cell_card import card_html, card_text
 from rustray.jupyter.cell_state import RUNNING, CellState, duration
-from rustray.jupyter.keeper_link import KeeperLink, other_keepers
+from rustray.jupyter.keeper_link import KeeperLink, other_keepers, shows
 from rustray.jupyter.notebook_server import notebook_session
 
 ANSWER_S = 10.0
@@ -45,13 +45,13 @@ class Attached(Mapping[str, Any]):
         return sum(1 for _name in self)
 
     def log(self, name: str) -> None:
-        """Print what the cell has printed, its beginning left out where it is long."""
+        """Show what the cell has printed and displayed, its beginning left out where it is long."""
         if name not in self._newest:
             raise OptionError(f"No cell {name!r} was found; there are: {', '.join(self._newest) or 'none'}.")
         link, state = self._newest[name]
-        write = cells.writer()
-        for stream, text in rustray.get(link.keeper.log.remote(state.cell), timeout=ANSWER_S):
-            write(stream, text)
+        show = shows(state.name if state.mapped else "")
+        for kind, text, pid in rustray.get(link.keeper.log.remote(state.cell), timeout=ANSWER_S):
+            show(kind, text, pid)
 
     def __repr__(self) -> str:
         if not self._found:
@@ -110,7 +110,7 @@ def attach(shell: Any = None) -> Attached:
                     if not state.mapped:
                         results[state.cell] = [column[0] for column in results[state.cell]]
                 if state.how == RUNNING:
-                    link.follow(state.cell)
+                    link.follow(state.cell, state.name)
         except RustRayError as error:
             print(f"rustray: a keeper of an earlier kernel does not answer: {error}")
     found.sort(key=lambda item: item[1].started)

@@ -38,7 +38,7 @@ class CellRun:
         self._request = request
         self._card = card
         self._rows = link.submit(request)
-        self._end = link.follow(request.cell)
+        self._end = link.follow(request.cell, request.name if request.elements is not None else "")
         if card is not None:
             link.show(request.cell, card.update)
 

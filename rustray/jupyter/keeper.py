@@ -24,6 +24,7 @@ from rustray.driver.current import current
 from rustray.driver.patience import Patience
 from rustray.driver.refs import ObjectRef
 from rustray.driver.stopping import KILL_S, KIND_S, LOOK_S, Stop, Stopped
+from rustray.driver.transcript import STREAMS
 from rustray.jupyter.cell_state import DONE, FAILED, RUNNING, STOPPED, TIMED_OUT, CellState
 from rustray.jupyter.cell_tasks import CellRequest, CellTasks
 from rustray.runtime_context import get_runtime_context
@@ -38,6 +39,8 @@ RESULTS_KEPT = 20
 PAUSE_S = 0.05
 """News of one kernel come no closer than this."""
 
+Entry = tuple[str, str, int]
+"""Kind and text of something shown, see `driver.output`, and the process that it comes from."""
 Follower = tuple[Any, int]
 """The channel and number of a call that gets the text of a cell."""
 
@@ -54,20 +57,20 @@ class KeptCell:
         self.ended = asyncio.Event()
         self._loop = loop
         self._lock = threading.Lock()
-        self._log: deque[tuple[str, str]] = deque()
+        self._log: deque[Entry] = deque()
         self._chars = 0
         self._followers: list[Follower] = []
         self._flushing = False
 
-    def print(self, stream: str, text: str) -> None:
-        """It has printed; from any thread."""
+    def show(self, kind: str, text: str, pid: int) -> None:
+        """One of its tasks has printed or displayed something, see `driver.output`; from any thread."""
         with self._lock:
-            self._log.append((stream, text))
+            self._log.append((kind, text, pid))
             self._chars += len(text)
             while self._chars > LOG_CHARS and len(self._log) > 1:
                 self._chars -= len(self._log.popleft()[1])
             for channel, number in self._followers:
-                channel.log(stream, text, number)
+                channel.log(kind, text, number, pid)
             if self._followers and not self._flushing:
                 self._flushing = True
                 self._loop.call_soon_threadsafe(self._flush)
@@ -83,8 +86,8 @@ class KeptCell:
         """Rule 1."""
         channel, number = follower
         with self._lock:
-            for stream, text in self._log:
-                channel.log(stream, text, number)
+            for kind, text, pid in self._log:
+                channel.log(kind, text, number, pid)
             self._followers.append(follower)
         channel.flush()
 
@@ -93,8 +96,8 @@ class KeptCell:
         with self._lock:
             self._followers.remove(follower)
 
-    def log(self) -> list[tuple[str, str]]:
-        """Stream and text of what it has printed."""
+    def log(self) -> list[Entry]:
+        """What it has printed and displayed."""
         with self._lock:
             return list(self._log)
 
@@ -105,7 +108,7 @@ class KeptCell:
         if self.ended.is_set():
             how = self.why_ended or (FAILED if tasks.failed else DONE)
         with self._lock:
-            last = "".join(text for _stream, text in list(self._log)[-TAIL_LINES:])
+            last = "".join(text for kind, text, _pid in list(self._log)[-TAIL_LINES:] if kind in STREAMS)
         return CellState(
             request.cell,
             request.name,
@@ -181,10 +184,10 @@ class NotebookKeeper:
             cell.ended.set()
         self._news.set()
 
-    def _on_output(self, stream: str, text: str, _name: str, _pid: int, task: Any) -> None:
+    def _on_output(self, kind: str, text: str, _name: str, pid: int, task: Any) -> None:
         cell = None if task is None else self._cells.get(self._by_number.cell_of(task.number))
         if cell is not None:
-            cell.print(stream, text)
+            cell.show(kind, text, pid)
 
     def _running(self) -> list[KeptCell]:
         return [cell for cell in list(self._cells.values()) if not cell.ended.is_set()]
@@ -193,7 +196,7 @@ class NotebookKeeper:
         """Something keeps cells waiting that have not begun."""
         for cell in self._running():
             if not cell.tasks.running:
-                cell.print("stderr", line)
+                cell.show("stderr", line, 0)
 
     async def stop(self, cell: str) -> Stopped:
         """End the tasks of a cell, within two seconds."""
@@ -267,8 +270,8 @@ class NotebookKeeper:
         """As `submit` gave them; [] if they are not kept any more."""
         return self._cells[cell].tasks.rows
 
-    async def log(self, cell: str) -> list[tuple[str, str]]:
-        """Stream and text of what a cell has printed, its beginning left out where it is long."""
+    async def log(self, cell: str) -> list[Entry]:
+        """What a cell has printed and displayed, its beginning left out where it is long."""
         return self._cells[cell].log()
 
     # -- the end ---------------------------------------------------------------------------------------

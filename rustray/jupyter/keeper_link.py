@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import rustray
-from rustray.driver import cells, stop_button
+from rustray.driver import cells, output, stop_button
 from rustray.driver.actor_handle import ActorHandle
+from rustray.driver.folding import Source
 from rustray.driver.refs import ObjectRef
 from rustray.driver.session import Session
 from rustray.errors import ActorError, RustRayError
@@ -55,9 +56,15 @@ class KeeperLink:
         ref: ObjectRef = self.keeper.submit.remote(request)
         return ref
 
-    def follow(self, cell: str) -> ObjectRef:
-        """Show in the notebook's present cell what `cell` prints; the ref of its state at its end."""
-        self._writers.begin(self.session.tasks.next_number(), cells.writer())
+    def follow(self, cell: str, name: str = "") -> ObjectRef:
+        """Show in the notebook's present cell what `cell` shows; the ref of its state at its end.
+
+        Parameters
+        ----------
+        name: stands in front of each line, with the process; "" for none. Lines of several tasks need it: those that
+            are alike are told once, and one does not go on in the middle of another.
+        """
+        self._writers.begin(self.session.tasks.next_number(), shows(name))
         ref: ObjectRef = self.keeper.follow_cell.remote(cell)
         return ref
 
@@ -110,13 +117,22 @@ class Writers:
     def __init__(self) -> None:
         self._table = cells.CellTable()
 
-    def begin(self, first: int, write: cells.Write) -> None:
+    def begin(self, first: int, write: Callable[[str, str, int], None]) -> None:
         """Calls from number `first` on are written by this."""
         self._table.begin(first, write)
 
-    def take(self, stream: str, text: str, _name: str, _pid: int, task: Any) -> None:
-        """Text has come."""
-        self._table.cell_of(task.number)(stream, text)
+    def take(self, kind: str, text: str, _name: str, pid: int, task: Any) -> None:
+        """Something has come."""
+        self._table.cell_of(task.number)(kind, text, pid)
+
+
+def shows(name: str) -> Callable[[str, str, int], None]:
+    """What shows kind, text and pid in the cell that is running now, with this name in front."""
+    shell = cells.kernel_shell()
+    if shell is None:
+        return lambda kind, text, pid: output.terminal.take(kind, text, name, pid, None)
+    cell = cells.CellOutput(shell, shell.get_parent(), "")
+    return lambda kind, text, pid: cell.take(kind, text, Source(name, pid) if name else None)
 
 
 def _writers_of(session: Session) -> Writers:

@@ -99,7 +99,8 @@ class Channel:
                 return
             own = os.getpid()
             messages: list[Message] = [
-                ("log", stream, "".join(texts), number, pid or own) for stream, number, pid, texts in self._log
+                ("log", stream, "".join(texts), number, pid or own)
+                for stream, number, pid, texts in self._log
             ]
             if self._results:
                 messages.append(("done", self._results, self._spent))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rustray.jupyter import options
+from rustray.jupyter.attaching import attach
 from rustray.jupyter.console import cancelling, looking, opening
 from rustray.jupyter.console.command import EXPRESSION, WORD, WORDS, Command
 from rustray.jupyter.console.live_names import CLUSTERS, FILES, LOGS, PANELS, TASKS, VALUES
@@ -39,6 +40,12 @@ COMMANDS = (
         "ADDRESS",
         CLUSTERS,
         {"--address": CLUSTERS, "--name": CLUSTERS},
+    ),
+    Command(
+        "attach",
+        attach,
+        "the cells of this notebook's kernel before, with their results",
+        "rustray.jupyter.attaching.attach()",
     ),
     Command("status", looking.status, "the cluster at a glance", "rustray.status()"),
     Command(
