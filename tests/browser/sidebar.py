@@ -6,6 +6,8 @@ from typing import Any
 
 from playwright.sync_api import Frame, Locator, Page
 
+from ..support import eventually
+
 SOURCES = """() => Bokeh.documents.flatMap(document =>
   [...document.all_models].filter(model => model.type === "ColumnDataSource").map(source => {
     const columns = Object.entries(source.data).map(([name, values]) => [name, Array.from(values)]);
@@ -31,7 +33,8 @@ def panel_frame(page: Page, title: str) -> Frame:
     element = page.locator(f'iframe[title="{title}"]').element_handle()
     frame = element.content_frame()
     assert frame is not None
-    frame.wait_for_function("window.Bokeh && Bokeh.documents.length > 0")
+    frame.wait_for_url("**/rustray/dashboard/*")
+    eventually(lambda: frame.evaluate("() => window.Bokeh && Bokeh.documents.length"))
     return frame
 
 

@@ -17,6 +17,10 @@ REMOTE = """\
 import os
 print("from process", os.getpid())
 6 * 7"""
+HERE = """\
+import os, rustray
+pid_here = os.getpid()
+pid_here"""
 MANY = """\
 import time
 @rustray.remote
@@ -29,7 +33,7 @@ while time.time() < end:
 
 @pytest.mark.timeout(180)
 def test_from_the_sidebar_to_a_live_dashboard(lab: Lab, page: Page) -> None:
-    write_notebook(lab.notebooks / "session.ipynb", REMOTE, "import rustray, os\nos.getpid()", MANY)
+    write_notebook(lab.notebooks / "session.ipynb", REMOTE, HERE, MANY)
     page.goto(lab.page("session", "session.ipynb"))
     sidebar = open_sidebar(page)
 
@@ -53,8 +57,8 @@ def test_from_the_sidebar_to_a_live_dashboard(lab: Lab, page: Page) -> None:
     run_cell(cell_with(page, "%%remote"))
     shown = output_of(cell_with(page, "%%remote"))
     expect(shown.filter(has_text="42")).to_be_visible()
-    run_cell(cell_with(page, "os.getpid()\n"))
-    here = output_of(cell_with(page, "import rustray, os")).inner_text()
+    run_cell(cell_with(page, "pid_here"))
+    here = output_of(cell_with(page, "pid_here")).inner_text()
     expect(shown.filter(has_text="from process")).not_to_contain_text(here)
 
     run_cell(cell_with(page, "def short"))

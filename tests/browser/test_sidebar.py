@@ -87,6 +87,9 @@ def test_keys_are_enough(lab: Lab, page: Page, cluster: Cluster) -> None:
     page.goto(lab.page("keys"))
     sidebar = open_sidebar(page)
     shown = card(sidebar, "shown")
+    expect(shown.get_by_role("button", name="One node more")).to_be_visible()
+    page.get_by_role("tab", name="Launcher").wait_for()
+    expect(page.locator(".jp-Launcher :focus, .jp-Launcher:focus")).to_have_count(1)  # it takes it once
     sidebar.get_by_role("button", name="Start a cluster").focus()
     reached = []
     for _ in range(6):
@@ -105,6 +108,8 @@ def test_keys_are_enough(lab: Lab, page: Page, cluster: Cluster) -> None:
 
 
 def test_tabs_follow_the_theme_and_come_back(lab: Lab, page: Page, cluster: Cluster) -> None:
+    kept: list[str] = []
+    page.on("requestfinished", lambda request: kept.append(request.post_data or ""))
     page.goto(lab.page("theme"))
     sidebar = open_sidebar(page)
     card(sidebar, "shown").get_by_role("button", name="Resources").click()
@@ -113,6 +118,8 @@ def test_tabs_follow_the_theme_and_come_back(lab: Lab, page: Page, cluster: Clus
     page.evaluate("jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
     expect(frame).to_have_attribute("src", f"{lab.url}rustray/dashboard/resources?cluster=shown&theme=dark")
 
-    page.wait_for_timeout(1500)  # Lab keeps the layout a second after a change
+    eventually(
+        lambda: page.wait_for_timeout(50) or any("rustray-dashboard-shown-resources" in text for text in kept)
+    )
     page.goto(lab.page("theme"))
     expect(frame).to_have_attribute("src", f"{lab.url}rustray/dashboard/resources?cluster=shown&theme=dark")
