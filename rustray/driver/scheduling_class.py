@@ -39,6 +39,7 @@ class Lease:
     """
 
     __slots__ = (
+        "before",
         "blocked",
         "closed",
         "connection",
@@ -58,7 +59,13 @@ class Lease:
     )
 
     def __init__(
-        self, lease: int, target: SchedulingClass, worker: int, connection: Connection, page: LeasePage
+        self,
+        lease: int,
+        target: SchedulingClass,
+        worker: int,
+        connection: Connection,
+        page: LeasePage,
+        before: int,
     ) -> None:
         self.id = lease
         self.target = target
@@ -66,6 +73,8 @@ class Lease:
         self.node = node_of(worker)
         self.connection = connection
         self.page = page
+        self.before = before
+        """Tasks with a lower number were submitted before it came."""
         self.in_flight: dict[int, Task] = {}
         self.idle_since = time.monotonic()
         self.first = 0

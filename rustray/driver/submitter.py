@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 MAX_FALSE_STARTS = 5
 """Workers that may end, one after the other, before they begin a task."""
 SETUP_TRIES = 2
-"""Workers that may fail to set up their environment: the first may have begun before its cause was put right."""
+"""Workers that may fail to set up their environment: the first may have begun before its cause was put right. Those
+that had begun before there was a task for them tell nothing of now."""
 
 
 class Submitter:
@@ -72,7 +73,8 @@ class Submitter:
         """A worker is ours: push."""
         target = self._classes[key]
         connection = Connection(socket.socket(fileno=socket_fd))
-        lease = Lease(lease_id, target, worker, connection, LeasePage.received(page_fd))
+        page = LeasePage.received(page_fd)
+        lease = Lease(lease_id, target, worker, connection, page, self.tasks.next_number())
         with self.lock:
             self._leases[lease_id] = lease
             target.leases.append(lease)
@@ -221,7 +223,11 @@ class Submitter:
             self.tasks.retract(task)
             self.tasks.fail(task, error)
         self._requeue(target, loss.again)
-        if not begun and (kind == losses.SETUP or lease.in_flight and kind in losses.BY_ITSELF):
+        if kind == losses.SETUP:
+            false_start = any(number < lease.before for number in lease.in_flight)
+        else:
+            false_start = bool(lease.in_flight) and not begun and kind in losses.BY_ITSELF
+        if false_start:
             target.false_starts += 1
             if target.false_starts >= (SETUP_TRIES if kind == losses.SETUP else MAX_FALSE_STARTS):
                 self._give_up(target, kind, text)

@@ -14,9 +14,15 @@ from rustray.driver import failures
 from rustray.driver.entry import ERROR, PENDING, VALUE
 from rustray.driver.functions import WORKERS_KNOWN
 from rustray.driver.session import Session
-from rustray.driver.submitter import MAX_FALSE_STARTS
+from rustray.driver.submitter import MAX_FALSE_STARTS, SETUP_TRIES
 from rustray.driver.unused_leases import IDLE_S, SPARE_S
-from rustray.errors import InfeasibleError, OutOfMemoryError, WorkerCrashedError, WorkerExitedError
+from rustray.errors import (
+    InfeasibleError,
+    OutOfMemoryError,
+    RuntimeEnvSetupError,
+    WorkerCrashedError,
+    WorkerExitedError,
+)
 from rustray.wire.frames import Connection
 from rustray.wire.page import LeasePage, new_page
 
@@ -307,6 +313,18 @@ class TestDeath:
         for _attempt in range(MAX_FALSE_STARTS):
             bench.worker().die("owner")
         assert entries[0].state == PENDING
+
+    def test_of_workers_that_were_made_before_the_task_is_no_failed_setup(self, bench: Bench) -> None:
+        for _idle in range(SETUP_TRIES):
+            bench.worker().die("setup")
+        waiting = [bench.worker() for _ in range(SETUP_TRIES)]
+        entries = bench.submit()
+        for worker in waiting:
+            worker.die("setup")
+        for _attempt in range(SETUP_TRIES):
+            assert entries[0].state == PENDING
+            bench.worker().die("setup")
+        assert isinstance(error_of(entries[0]), RuntimeEnvSetupError)
 
     def test_of_workers_given_back_is_not_waited_for(self, bench: Bench) -> None:
         for worker in range(2 * WORKERS_KNOWN):
