@@ -28,19 +28,23 @@ MEMORY_OF_COLOURS = 500
 
 
 class Colours:
-    """One colour a name, the first that is free: as long as it is remembered, a name keeps it."""
+    """One colour a name, which it keeps as long as it is remembered. A new one gets the colour that is free, or else
+    that of the name which was asked for longest ago."""
 
     def __init__(self) -> None:
         self._of: dict[str, str] = {}
 
     def __getitem__(self, name: str) -> str:
         """The colour of this name."""
-        found = self._of.get(name)
-        if found is None:
-            if len(self._of) >= MEMORY_OF_COLOURS:
-                self._of.clear()
-            found = self._of[name] = FUNCTIONS[len(self._of) % len(FUNCTIONS)]
+        found = self._of.pop(name, None) or self._stalest()
+        self._of[name] = found  # the last one asked for is the last one here
+        if len(self._of) > MEMORY_OF_COLOURS:
+            del self._of[next(iter(self._of))]
         return found
+
+    def _stalest(self) -> str:
+        used = {color: at for at, color in enumerate(self._of.values())}
+        return min(FUNCTIONS, key=lambda color: used.get(color, -1))
 
 
 def heat(fraction: float) -> tuple[str, str]:

@@ -158,7 +158,7 @@ class Panels {
   // The page's colour of text, which follows its theme.
   ink() {
     const ink = getComputedStyle(this.element).color;
-    if (ink === this.inked) return;
+    if (!ink || ink === this.inked) return; // it has none while it is not in the page
     this.inked = ink;
     const [red, green, blue] = ink.match(/[\d.]+/g);
     for (const panel of this.all.values()) panel.ink(ink, `rgba(${red}, ${green}, ${blue}, 0.7)`);

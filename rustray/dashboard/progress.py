@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rustray.dashboard.answers import Reader
+from rustray.dashboard.answers import KEEPER, Reader
 
 RATE_S = 10.0
 """Seconds over which a rate is taken."""
@@ -59,6 +59,8 @@ class Progress(Reader):
         """The rows of "function_metrics" as they are now."""
         known, self._functions = self._functions, {}
         for row in answer:
+            if row["name"].startswith(KEEPER):
+                continue
             function = known.get(row["name"])
             if function is None or row["finished"] < function.counters["finished"]:
                 function = _Function(worked=now)  # a new one, or a new head has begun to count

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rustray.dashboard.answers import Reader
+from rustray.dashboard.answers import KEEPER, Reader
 
 SPAN_S = 60.0
 RESOLUTION_S = 0.08
@@ -72,7 +72,8 @@ class TaskStream(Reader):
         if answer["skipped"]:
             self._skipped.append((now, answer["skipped"]))
         for start, seconds, node, pid, function, outcome, _task in answer["events"]:
-            self._draw((node, pid), start, seconds, function, outcome)
+            if not function.startswith(KEEPER):
+                self._draw((node, pid), start, seconds, function, outcome)
         self._forget(now - SPAN_S)
 
     def seen(self, now: float) -> TaskStream:

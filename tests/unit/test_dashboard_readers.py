@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rustray.dashboard.colours import FUNCTIONS, Colours
 from rustray.dashboard.feed import Feed
 from rustray.dashboard.head_strips import HeadStrips
 from rustray.dashboard.history import History, NodeHistory
@@ -64,6 +65,21 @@ def test_the_stream_is_bounded_in_time_and_number() -> None:
     assert len(list(stream.bars())) <= min(SPAN_S + 1, BARS_OF_WORKER)
     stream.add(told(), 1000.0 + SPAN_S + 1.0)
     assert (stream.workers, stream.skipped) == ({}, 0)
+
+
+def test_what_the_notebooks_keeper_does_is_not_shown() -> None:
+    stream, progress = TaskStream(), Progress()
+    stream.add(told(event(10.0, 1.0, "NotebookKeeper.news")), 12.0)
+    progress.add([function("NotebookKeeper.news", running=1)], 12.0)
+    assert (stream.workers, progress.seen(12.0)) == ({}, [])
+
+
+def test_a_name_keeps_its_colour_and_new_ones_get_the_one_unused_longest() -> None:
+    colours = Colours()
+    first = [colours[f"f{at}"] for at in range(len(FUNCTIONS))]
+    assert len(set(first)) == len(FUNCTIONS)
+    assert colours["f0"] == first[0]
+    assert colours["new"] == first[1]
 
 
 def row(progress: Progress, now: float) -> Row:

@@ -236,7 +236,7 @@ def side_by_side(figures: Sequence[LayoutDOM], least_px: int, most: int) -> Layo
     ----------
     least_px: width that each needs. most: so many beside each other at most.
     """
-    share = 100 // most - 1
+    share = 100 // most - 3
     style = (
         ":host { display: grid !important; gap: 8px 12px; grid-template-columns: "
         f"repeat(auto-fit, minmax(min(100%, max({least_px}px, {share}%)), 1fr)) !important; }}"

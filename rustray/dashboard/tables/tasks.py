@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from heapq import nlargest
 
-from rustray.dashboard.answers import Answers
+from rustray.dashboard.answers import KEEPER, Answers
 from rustray.dashboard.colours import FAILED
 from rustray.dashboard.tables.samples import latest
 from rustray.dashboard.tables.words import (
@@ -93,7 +93,8 @@ def _took(bar: Bar) -> str:
 def _values(answers: Answers, stream: TaskStream) -> dict[str, list[object]]:
     states = {"running": 0, "waiting": 0}
     for row in answers["tasks"]:
-        states[row["state"]] = states.get(row["state"], 0) + row["count"]
+        if not row["function"].startswith(KEEPER):
+            states[row["state"]] = states.get(row["state"], 0) + row["count"]
     sample = latest(answers["metrics"])
     ended, failed = (sample["tasks_per_s"], sample["failed_per_s"]) if sample is not None else (None, None)
     counts = stream.outcomes()
