@@ -57,7 +57,8 @@ def test_a_cell_of_definitions_makes_them_remote(notebook: Notebook) -> None:
 def test_an_error_shows_the_lines_of_the_cell(notebook: Notebook) -> None:
     shown = notebook.run("%%remote\ndef inner(x):\n    return 1 / x\ninner(0)")
     assert "ZeroDivisionError" in shown.kind
-    assert "line 3, in inner\n    return 1 / x" in shown.error
+    plain = re.sub(r"\x1b\[[\d;]*m", "", shown.error)
+    assert re.search(r"Cell In\[\d+\], line 3 in inner\n\s+return 1 / x", plain), plain
     assert "remote_magic" not in shown.error
 
 
@@ -127,13 +128,38 @@ def test_the_stop_button_ends_the_task(notebook: Notebook) -> None:
 
 def test_status_and_dashboard(notebook: Notebook) -> None:
     eventually(lambda: "0 of 2 in use" in (notebook.run("%rustray status").value or ""))
-    assert (notebook.run("%rustray dashboard").value or "").startswith("<live dashboard: CPU")
-    # It moves while the kernel waits, here for longer than from one sample to the next: the samples in the widget
-    # are newer after the cell.
+    told = notebook.run("%rustray dashboard").value or ""
+    assert told.startswith("<live dashboard of resources, progress, tasks: CPU")
+
+
+def test_panels_move_while_the_kernel_waits(notebook: Notebook) -> None:
+    notebook.run("shown = rustray.dashboard('resources', 'tasks', 'nodes')\nshown")
+    # Samples in the widget are newer after a cell that waits for longer than from one to the next, and the task that
+    # it waited for meanwhile is among the bars.
     shown = notebook.run(
-        "from rustray.dashboard import live\nwidget = live._shown.widget\n"
-        "before = widget.columns['time'][-1:]\n"
-        "rustray.get(rustray.remote(time.sleep).remote(2.5))\n"
-        "widget.columns['time'][-1:] > before"
+        "def newest(): return shown.widget.tables['resources']['samples']['time'][-1:]\n"
+        "def bars(): return shown.widget.tables['tasks']['bars']['function']\n"
+        "@rustray.remote\ndef brief(): time.sleep(0.2)\n"
+        "before = newest()\n"
+        "rustray.get([brief.remote(), rustray.remote(time.sleep).remote(2.5)])\n"
+        "newest() > before, 'brief' in bars(), shown.values()['nodes.nodes'], list(shown.widget.tables)"
     )
-    assert shown.value == "True"
+    assert shown.value == "(True, True, 1, ['resources', 'tasks', 'nodes'])", shown.error
+
+
+def test_panels_rest_when_nobody_looks(notebook: Notebook) -> None:
+    notebook.run("from rustray.dashboard import watch\nkept, watch.LOOKED_S = watch.LOOKED_S, 0.0")
+    # No page is open here, so that nobody has looked when this cell begins.
+    shown = notebook.run(
+        "time.sleep(1.0); before = newest()\n"  # a picture may have been on its way
+        "time.sleep(1.5); rested = newest() == before\n"
+        "watch.LOOKED_S = kept\n"
+        "shown.widget._handle_custom_msg({'look': True}, [])  # as a page sends it\n"
+        "while newest() == before: time.sleep(0.05)\n"
+        "rested"
+    )
+    assert shown.value == "True", shown.error
+
+
+def test_a_panel_that_there_is_not_is_one_line_that_helps(notebook: Notebook) -> None:
+    assert "Did you mean 'tasks'" in notebook.run("%rustray dashboard task").text["stderr"]
