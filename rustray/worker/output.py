@@ -7,7 +7,6 @@ its text goes to the worker's log alone, and a line says so.
 from __future__ import annotations
 
 import io
-import os
 import socket
 import sys
 import threading
@@ -19,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 from rustray.driver.flood import SENT, Flood, counted
 from rustray.worker import displays
 from rustray.worker.context import Running, running
+from rustray.worker.log import WorkerLog
 from rustray.worker.open_line import OpenLine
 
 if TYPE_CHECKING:
     from rustray.worker.process import Worker
 
-LOG_BYTES = 256 << 20
+LOG_CHARS = 256 << 20
 """Characters of floods that a worker writes to its log; those that follow are lost."""
 
 
@@ -41,13 +41,14 @@ class TaskStream(io.TextIOBase):
     """A text stream that sends whole lines with the task they belong to.
 
     What a thread prints that no task started belongs to the task that runs in the main thread (`fallback`); what
-    nobody can be asked for goes to `file`, the worker's log.
+    nobody can be asked for goes to the worker's log.
     """
 
-    def __init__(self, stream: str, file: io.TextIOBase, fallback: Callable[[], Running | None]) -> None:
+    def __init__(self, stream: str, fd: int, log: WorkerLog, fallback: Callable[[], Running | None]) -> None:
         self._stream = stream
-        self._file = file
-        self._file_left = LOG_BYTES
+        self._fd = fd
+        self._log = log
+        self._log_left = LOG_CHARS
         self._fallback = fallback
         self._lock = threading.RLock()  # a signal's handler may print
         self._tasks: dict[tuple[int, int], _Printed] = {}
@@ -67,14 +68,18 @@ class TaskStream(io.TextIOBase):
         return False
 
     def fileno(self) -> int:
-        return self._file.fileno()
+        return self._fd
 
     def write(self, text: str) -> int:
         task = running.get() or self._fallback()
         if task is None:
-            self._file.write(text)
-            self._file.flush()
-            return len(text)
+            self._log.write(text)
+        else:
+            self.write_for(task, text)
+        return len(text)
+
+    def write_for(self, task: Running, text: str) -> None:
+        """A task has printed."""
         key = (id(task.channel), task.number)
         with self._lock:
             printed = self._tasks.get(key)
@@ -83,7 +88,6 @@ class TaskStream(io.TextIOBase):
             whole = printed.line.feed(text)
             if whole:
                 self._send(printed, whole)
-        return len(text)
 
     def flush(self) -> None:
         """Send what there is, the beginning of an unfinished line too; whoever prints it wants it seen."""
@@ -125,17 +129,16 @@ class TaskStream(io.TextIOBase):
         task = printed.task
         if printed.flood.shows(time.monotonic(), None, len(text), text.count("\n")):
             task.channel.log(self._stream, text, task.number)
-        elif self._file_left > 0:
-            self._file_left -= len(text)
-            self._file.write(text)
+        elif self._log_left > 0:
+            self._log_left -= len(text)
+            self._log.write(text)
 
     def _tell(self, printed: _Printed, now: float) -> None:
         left = printed.flood.due(now)
         if left is None:
             return
-        self._file.flush()
-        lost = "" if self._file_left > 0 else ", which is full"
-        where = f"the worker's log, {_place_of(self._file)}{lost}"
+        lost = "" if self._log_left > 0 else ", which is full"
+        where = f"the worker's log, {self._log.path()} on {socket.gethostname()}{lost}"
         told = f"... {counted(left.lines, left.chars)} are only in {where} ...\n"
         printed.task.channel.log("stderr", told, printed.task.number)
 
@@ -146,11 +149,15 @@ class Printing:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._displays: Flood[None] = Flood(displays.SENT)
+        self._log = log = WorkerLog(1)
+        self._streams = (
+            TaskStream("stdout", 1, log, self._of_main),
+            TaskStream("stderr", 2, log, self._of_main),
+        )
 
     def install(self) -> None:
         """Take what is printed and displayed in this process."""
-        sys.stdout = TaskStream("stdout", sys.stdout, self._of_main)  # type: ignore[arg-type]
-        sys.stderr = TaskStream("stderr", sys.stderr, self._of_main)  # type: ignore[arg-type]
+        sys.stdout, sys.stderr = self._streams
         displays.install(self.publish)
         self._worker.session.publish = self.publish
 
@@ -161,7 +168,10 @@ class Printing:
 
     def tick(self, now: float) -> None:
         """Called about ten times a second while a task runs."""
-        for stream in _streams():
+        task = self._of_main()
+        if task is not None:
+            self._take_others(task)
+        for stream in self._streams:
             stream.tick(now)
 
     def publish(self, kind: str, content: dict[str, Any], task: Running | None = None) -> None:
@@ -170,7 +180,8 @@ class Printing:
         task = task or running.get() or self._of_main()
         if task is None:
             return  # nobody looks
-        for stream in _streams():
+        self._take_others(task)
+        for stream in self._streams:
             stream.flush_of(task)
         text = displays.packed(content)
         if not self._displays.shows(time.monotonic(), None, len(text)):
@@ -190,9 +201,16 @@ class Printing:
 
     def end_of(self, task: Running) -> None:
         """The task has ended: what is left of its last line goes out, and its figures."""
+        self._take_others(task)
         self.show_figures(task)
-        for stream in _streams():
+        for stream in self._streams:
             stream.end_of(task)
+
+    def _take_others(self, task: Running) -> None:
+        """What has been printed past Python since the last time is taken for the task's."""
+        text = self._log.others()
+        if text:
+            self._streams[0].write_for(task, text)
 
     def pass_on(self, kind: str, text: str, name: str, pid: int, task: Any) -> None:
         """A nested task has printed: its text goes up to whoever submitted the task that submitted it."""
@@ -204,15 +222,3 @@ class Printing:
         current = self._of_main()
         if current is not None:
             current.channel.log(kind, text, current.number, pid)
-
-
-def _streams() -> list[TaskStream]:
-    return [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, TaskStream)]
-
-
-def _place_of(file: io.TextIOBase) -> str:
-    try:
-        path = os.readlink(f"/proc/self/fd/{file.fileno()}")
-    except OSError:
-        path = f"of process {os.getpid()}"  # macOS
-    return f"{path} on {socket.gethostname()}"

@@ -125,3 +125,27 @@ class TestPrinting:
         lines = output.splitlines()
         assert len(lines) < 6000 and "in the file: True" in lines
         assert any("not shown; rustray.logs(ref) has more of it" in line for line in lines)
+
+    def test_what_is_printed_past_python(self, tmp_path):
+        output = run_program(
+            """
+            import rustray
+            rustray.init(num_cpus=1)
+
+            @rustray.remote
+            def speak():
+                import ctypes, os, subprocess, sys
+                print("first")
+                subprocess.run(["sh", "-c", "echo from a process; echo and its error >&2"], check=True)
+                os.write(1, b"by descriptor")
+                libc = ctypes.CDLL(None)
+                libc.printf(b"from C\\n")
+                libc.fflush(None)
+
+            rustray.get(speak.remote())
+            print("got it")
+            """,
+            folder=tmp_path,
+        )
+        lines = [line.partition(") ")[2] or line for line in output.splitlines()]
+        assert lines == ["first", "from a process", "and its error", "by descriptorfrom C", "got it"]
