@@ -110,7 +110,7 @@ def attach(shell: Any = None) -> Attached:
                     if not state.mapped:
                         results[state.cell] = [column[0] for column in results[state.cell]]
                 if state.how == RUNNING:
-                    link.follow(state.cell, state.name)
+                    link.follow(state.cell, state.name, wants_results=False)
         except RustRayError as error:
             print(f"rustray: a keeper of an earlier kernel does not answer: {error}")
     found.sort(key=lambda item: item[1].started)

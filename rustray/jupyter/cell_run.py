@@ -11,13 +11,14 @@ from rustray.driver.refs import ObjectRef
 from rustray.errors import GetTimeoutError, RustRayError, SerializationError, TaskError
 from rustray.jupyter.cell_card import CellCard
 from rustray.jupyter.cell_state import TIMED_OUT, CellState
-from rustray.jupyter.cell_tasks import CellRequest
+from rustray.jupyter.cell_tasks import CellRequest, Sent
 from rustray.jupyter.keeper_link import KeeperLink
+from rustray.jupyter.parcel import Parcel
 
 STOP_S = 4.0
 """Seconds within which the keeper must say what it has stopped; it takes two."""
-SHOWN_S = 5.0
-"""Seconds within which the rest of what a cell has printed must have come once its results have."""
+SHOWN_S = 2.0
+"""Seconds within which the rest of what a cell has printed must have come once it is stopped."""
 READ_ONLY = (
     "Arrays that come from shared memory cannot be written to, for others read them too: "
     "write to a copy, array = array.copy()."
@@ -37,24 +38,26 @@ class CellRun:
         self._link = link
         self._request = request
         self._card = card
-        self._rows = link.submit(request)
-        self._end = link.follow(request.cell, request.name if request.elements is not None else "")
+        self._submitted = link.submit(request)
+        name = request.name if request.elements is not None else ""
+        self._end = link.follow(request.cell, name, wants_results=not request.background)
         if card is not None:
             link.show(request.cell, card.update)
 
     def rows(self) -> list[list[ObjectRef]]:
-        """The refs of its tasks: the value and the wanted variables of each."""
-        found: list[list[ObjectRef]] = rustray.get(self._rows)
+        """Of a background cell, the refs of its tasks: the value and the wanted variables of each."""
+        found: list[list[ObjectRef]] = rustray.get(self._submitted)
         return found
 
     def results(self) -> list[list[Any]]:
-        """The same as values, when it has ended and what it has printed is shown.
+        """Of another cell, the same as values, when it has ended; then all that it has printed has come too.
 
         KeyboardInterrupt stops it first; its `__notes__` tell what was stopped.
         """
         try:
-            rows = self.rows()
-            return [self._one_of(rows[0])] if self._request.elements is None else self._all_of(rows)
+            _rows, (state, sent) = rustray.get([self._submitted, self._end])
+            self._show(state)
+            return [self._one_of(sent[0])] if self._request.elements is None else self._all_of(sent)
         except KeyboardInterrupt as error:
             error.add_note(self.stop())
             raise
@@ -62,47 +65,32 @@ class CellRun:
             if self._link.session.ended is None:
                 self._link.keeper.delivered.remote(self._request.cell)
 
-    def _one_of(self, row: list[ObjectRef]) -> list[Any]:
+    def _one_of(self, row: list[Sent]) -> list[Any]:
         try:
-            values: list[Any] = rustray.get(row)
+            return [opened(one) for one in row]
         except SerializationError as error:
-            self._end_of_text()
             raise not_brought(error, self._request) from None
-        except (RustRayError, ValueError) as error:
-            self._end_of_text()
-            if "read-only" in str(error) and isinstance(error, ValueError):
+        except ValueError as error:
+            if "read-only" in str(error):
                 error.add_note(READ_ONLY)
             raise
-        self._end_of_text()
-        return values
 
-    def _all_of(self, rows: list[list[ObjectRef]]) -> list[list[Any]]:
-        state: CellState = rustray.get(self._end)
-        self._show(state)
-        if not state.failed:
-            flat = rustray.get([ref for row in rows for ref in row])
-            width = 1 + len(self._request.wanted)
-            return [flat[at : at + width] for at in range(0, len(flat), width)]
-        failures = []
-        first: Exception | None = None
+    def _all_of(self, rows: list[list[Sent]]) -> list[list[Any]]:
+        results, failures = [], []
+        first: RustRayError | None = None
         for position, row in enumerate(rows):
             try:
-                rustray.get(row[0])
+                results.append([opened(one) for one in row])
             except RustRayError as error:
                 first = first or error
                 failures.append((position, _line(error)))
-        assert first is not None
-        first.add_note(grouped_failures(len(rows), failures, "element"))
-        raise first
-
-    def _end_of_text(self) -> None:
-        """Wait until all that it has printed is shown; or five seconds have passed. GetTimeoutError if
-        its own `--timeout` has stopped it."""
-        done, _late = rustray.wait([self._end], timeout=SHOWN_S)
-        if done:
-            self._show(rustray.get(self._end))
+        if first is not None:
+            first.add_note(grouped_failures(len(rows), failures, "element"))
+            raise first
+        return results
 
     def _show(self, state: CellState) -> None:
+        """Show its last state; GetTimeoutError if its `--timeout` has stopped it."""
         if self._card is not None:
             self._link.hide(self._request.cell)
             self._card.update(state)
@@ -116,12 +104,18 @@ class CellRun:
         name = self._request.name
         try:
             stopped = rustray.get(self._link.keeper.stop.remote(self._request.cell), timeout=STOP_S)
-            self._end_of_text()
+            if rustray.wait([self._end], timeout=SHOWN_S)[0]:
+                self._show(rustray.get(self._end)[0])
         except GetTimeoutError:
             return f"{name} was told to stop, and has not answered yet"
         except KeyboardInterrupt:
             return f"{name} was told to stop"
         return f"{name}: {stopped}"
+
+
+def opened(sent: Sent) -> Any:
+    """The value of what a keeper has sent."""
+    return sent.open() if isinstance(sent, Parcel) else rustray.get(sent)
 
 
 def _line(error: Exception) -> str:

@@ -26,7 +26,8 @@ from rustray.driver.refs import ObjectRef
 from rustray.driver.stopping import KILL_S, KIND_S, LOOK_S, Stop, Stopped
 from rustray.driver.transcript import STREAMS
 from rustray.jupyter.cell_state import DONE, FAILED, RUNNING, STOPPED, TIMED_OUT, CellState
-from rustray.jupyter.cell_tasks import CellRequest, CellTasks
+from rustray.jupyter.cell_tasks import CellRequest, CellTasks, Sent
+from rustray.jupyter.parcel import as_it_is
 from rustray.runtime_context import get_runtime_context
 from rustray.worker.context import running
 
@@ -157,7 +158,7 @@ class NotebookKeeper:
     # -- running cells ---------------------------------------------------------------------------------
 
     async def submit(self, request: CellRequest) -> list[list[ObjectRef]]:
-        """Run a cell; the refs of its tasks, one row each: the value and the wanted variables."""
+        """Run a cell; of a background cell the refs of its tasks, one row each: the value and the wanted variables."""
         tasks = CellTasks(
             self._session, request, lambda: self._loop.call_soon_threadsafe(self._on_change, cell)
         )
@@ -173,7 +174,7 @@ class NotebookKeeper:
         if request.timeout is not None:
             self._loop.call_later(request.timeout, self._time_out, cell)
         self._forget_old()
-        return tasks.rows
+        return tasks.rows if request.background else []
 
     def _submit(self, cell: KeptCell) -> None:
         self._by_number.begin(self._session.tasks.next_number(), cell.request.cell)
@@ -222,8 +223,11 @@ class NotebookKeeper:
 
     # -- what kernels ask ------------------------------------------------------------------------------
 
-    async def follow_cell(self, cell: str) -> CellState:
-        """Its state at its end; until then what it prints goes to the caller, as the output of this call."""
+    async def follow_cell(self, cell: str, wants_results: bool) -> tuple[CellState, list[list[Sent]]]:
+        """Its state at its end, with its results as `submit` orders them: small ones as they are, others as refs.
+
+        Until then what it prints goes to the caller, as the output of this call.
+        """
         kept = self._cells[cell]
         call = running.get()
         assert call is not None
@@ -233,7 +237,8 @@ class NotebookKeeper:
             await kept.ended.wait()
         finally:
             kept.remove_follower(follower)
-        return kept.state()
+        rows = kept.tasks.rows if wants_results else []
+        return kept.state(), [[as_it_is(ref) for ref in row] for row in rows]
 
     async def news(self, known: Mapping[str, CellState], wait_s: float) -> dict[str, CellState]:
         """The cells of `known` whose state is another one now; waits up to `wait_s` seconds for one.
@@ -267,7 +272,7 @@ class NotebookKeeper:
         return [cell.state() for cell in self._cells.values()]
 
     async def results(self, cell: str) -> list[list[ObjectRef]]:
-        """As `submit` gave them; [] if they are not kept any more."""
+        """The refs of its tasks, one row each; [] if they are not kept any more."""
         return self._cells[cell].tasks.rows
 
     async def log(self, cell: str) -> list[Entry]:

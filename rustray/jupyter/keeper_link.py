@@ -52,12 +52,12 @@ class KeeperLink:
     # -- cells -----------------------------------------------------------------------------------------
 
     def submit(self, request: CellRequest) -> ObjectRef:
-        """Have a cell run; gives the ref of its rows."""
+        """Have a cell run; gives the ref of what `submit` gives."""
         ref: ObjectRef = self.keeper.submit.remote(request)
         return ref
 
-    def follow(self, cell: str, name: str = "") -> ObjectRef:
-        """Show in the notebook's present cell what `cell` shows; the ref of its state at its end.
+    def follow(self, cell: str, name: str, wants_results: bool) -> ObjectRef:
+        """Show in the notebook's present cell what `cell` shows; the ref of what `follow_cell` gives at its end.
 
         Parameters
         ----------
@@ -65,7 +65,7 @@ class KeeperLink:
             are alike are told once, and one does not go on in the middle of another.
         """
         self._writers.begin(self.session.tasks.next_number(), shows(name))
-        ref: ObjectRef = self.keeper.follow_cell.remote(cell)
+        ref: ObjectRef = self.keeper.follow_cell.remote(cell, wants_results)
         return ref
 
     def show(self, cell: str, show: Show) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from rustray import serialization
+from rustray.driver.entry import VALUE
 from rustray.driver.packing import INLINE_LIMIT, Packed, inline, packed_size
 from rustray.driver.refs import ObjectRef
 from rustray.driver.session import Session
@@ -44,3 +45,11 @@ def parcel(session: Session, value: Any, shared: bool = False) -> tuple[Parcel |
     entry = session.writer.put_packed(packed, contained)
     entry.count = 1
     return ObjectRef(session.objects, entry), size
+
+
+def as_it_is(ref: ObjectRef) -> Parcel | ObjectRef:
+    """A small value that this process has, without references in it; else the ref that it is asked by."""
+    entry = ref._entry
+    if entry.state == VALUE and not entry.contains:
+        return Parcel(entry.payload)
+    return ref

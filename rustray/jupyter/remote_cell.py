@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from types import CodeType
 from typing import Any
 
+from rustray.driver.current import current_or_none
 from rustray.jupyter.parcel import Parcel
 
 VALUE = "__cell_value__"
@@ -32,6 +33,9 @@ def task(source: str, file: str, wanted: Sequence[str], target: str, names: Any,
         exec(_assignment(target, file), {"__builtins__": builtins}, space)
         del space[ELEMENT]
     value, brought = run(source, file, wanted, space)
+    if is_drawing(value):
+        show_if_closed(value)
+        value = None
     return (value, *(brought[name] for name in wanted)) if wanted else value
 
 
@@ -60,11 +64,38 @@ def run(source: str, file: str, wanted: Sequence[str], names: dict[str, Any]) ->
     return space.get(VALUE), {name: space[name] for name in wanted}
 
 
+def is_drawing(value: Any) -> bool:
+    """Whether it is a part of a matplotlib figure, or a list of such, as what `plt.plot()` gives.
+
+    The figure is shown as it is here. A copy of it would be drawn once more in the kernel, with arrays that cannot be
+    written to.
+    """
+    if isinstance(value, list | tuple) and value:
+        return is_drawing(value[0])
+    return type(value).__module__.startswith("matplotlib.")
+
+
+def show_if_closed(value: Any) -> None:
+    """Show a figure that the end of the task does not show."""
+    from matplotlib._pylab_helpers import Gcf
+    from matplotlib.figure import Figure
+
+    from rustray.worker import plots
+
+    session = current_or_none()
+    if not isinstance(value, Figure) or session is None or session.publish is None:
+        return
+    managers = (one for one in Gcf.get_all_fig_managers() if isinstance(one, plots.FigureManager))
+    if not any(manager.canvas.figure is value for manager in managers):
+        data = {"text/plain": repr(value), "image/png": plots.png(value)}
+        session.publish("display_data", {"data": data, "metadata": {}, "transient": {}})
+
+
 @functools.lru_cache(maxsize=8)
 def _compiled(source: str, file: str) -> CodeType:
-    """The cell's code, which keeps the value of a last expression. Elements of a `--map` share it."""
+    """The cell's code, which keeps the value of a last expression that no ";" hides. Elements of a `--map` share it."""
     tree = ast.parse(source, file)
-    if tree.body and isinstance(last := tree.body[-1], ast.Expr):
+    if not source.rstrip().endswith(";") and tree.body and isinstance(last := tree.body[-1], ast.Expr):
         kept = ast.Assign([ast.Name(VALUE, ast.Store())], last.value)
         tree.body[-1] = ast.fix_missing_locations(ast.copy_location(kept, last))
     # As in a notebook, `await` may stand at the top.
