@@ -16,6 +16,7 @@ import signal
 import sys
 from typing import Any
 
+from rustray.driver import descriptors
 from rustray.driver.registry import remove_folder, update_connection_file
 from rustray.errors import RustRayError
 
@@ -78,6 +79,7 @@ class Daemon:
         """Live until told to stop; then exit, with status 1 if this is a failure."""
         gc.set_threshold(*COLLECT_AFTER)
         faulthandler.enable()
+        descriptors.raise_limit()
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.add_signal_handler(number, self.stop)
         if self.settings.get("lifeline"):

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from rustray import runtime_env as runtime_envs
 from rustray import serialization
-from rustray.driver import cells, discovery, launch, patience, stop_button
+from rustray.driver import cells, descriptors, discovery, launch, patience, stop_button
 from rustray.driver.current import current, current_or_none, set_auto_init, set_current
 from rustray.driver.environment import driver_place
 from rustray.driver.output import print_log
@@ -24,6 +24,7 @@ from rustray.errors import ClusterStartError, OptionError, SessionError
 from rustray.model import labels as label_rules
 from rustray.model.job_options import job_options
 from rustray.model.option_checks import unknown_name
+from rustray.model.table import html_table
 
 CONNECT_TIMEOUT_S = 30.0
 IGNORED_INIT = frozenset(
@@ -50,6 +51,9 @@ class Context(dict[str, Any]):
 
     def disconnect(self) -> None:
         shutdown()
+
+    def _repr_html_(self) -> str:
+        return html_table(("", "connected to RustRay"), ((name, str(value)) for name, value in self.items()))
 
     def __enter__(self) -> Context:
         return self
@@ -199,6 +203,7 @@ def _connect(
     log_to_driver: bool,
     terms: dict[str, Any],
 ) -> Session:
+    descriptors.raise_limit()  # after a server was started: what its workers run has the limit of this program
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.connect(path)

@@ -119,6 +119,24 @@ def test_nothing_heavy_is_imported_and_nothing_is_left(tmp_path):
     assert output == "[]\n[]\n"
 
 
+def test_more_actors_than_the_usual_limit_of_open_files_has_room_for(tmp_path):
+    program = """
+        import resource, rustray
+        usual = 64
+        resource.setrlimit(resource.RLIMIT_NOFILE, (usual, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        rustray.init(num_cpus=2)
+
+        @rustray.remote(num_cpus=0)
+        class Actor:
+            def limit(self):
+                return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+        actors = [Actor.remote() for _ in range(usual)]
+        print(set(rustray.get([actor.limit.remote() for actor in actors])) == {usual})  # what tasks run keeps its own
+    """
+    assert run_program(program, folder=tmp_path).strip() == "True"
+
+
 def test_no_session_folder_is_left(tmp_path):
     script = tmp_path / "short.py"
     script.write_text("import rustray\nrustray.init(num_cpus=1)\n")
