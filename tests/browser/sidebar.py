@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from playwright.sync_api import Frame, Locator, Page
 
 from ..support import eventually
+
+T = TypeVar("T")
 
 SOURCES = """() => Bokeh.documents.flatMap(document =>
   [...document.all_models].filter(model => model.type === "ColumnDataSource").map(source => {
@@ -21,6 +24,16 @@ def open_sidebar(page: Page) -> Locator:
     sidebar = page.get_by_role("region", name="RustRay clusters")
     sidebar.wait_for()
     return sidebar
+
+
+def seen(page: Page, look: Callable[[], T]) -> T:
+    """As `eventually`, and what the browser tells meanwhile reaches who listens to `page.on`."""
+
+    def look_again() -> T:
+        page.wait_for_timeout(20)
+        return look()
+
+    return eventually(look_again)
 
 
 def card(sidebar: Locator, name: str) -> Locator:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, WebSocket, expect
+from playwright.sync_api import Locator, Page, WebSocket, expect
 
 from rustray import clusters
 from rustray.clusters import Cluster
 
-from ..support import eventually
 from .lab import Lab
-from .sidebar import card, open_sidebar
+from .sidebar import card, open_sidebar, seen
 
 pytestmark = pytest.mark.timeout(120)
 REQUESTS = "**/rustray/api/**"
@@ -27,7 +26,7 @@ def cluster(lab: Lab) -> Iterator[Cluster]:
 
 def test_numbers_come_only_while_the_sidebar_is_seen(lab: Lab, page: Page, cluster: Cluster) -> None:
     opened: list[WebSocket] = []
-    page.on("websocket", lambda socket: opened.append(socket) if "/rustray/" in socket.url else None)
+    page.on("websocket", lambda socket: opened.extend([socket] * ("/rustray/" in socket.url)))
     page.goto(lab.page("seen"))
     tab = page.get_by_role("tab", name="RustRay clusters")
     tab.wait_for()
@@ -37,15 +36,15 @@ def test_numbers_come_only_while_the_sidebar_is_seen(lab: Lab, page: Page, clust
     expect(card(sidebar, "shown").locator(".rr-mod-cpu polyline")).to_have_count(1)
     assert [socket.is_closed() for socket in opened] == [False]
     before = path(card(sidebar, "shown"))
-    eventually(lambda: page.wait_for_timeout(50) or path(card(sidebar, "shown")) != before)
+    seen(page, lambda: path(card(sidebar, "shown")) != before)
 
     tab.click()
     expect(sidebar).to_be_hidden()
-    eventually(lambda: page.wait_for_timeout(50) or opened[0].is_closed())
+    seen(page, lambda: opened[0].is_closed())
 
 
-def path(shown: object) -> str:
-    return shown.locator(".rr-mod-cpu polyline").get_attribute("points")  # type: ignore[attr-defined,no-any-return]
+def path(shown: Locator) -> str | None:
+    return shown.locator(".rr-mod-cpu polyline").get_attribute("points")
 
 
 def test_a_server_that_is_away_is_told_until_it_is_back(lab: Lab, page: Page, cluster: Cluster) -> None:
@@ -118,8 +117,6 @@ def test_tabs_follow_the_theme_and_come_back(lab: Lab, page: Page, cluster: Clus
     page.evaluate("jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
     expect(frame).to_have_attribute("src", f"{lab.url}rustray/dashboard/resources?cluster=shown&theme=dark")
 
-    eventually(
-        lambda: page.wait_for_timeout(50) or any("rustray-dashboard-shown-resources" in text for text in kept)
-    )
+    seen(page, lambda: any("rustray-dashboard-shown-resources" in text for text in kept))
     page.goto(lab.page("theme"))
     expect(frame).to_have_attribute("src", f"{lab.url}rustray/dashboard/resources?cluster=shown&theme=dark")

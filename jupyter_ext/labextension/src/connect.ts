@@ -14,6 +14,7 @@ export function connectingCode(cluster: string): string {
  * the notebook runs from its top.
  */
 export async function connect(panel: NotebookPanel, cluster: string): Promise<void> {
+  await panel.context.ready;
   const notebook = panel.content;
   const model = notebook.model!;
   const cells = [...model.cells];
