@@ -110,7 +110,7 @@ run_tests() {
 case "${1:-}" in
     "")
         install user jupyter,examples
-        say "RustRay is installed. Next: source $venv/bin/activate && jupyter lab notebooks/quickstart.ipynb"
+        say "RustRay is installed. Next: $venv/bin/jupyter rustray start --lab"
         ;;
     demo)
         install user jupyter,examples
