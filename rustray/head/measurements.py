@@ -43,14 +43,13 @@ class Measurements:
 
     def _scheduled(self) -> dict[str, Any]:
         status = self._scheduling.status
-        rows, suspended, idle = status.queues(), status.suspended(), status.idle_leases()
-        levels = [row["waiting"] for row in rows]
+        levels = [row["waiting"] for row in status.queues()]
         return {
             "waiting": sum(levels),
             "levels": levels,
-            "suspended": suspended,
-            "leases": sum(row["running"] for row in rows) + idle + suspended,
-            "idle": idle,
+            "suspended": status.suspended(),
+            "leases": status.held(),
+            "idle": status.idle_leases(),
         }
 
     def on_figures(

@@ -74,6 +74,10 @@ class Status:
         cls = self._book.classes.get(key)
         return visible(cls.shape.request) if cls is not None else {}
 
+    def held(self) -> int:
+        """Leases in all, those included that actors and bundles have."""
+        return len(self._book.leases)
+
     def suspended(self) -> int:
         """Leases whose workers are suspended."""
         return len(self._book.parked)
