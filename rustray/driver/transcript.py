@@ -72,6 +72,8 @@ class Transcript:
         shown: Shown = []
         for stream, source, line, times, workers in self._folding.due(now):
             told = f"{line}  [{times} more times, by {workers} workers in all]" if times > 1 else line
+            if self._flood.waits:
+                continue  # it is not among the last lines of the flood
             if self._flood.shows(min(now, self._latest), (stream, source, told), len(told)):
                 self._whole(stream, told, source, shown)
         left = self._flood.due(now)

@@ -165,6 +165,11 @@ def keeper_of(session: Session) -> KeeperLink:
     return _mine
 
 
+def present_keeper(session: Session) -> KeeperLink | None:
+    """The keeper of this kernel's cells, None if there is none yet."""
+    return _mine if _mine is not None and _mine.session is session else None
+
+
 def other_keepers(session: Session) -> list[KeeperLink]:
     """Those of earlier kernels of this notebook."""
     mine = _mine.keeper if _mine is not None and _mine.session is session else None

@@ -162,3 +162,15 @@ def test_a_task_without_displays_loads_nothing_for_them(notebook: Notebook) -> N
         f"import sys\nrustray.get(rustray.remote(lambda: {loaded}).options({fresh}).remote())"
     )
     assert shown.value == "[]"
+
+
+def test_a_background_cell_shows_in_its_place_and_again(notebook: Notebook, gate: Gate) -> None:
+    notebook.run("%load_ext rustray")
+    cell = notebook.start("%%remote -b --name behind\ngate.wait()\nprint('from behind')\ndisplay({'n': 1})\n'value'")
+    notebook.finish(cell)
+    other = notebook.run("%%remote --map 'n in [1, 2]'\nprint('of an element')\ngate.open()\nn")
+    assert other.value == "[1, 2]" and "from behind" not in other.text["stdout"]
+    notebook.read(lambda message: message["msg_type"] == "display_data" and "{'n': 1}" in str(message["content"]))
+    assert notebook.shown[cell].text["stdout"] == "from behind\n"
+    again = notebook.run("%rustray logs behind")
+    assert again.text["stdout"] == "from behind\n" and again.displays == [{"text/plain": "{'n': 1}"}]

@@ -78,8 +78,8 @@ COMMANDS = (
     Command(
         "logs",
         looking.logs,
-        "the last lines of the cluster's logs, or of one node or head",
-        "rustray.clusters.find().logs(NAME, LINES)",
+        "the last lines of the cluster's logs, or of one node or head; or what a cell or task has shown",
+        "rustray.logs(REF), rustray.clusters.find().logs(NAME, LINES)",
         {"--lines": ("lines", int)},
         WORD,
         "process",

@@ -11,9 +11,11 @@ import rustray.clusters
 from rustray import dashboard as live_panels
 from rustray.clusters import Cluster
 from rustray.driver.current import current
+from rustray.driver.task_logs import TaskLog
 from rustray.errors import OptionError
 from rustray.explanation import Explanation
 from rustray.jupyter.console.opening import attached
+from rustray.jupyter.replaying import printed
 from rustray.model.option_checks import unknown_name
 from rustray.model.table import Table
 from rustray.status import ClusterStatus
@@ -82,8 +84,10 @@ class Text(str):
         return f"<pre>{escape(self)}</pre>"
 
 
-def logs(process: str = "", lines: int = LOG_LINES) -> Text:
-    """The last lines of what the cluster's processes have written, or one of them."""
+def logs(process: str = "", lines: int = LOG_LINES) -> Text | TaskLog:
+    """The last lines of what the cluster's processes have written, or one of them; or what a cell or task has shown."""
+    if process and (shown := printed(process)) is not None:
+        return shown
     cluster = _cluster_with_logs()
     if process:
         known = [name for one in cluster.processes for name in (one.name, str(one.pid))]
