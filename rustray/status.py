@@ -9,6 +9,7 @@ from typing import Any
 
 from rustray.driver.current import current
 from rustray.model.quantities import byte_size, duration
+from rustray.model.table import html_table
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,10 @@ class NodeStatus:
     hostname: str
     alive: bool
     resources: dict[str, tuple[float, float]]
+
+    def _repr_html_(self) -> str:
+        rows = [("host", self.hostname), ("state", "alive" if self.alive else "lost"), *_amounts(self)]
+        return html_table(("node", self.name), rows)
 
 
 @dataclass(frozen=True)
@@ -102,20 +107,16 @@ class ClusterStatus:
     def _repr_html_(self) -> str:
         amounts = [dict(_amounts(node)) for node in self.nodes]
         names = list(dict.fromkeys(name for one in amounts for name in one))
-        head = "".join(f"<th>{escape(name)}</th>" for name in ("Node", "Host", *names))
-        rows = []
-        for node, has in zip(self.nodes, amounts, strict=True):
-            cells = [node.name + ("" if node.alive else " (lost)"), node.hostname]
-            cells += [has.get(name, "–") for name in names]
-            rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
+        rows = [
+            [node.name + ("" if node.alive else " (lost)"), node.hostname]
+            + [has.get(name, "–") for name in names]
+            for node, has in zip(self.nodes, amounts, strict=True)
+        ]
         facts = " · ".join(f"{escape(name)} <b>{escape(value)}</b>" for name, value in self.facts())
-        table = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
-        functions = "".join(
-            f"<tr><td>{escape(function.name)}</td><td>{escape(str(function))}</td></tr>"
-            for function in self.functions
-        )
-        learned = f"<table><thead><tr><th>Function</th><th>Expected</th></tr></thead>{functions}</table>"
-        return f"<div>{facts}</div><table>{table}</table>{learned if functions else ''}"
+        told = f"<div>{facts}</div>{html_table(('Node', 'Host', *names), rows)}"
+        if self.functions:
+            told += html_table(("Function", "Expected"), ((one.name, str(one)) for one in self.functions))
+        return told
 
 
 def status() -> ClusterStatus:

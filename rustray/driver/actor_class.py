@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from html import escape
 from typing import Any, NamedTuple
 
 from rustray import serialization
@@ -114,7 +115,12 @@ class ActorClass:
         return ActorClass, (self._cls, self._options)
 
     def __repr__(self) -> str:
-        return f"ActorClass({self.__name__})"
+        return f"ActorClass({', '.join((self.__name__, *self._options.told()))})"
+
+    def _repr_html_(self) -> str:
+        methods = ", ".join(name for name in self.facts().methods if not name.startswith("_"))
+        told = " · ".join(filter(None, (methods or "no methods", ", ".join(self._options.told()))))
+        return f"<code>{escape(self.__name__)}.remote(...)</code> <small>{escape(told)}</small>"
 
 
 def _is_users(cls: type, name: str) -> bool:

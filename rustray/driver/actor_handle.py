@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from rustray import serialization
@@ -11,6 +12,7 @@ from rustray.driver.methods import OF_EVERY_ACTOR, Method
 from rustray.driver.session import Session
 from rustray.errors import OptionError, PendingCallsLimitExceeded
 from rustray.model.options import MethodOptions
+from rustray.model.quantities import counted
 
 if TYPE_CHECKING:
     from rustray.driver.actor_channel import ActorChannel
@@ -147,10 +149,12 @@ class ActorHandle:
         return f"Actor({self._handle['name']}, {self._actor_id})"
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        methods = ", ".join(escape(name) for name in self.__dir__()) or "no methods"
-        return f"<code>{escape(repr(self))}</code> <small>{methods}</small>"
+        channel = self._channel
+        state = "dead" if channel.dead is not None else "connected" if channel.connected else "not called yet"
+        if channel.unanswered:
+            state += f", {counted(channel.unanswered, 'call')} unanswered"
+        methods = ", ".join(self.__dir__()) or "no methods"
+        return f"<code>{escape(repr(self))}</code> <small>{escape(state)} · {escape(methods)}</small>"
 
 
 def _load_handle(actor: bytes, handle: dict[str, Any]) -> ActorHandle:

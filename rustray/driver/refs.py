@@ -5,10 +5,12 @@ from __future__ import annotations
 import concurrent.futures
 from collections import deque
 from collections.abc import Generator
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from rustray import serialization
-from rustray.driver.entry import Entry
+from rustray.driver.entry import BLOCK, ERROR, PENDING, Entry
+from rustray.error_packing import read_summary
 from rustray.model import ids
 
 if TYPE_CHECKING:
@@ -77,12 +79,25 @@ class ObjectRef:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ObjectRef) and self._entry.id == other._entry.id
 
+    def _state(self) -> tuple[str, str]:
+        """(state, function) as this process knows them, without asking or waiting; the function is "" if unknown."""
+        entry = self._entry
+        task = entry.task or self._table.session.lineage.tasks.get(entry.id)
+        name = "" if task is None else f"{task.target.name}()"
+        if entry.state == ERROR:
+            told = read_summary(entry.payload)
+            name = f"{told.function_name}()" if told.function_name else name
+            return f"failed: {told.type_name.rpartition('.')[2]}", name
+        if entry.state == PENDING:
+            return "pending" if entry.owned else "not asked for yet", name
+        return "ready, in the store" if entry.state == BLOCK else "ready", name
+
     def __repr__(self) -> str:
-        return f"ObjectRef({self.hex()})"
+        return f"ObjectRef({', '.join(filter(None, (self.hex(), *reversed(self._state()))))})"
 
     def _repr_html_(self) -> str:
-        state = ("pending", "ready", "ready, in shared memory", "failed")[self._entry.state]
-        return f"<code>ObjectRef({self.hex()})</code> <small>{state}</small>"
+        state, name = map(escape, self._state())
+        return f"<code>ObjectRef({self.hex()})</code> <small>{name} {state}</small>"
 
 
 def _load_ref(oid: bytes) -> ObjectRef:

@@ -7,6 +7,7 @@ import hashlib
 import inspect
 import math
 from collections.abc import Callable
+from html import escape
 from typing import Any
 
 from rustray import serialization
@@ -100,7 +101,11 @@ class RemoteFunction:
         return RemoteFunction, (self._function, self._options)
 
     def __repr__(self) -> str:
-        return f"RemoteFunction({self._name})"
+        return f"RemoteFunction({', '.join((self._name, *self._options.told()))})"
+
+    def _repr_html_(self) -> str:
+        call = f"{self._name}.remote{self._signature or '(...)'}"
+        return f"<code>{escape(call)}</code> <small>{escape(', '.join(self._options.told()))}</small>"
 
 
 def scheduling_class(

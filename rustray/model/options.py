@@ -97,6 +97,17 @@ class _Options:
                 raise check.unknown_name(f"option of {cls._kind}", name, cls._checks)
         return checked
 
+    def told(self) -> list[str]:
+        """Those that are not as they usually are, as "num_cpus=2". A runtime_env may have secrets: not its values."""
+        usual = type(self)()
+        changed = {
+            name: getattr(self, name) for name in self._checks if getattr(self, name) != getattr(usual, name)
+        }
+        return [
+            f"{name}={{{', '.join(value)}}}" if name == "runtime_env" else f"{name}={value!r}"
+            for name, value in changed.items()
+        ]
+
     def _check_together(self) -> None:
         """Raise OptionError for options that exclude each other."""
 

@@ -9,6 +9,7 @@ train.options(num_cpus=2, scheduling_strategy=strategy).remote()
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any, Literal
 
 from rustray.driver import api
@@ -18,9 +19,13 @@ from rustray.driver.remote_function import RemoteFunction
 from rustray.errors import OptionError, PlacementGroupNotFoundError, RustRayError
 from rustray.model import labels, option_checks
 from rustray.model.options import TaskOptions
+from rustray.model.quantities import amounts
 from rustray.model.resources import RESERVED, Resources
 from rustray.model.strategies import PlacementGroupSchedulingStrategy
+from rustray.model.table import html_table
 
+SHOW_S = 0.5
+"""Seconds for which the head is asked about a group that is shown."""
 STRATEGIES = ("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD")
 
 
@@ -78,6 +83,23 @@ class PlacementGroup:
     def __repr__(self) -> str:
         return f"PlacementGroup({self.id.hex()})"
 
+    def _repr_html_(self) -> str:
+        try:
+            rows = current().requests.query_within(SHOW_S, "group_table", self.id)
+        except RustRayError:
+            rows = []
+        if not rows:
+            return f"<code>{escape(repr(self))}</code>"
+        row = rows[0]
+        named = f" {row['name']}" if row["name"] else ""
+        told = f"{row['strategy']}, {row['state'].lower()}{': ' + row['reason'] if row['reason'] else ''}"
+        bundles = [
+            (str(index), amounts(bundle), node)
+            for index, (bundle, node) in enumerate(zip(row["bundles"], row["nodes"], strict=True))
+        ]
+        table = html_table(("bundle", "resources", "node"), bundles)
+        return f"<div><code>PlacementGroup{escape(named)}</code> <small>{escape(told)}</small></div>{table}"
+
 
 def _itself(group: PlacementGroup) -> PlacementGroup:
     return group
@@ -118,9 +140,9 @@ def placement_group(
     session.check_open()
     group = session.new_object_id()
     hosted = session.hosted_actor
-    amounts = [{key: float(amount) for key, amount in bundle.items() if amount} for bundle in bundles]
+    asked = [{key: float(amount) for key, amount in bundle.items() if amount} for bundle in bundles]
     spec = {
-        "bundles": amounts,
+        "bundles": asked,
         "selectors": selectors,
         "strategy": strategy,
         "name": name,
@@ -129,7 +151,7 @@ def placement_group(
         "actor": hosted[0] if hosted is not None else b"",
     }
     session.requests.query("group_create", group, session.info["job"], spec)
-    return PlacementGroup(group, amounts)
+    return PlacementGroup(group, asked)
 
 
 def remove_placement_group(placement_group: PlacementGroup) -> None:

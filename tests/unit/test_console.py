@@ -12,10 +12,11 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
+from rustray.clusters.connection_file import is_name
 from rustray.driver import current
 from rustray.errors import ClusterStartError, OptionError, SessionError
 from rustray.jupyter.cell_magics import CellMagics
-from rustray.jupyter.console import live_names, looking, opening
+from rustray.jupyter.console import live_names, looking, opening, own_cluster
 from rustray.jupyter.console.command import Command, read
 from rustray.jupyter.console.commands import COMMANDS
 from rustray.jupyter.console.completion import cell_magic_options, complete
@@ -106,6 +107,8 @@ def test_every_command_says_what_it_does_and_has_a_twin(
         ({"usual": "h:1"}, ("old",), Connect("h:1")),
         ({"new": True, "usual": "h:1"}, ("old",), StartOwn()),
         ({"num_cpus": 2}, ("old",), StartOwn()),
+        ({"left": True}, ("old",), StartOwn()),  # the kernel before has a cluster for this one
+        ({"left": True, "name": "old"}, ("old",), Connect("old")),
         ({"address": "h:1"}, ("old",), Connect("h:1")),
         ({"name": "old"}, ("old", "new"), Connect("old")),
         ({"name": "mine"}, ("old",), StartNamed("mine")),
@@ -161,6 +164,21 @@ def test_who_is_connected_already_is_told_to_what(monkeypatch: pytest.MonkeyPatc
     assert told("h:2", False) == "RustRay is already connected, to the cluster of h:1,h:2."
     assert "its options stay" in told("auto", True).lower()
     assert "not to g:1. %rustray shutdown leaves it." in told("g:1", False)
+
+
+@pytest.mark.parametrize(
+    ("notebook", "name"),
+    [
+        ("/home/me/My Data.ipynb", "my-data"),
+        ("é.ipynb", "notebook"),
+        ("kernel 17", "notebook"),
+        ("x" * 90 + ".ipynb", "x" * 60),
+        ("", "notebook"),
+    ],
+)
+def test_the_notebooks_own_cluster_is_called_after_it(notebook: str, name: str) -> None:
+    assert own_cluster.name_of(notebook) == name
+    assert is_name(f"{name}-99")
 
 
 # -- what needs a cluster ------------------------------------------------------------------------------------

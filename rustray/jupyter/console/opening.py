@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
 
 import rustray
 import rustray.clusters
@@ -12,8 +11,10 @@ from rustray.clusters import Cluster
 from rustray.driver import discovery, registry
 from rustray.driver.current import current, current_or_none, forbid_auto_init
 from rustray.errors import ClusterStartError, OptionError, RustRayError
+from rustray.jupyter.console import own_cluster
 from rustray.jupyter.console.plan import Connect, StartNamed, plan
 from rustray.jupyter.notebook import notebook_path
+from rustray.jupyter.notebook_server import open_own
 from rustray.model.option_checks import unknown_name
 from rustray.model.quantities import counted
 
@@ -24,6 +25,7 @@ def init(address: str = "", name: str = "", new: bool = False, num_cpus: float |
         # The first cell of a notebook is run again and again.
         print(already_connected(address or name, new or num_cpus is not None))
         return
+    namespace = notebook_path() or None
     lasting = [cluster for cluster in rustray.clusters.list() if cluster.heads]
     todo = plan(
         address,
@@ -32,23 +34,30 @@ def init(address: str = "", name: str = "", new: bool = False, num_cpus: float |
         num_cpus,
         [cluster.name for cluster in lasting],
         os.environ.get("RUSTRAY_ADDRESS", ""),
+        bool(namespace) and discovery.left_behind(namespace or "") is not None,
     )
     started = time.perf_counter()
-    namespace = notebook_path() or None
+    left = False
     if isinstance(todo, Connect):
         _connect(todo.address, namespace)
     elif isinstance(todo, StartNamed):
         rustray.clusters.start(todo.name, num_cpus=num_cpus)
         _connect(todo.name, namespace)
     else:
-        rustray.init("local", num_cpus=num_cpus, namespace=namespace)
+        left = open_own(num_cpus)
+        if not left:
+            own_cluster.enter(current().info["socket"], namespace or "")
     passed = time.perf_counter() - started
     cpus = rustray.cluster_resources().get("CPU", 0)
     where = attached()
-    of = f" on cluster {where.name}" if where is not None and not isinstance(todo, StartNamed) else ""
+    of = f" on cluster {where.name}" if where is not None and isinstance(todo, Connect) else ""
     if isinstance(todo, StartNamed):
         of = f" on the new cluster {todo.name}, which goes on until it is stopped"
+    if left:
+        of = ", as the kernel before has left it"
     print(f"RustRay is ready with {cpus:g} CPUs{of}, after {passed:.2f} s.")
+    if left:
+        print("%rustray attach shows the cells that it has run, and gives their results.")
 
 
 def _connect(address: str, namespace: str | None) -> None:
@@ -68,7 +77,7 @@ def attached() -> Cluster | None:
     if session is None or session.ended is not None:
         return None
     socket = session.info["socket"]
-    heads = set(_facts(socket).get("heads", ()))
+    heads = set(own_cluster.facts_of(socket).get("heads", ()))
     for cluster in rustray.clusters.list():
         nodes = (process for process in cluster.processes if process.role != "head")
         if any(registry.socket_path(process.folder) == socket for process in nodes):
@@ -76,11 +85,6 @@ def attached() -> Cluster | None:
         if heads & set(cluster.address.split(",")):
             return cluster
     return None
-
-
-def _facts(socket: str) -> dict[str, Any]:
-    """What the registry of processes says of the node at this socket."""
-    return next((facts for facts in registry.clusters() if facts.get("socket") == socket), {})
 
 
 def already_connected(address: str, others: bool) -> str:
@@ -92,7 +96,7 @@ def already_connected(address: str, others: bool) -> str:
     others: whether there were other options.
     """
     session = current()
-    heads = ",".join(_facts(session.info["socket"]).get("heads", ()))
+    heads = ",".join(own_cluster.facts_of(session.info["socket"]).get("heads", ()))
     where = f"the cluster of {heads}" if heads else "a cluster that was started here"
     named = attached()
     if named is not None:

@@ -24,14 +24,20 @@ class StartNamed:
 
 @dataclass(frozen=True)
 class StartOwn:
-    """Start a cluster of the notebook's own."""
+    """Start a cluster of the notebook's own, or come back to it."""
 
 
 Plan = Connect | StartNamed | StartOwn
 
 
 def plan(
-    address: str, name: str, new: bool, num_cpus: float | None, running: Sequence[str], usual: str = ""
+    address: str,
+    name: str,
+    new: bool,
+    num_cpus: float | None,
+    running: Sequence[str],
+    usual: str = "",
+    left: bool = False,
 ) -> Plan:
     """What the options ask for.
 
@@ -40,6 +46,7 @@ def plan(
     address, name, new, num_cpus: the options; "" and None where they are not given.
     running: names of the clusters that go on by themselves, the newest last.
     usual: the address that the environment gives to programs which say none.
+    left: whether the notebook's kernel before has left a cluster of its own, to which it is to come back.
 
     Raises
     ------
@@ -60,7 +67,7 @@ def plan(
         return Connect(name)
     if name:
         return StartNamed(name)
-    if new or num_cpus is not None:
+    if new or num_cpus is not None or left:
         return StartOwn()
     if usual or running:
         return Connect(usual or running[-1])

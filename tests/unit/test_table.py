@@ -1,0 +1,131 @@
+"""Rows as text and HTML, and rows of tasks."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rustray.errors import OptionError, SessionError
+from rustray.model.table import SHOWN, Column, Table
+from rustray.util import state
+from rustray.util.task_states import ended_rows
+
+COLUMNS = {"name": Column("name"), "size": Column("bytes", lambda size: f"{size:,}")}
+
+
+def test_a_table_is_text_and_html_and_rows() -> None:
+    table = Table([{"name": "<a>", "size": 1000}, {"name": "b", "size": None}], COLUMNS)
+    assert repr(table) == "name  bytes\n<a>   1,000\nb"
+    assert "<th>bytes</th>" in table._repr_html_() and "<td>&lt;a&gt;</td>" in table._repr_html_()
+    assert "style" not in table._repr_html_()
+    assert table[0]["size"] == table[0].size == 1000
+    with pytest.raises(AttributeError, match="This row has no 'sise'; it has name, size"):
+        _ = table[0].sise
+
+
+def test_a_table_without_rows_says_so() -> None:
+    table = Table([], COLUMNS, "No <row>.")
+    assert repr(table) == "No <row>."
+    assert table._repr_html_() == "<em>No &lt;row&gt;.</em>"
+
+
+def test_of_many_rows_the_first_are_shown() -> None:
+    table = Table(({"name": str(n), "size": n} for n in range(SHOWN + 1_000)), COLUMNS)
+    assert repr(table).splitlines()[-1] == "and 1,000 more"
+    assert table._repr_html_().count("<tr>") == SHOWN + 1
+    assert len(table) == SHOWN + 1_000
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What a cluster answers to each question."""
+    told: dict[str, Any] = {}
+    requests = SimpleNamespace(query_within=lambda _timeout, what, *_args: told[what])
+    monkeypatch.setattr("rustray.driver.current._current", SimpleNamespace(requests=requests))
+    return told
+
+
+def an_actor(name: str, how: str) -> dict[str, Any]:
+    return {
+        "id": f"{name}1",
+        "class_name": "C",
+        "state": how,
+        "name": name,
+        "namespace": "n",
+        "job": 1,
+        "node": "x",
+        "pid": 7,
+        "restarts": 0,
+        "detached": False,
+        "cause": "",
+        "created": 1.0,
+    }
+
+
+def test_rows_are_filtered_and_limited(answers: dict[str, Any]) -> None:
+    answers["actors"] = [an_actor("a", "DEAD"), an_actor("b", "ALIVE"), an_actor("c", "ALIVE")]
+    assert [row.name for row in state.list_actors()] == ["b", "c", "a"]
+    assert [row.name for row in state.list_actors(filters=[("state", "=", "alive")], limit=1)] == ["b"]
+    assert [row.name for row in state.list_actors(filters=[("state", "!=", "ALIVE")])] == ["a"]
+    assert state.list_actors()[0].job_id == "00000001"
+    assert "is detached" in repr(state.list_actors(detail=True))
+    assert "is detached" not in repr(state.list_actors())
+
+
+@pytest.mark.parametrize(
+    ("one", "said"),
+    [
+        (("stat", "=", "x"), "'stat' is not a field of these rows. Did you mean 'state'"),
+        (("state", "<", "x"), "'<' is not a relation"),
+        ("state=x", "is not \\(field"),
+    ],
+)
+def test_filters_that_mean_nothing_are_refused(answers: dict[str, Any], one: Any, said: str) -> None:
+    answers["actors"] = [an_actor("a", "DEAD")]
+    with pytest.raises(OptionError, match=said):
+        state.list_actors(filters=[one])
+
+
+def test_nodes_that_left_are_among_them(answers: dict[str, Any]) -> None:
+    lives = {
+        "name": "n1",
+        "hostname": "h",
+        "resources": {"CPU": 2.0},
+        "available": {"CPU": 1.0},
+        "labels": {},
+    }
+    answers["nodes"] = [lives]
+    answers["gone_nodes"] = [{"name": "n2", "hostname": "h", "labels": {}, "cause": "left", "removed": 5.0}]
+    table = state.list_nodes()
+    assert [(row.node_id, row.state) for row in table] == [("n1", "ALIVE"), ("n2", "DEAD")]
+    assert "2 CPU" in repr(table) and "left" in repr(table)
+
+
+def test_the_largest_objects_come_first(answers: dict[str, Any]) -> None:
+    def one(size: int) -> dict[str, Any]:
+        return {"id": "ab", "size": size, "place": "memory", "owner": 1, "references": 1}
+
+    answers["objects"] = [{"node": "n1", "objects": [one(5)]}, {"node": "n2", "objects": [one(9), one(1)]}]
+    assert [(row.object_size, row.node_id) for row in state.list_objects()] == [
+        (9, "n2"),
+        (5, "n1"),
+        (1, "n2"),
+    ]
+
+
+def test_tasks_that_ended_come_newest_first() -> None:
+    events = [(1.0, 0.5, "n1", 7, "f", "ok", "aa"), (2.0, 0.1, "n1", 8, "f", "cancelled", "bb")]
+    rows = ended_rows(events)
+    assert [(row["task_id"], row["state"], row["start_time_ms"]) for row in rows] == [
+        ("bb", "CANCELLED", 2000),
+        ("aa", "FINISHED", 1000),
+    ]
+
+
+def test_without_a_cluster_there_is_nothing_to_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rustray.driver.current._current", None)
+    for listed in (state.list_nodes, state.list_tasks, state.list_jobs, state.summarize_tasks):
+        with pytest.raises(SessionError):
+            listed()  # type: ignore[operator]
