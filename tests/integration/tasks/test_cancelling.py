@@ -104,11 +104,11 @@ class TestCancel:
         gate.wait_for_waiters(CPUS)
         for ref in queued[::2]:
             rustray.cancel(ref, force=True)
+        for ref in queued[::2]:
+            self.cancelled(ref)  # while the workers run something else
         gate.open()
         assert rustray.get(running) == ["fine"] * CPUS
         assert rustray.get(queued[1::2]) == ["fine"] * 50
-        for ref in queued[::2]:
-            self.cancelled(ref)
 
     def test_what_the_task_has_submitted_goes_too(self, never):
         @rustray.remote
