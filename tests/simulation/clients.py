@@ -94,6 +94,9 @@ class _Tasks:
         self._session = session
         self.waiting: dict[int, tuple[Task, Done]] = {}
 
+    def next_number(self) -> int:
+        return self._session.next_number()
+
     def take_value(self, task: Task, payload: Any) -> None:
         self._publish(task, True, payload)
 
