@@ -97,10 +97,20 @@ def test_cancelling(notebook: Notebook) -> None:
     assert "TaskCancelledError" in notebook.run("rustray.get(late)").kind
 
 
+def test_cancelling_cells(notebook: Notebook) -> None:
+    for how in ("long", "ref", "ref2", "--all"):
+        started = notebook.run("%%remote -b --name long -o ref2\nimport time\nref2 = 1\ntime.sleep(60)")
+        assert started.error == ""
+        notebook.run("ref = rustray_cells['long']")
+        assert completed(notebook, "%rustray cancel lo") == ["long"]
+        told = notebook.run(f"%rustray cancel {how}").text["stdout"]
+        assert "RustRay: long: 1 task stopped (" in told, (how, told)
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("%rustray cancel", "needs a ref, a list of refs, or a task's id"),
+        ("%rustray cancel", "needs a ref, a list of refs, a task's id, a cell's name, or --all"),
         ("%rustray cancel counter", "counter is a ActorHandle, and no ref"),
         ("%rustray cancel " + "0" * 28, "is the id of none of this one"),
         ("%rustray explain dozin", "Did you mean 'dozing'?"),

@@ -15,6 +15,7 @@ from rustray.driver.session import Session
 from rustray.driver.stopping import unfinished
 from rustray.errors import RustRayError
 from rustray.jupyter.console.opening import attached
+from rustray.jupyter.remote_magic import CELLS
 from rustray.model.ids import make_object_id, task_of
 
 CLUSTERS, PANELS, LOGS, TASKS, VALUES, FILES = "clusters", "panels", "logs", "tasks", "values", "files"
@@ -36,13 +37,22 @@ def _panels(_session: Session | None, _space: Space, _prefix: str) -> Iterable[s
     return list(panels)
 
 
-def _logs(_session: Session | None, _space: Space, _prefix: str) -> Iterable[str]:
-    cluster = attached() or rustray.clusters.find()
-    return [process.name for process in cluster.processes]
+def _logs(_session: Session | None, space: Space, _prefix: str) -> Iterable[str]:
+    shown = [*_variables(space, ObjectRef), *_cells(space)]
+    try:
+        cluster = attached() or rustray.clusters.find()
+    except RustRayError:
+        return shown
+    return [*shown, *(process.name for process in cluster.processes)]
 
 
 def _tasks(session: Session | None, space: Space, _prefix: str) -> Iterable[str]:
-    return [*_variables(space, ObjectRef, ObjectRefGenerator), *_task_ids(session)]
+    return [*_variables(space, ObjectRef, ObjectRefGenerator), *_cells(space), *_task_ids(session)]
+
+
+def _cells(space: Space) -> list[str]:
+    """Background cells, by name."""
+    return [str(name) for name in space.get(CELLS, {})]
 
 
 def _values(session: Session | None, space: Space, _prefix: str) -> Iterable[str]:
