@@ -134,12 +134,12 @@ class CellOutput:
 
 def attach(session: Session) -> None:
     """Have what the tasks of `session` print shown by the cells that submit them, if this is a notebook; else here."""
+    tracebacks.install()
     shell = kernel_shell()
     if shell is None:
         session.on_tick.append(output.terminal.tick)
         session.on_end.append(output.terminal.end)
         return
-    tracebacks.install()
     table = CellTable()
 
     def begin(*_info: object) -> None:
