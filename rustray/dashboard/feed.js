@@ -5,7 +5,7 @@
 // number) and, around them all, data-rustray-state: "connecting", "live", "reconnecting" or "ended".
 
 const STYLE = `
-.rustray-panels { display: grid; gap: 20px 28px; align-items: start; font: 13px/1.4 system-ui, sans-serif;
+.rustray-panels { display: grid; gap: 20px 28px; padding: 2px 4px; align-items: start; font: 13px/1.4 system-ui, sans-serif;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 520px), 1fr)); }
 .rustray-told { grid-column: 1 / -1; min-height: 1.4em; opacity: .75; }
 .rustray-told:empty { display: none; }
