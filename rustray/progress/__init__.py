@@ -85,6 +85,7 @@ class _Watch:
         self._predictions = Predictions(session)
         self._desc = desc
         self._began = time.monotonic()
+        self._before: int | None = None
         self._screen = Screen(session)
         session.objects.want(ref._entry for ref in refs if not ref._entry.ready)
 
@@ -108,29 +109,40 @@ class _Watch:
     def show(self, now: float) -> bool:
         """Look, and show it; whether all have ended."""
         count = self._counting.look(now, self._predictions.look(now))
-        self._screen.show(bar(self._desc, count, now - self._began))
+        if self._before is None:
+            self._before = count.done + count.failed
+        self._screen.show(bar(self._desc, count, now - self._began, self._before))
         self._pause = max(LOOK_S, SHARE * (time.monotonic() - now))
         return not count.left
 
 
-def bar(desc: str, count: Count, seconds: float) -> Bar:
-    """What is told of tasks that were counted after so many seconds of looking."""
+def bar(desc: str, count: Count, seconds: float, before: int = 0) -> Bar:
+    """What is told of tasks.
+
+    Parameters
+    ----------
+    count: how they are now.
+    seconds: for which they have been looked at.
+    before: how many had ended before.
+    """
     ended = count.done + count.failed
+    since = ended - before
     failed = (f"{count.failed:,} failed",) if count.failed else ()
-    pace = (rate_text(ended / seconds),) if ended and seconds > 0 else ()
+    pace = (rate_text(since / seconds),) if since and seconds > 0 else ()
     if not count.left:
-        return Bar(desc, ended, count.total, (*failed, f"in {duration(seconds)}", *pace))
+        took = (f"in {duration(seconds)}", *pace) if since else ()
+        return Bar(desc, ended, count.total, (*failed, *took))
     running = (f"{count.running:,} running",)
-    left = expected(count, seconds)
+    left = expected(count, seconds, before)
     rest = (f"{_about(left)} left",) if left is not None else ()
     return Bar(desc, ended, count.total, (*failed, *running, *pace, *rest))
 
 
-def expected(count: Count, seconds: float) -> Forecast | None:
-    """When they will have ended: by what the cluster expects of them, else by their pace."""
+def expected(count: Count, seconds: float, before: int) -> Forecast | None:
+    """When they will have ended: by what the cluster expects of them, else by their pace. See `bar`."""
     if not count.unknown and (found := forecast(count.groups, count.workers)) is not None:
         return found
-    return by_pace(count.done + count.failed, count.left, seconds)
+    return by_pace(count.done + count.failed - before, count.left, seconds)
 
 
 def _about(left: Forecast) -> str:

@@ -53,7 +53,9 @@ class Bar:
 
     def words(self) -> str:
         """The numbers alone."""
-        amount = f"{self.done:,.6g}" if self.total is None else f"{self.done:,.6g} of {self.total:,.6g}"
+        amount = (
+            _number(self.done) if self.total is None else f"{_number(self.done)} of {_number(self.total)}"
+        )
         return ", ".join((amount, *self.told))
 
     def html(self) -> str:
@@ -74,5 +76,10 @@ def drawing(part: float, width: int = WIDTH) -> str:
 def rate_text(per_second: float, unit: str = "") -> str:
     """As "12.5/s", "3.2 min each"."""
     if per_second >= 1:
-        return f"{per_second:,.3g} {unit}/s" if unit else f"{per_second:,.3g}/s"
+        pace = f"{per_second:.3g}" if per_second < 1000 else f"{per_second:,.0f}"
+        return f"{pace} {unit}/s" if unit else f"{pace}/s"
     return f"{duration(1 / per_second)} each"
+
+
+def _number(count: float) -> str:
+    return f"{count:,.0f}" if count == int(count) else f"{count:,.2f}"

@@ -34,15 +34,19 @@ class Screen:
         if self._publish is None and cells.kernel_shell() is not None:
             self._publish = _to_cell()
         self._bar: Bar | None = None
-        self._shown = 0.0
+        self._shown = float("-inf")
         self._kind = bars.SHOW
+
+    @property
+    def is_due(self) -> bool:
+        """Whether what `show` is given would be seen."""
+        return time.monotonic() - self._shown >= EVERY_S
 
     def show(self, bar: Bar) -> None:
         """It looks like this now."""
         self._bar = bar
-        now = time.monotonic()
-        if now - self._shown >= EVERY_S:
-            self._shown = now
+        if self.is_due:
+            self._shown = time.monotonic()
             self._send(bar, over=False)
 
     def close(self) -> None:

@@ -101,7 +101,7 @@ class tqdm(Generic[T]):
 
     def refresh(self) -> None:
         """Show how it is; at most five times a second that has an effect."""
-        if self._screen is not None:
+        if self._screen is not None and self._screen.is_due:
             self._screen.show(self._bar())
 
     def close(self) -> None:

@@ -65,8 +65,9 @@ def test_the_pace_so_far_stands_in_for_what_is_not_known() -> None:
     assert found is not None and (found.seconds, found.error) == (5.0, 0.5)
     known = Count(10, 4, 0, 1, 1, (Group(5, (0.0,), 1.0, 0.0),), 0)
     partly = Count(10, 4, 0, 1, 1, (Group(4, (0.0,), 1.0, 0.0),), 1)
-    assert expected(known, 8.0) == forecast(known.groups, 1)
-    assert expected(partly, 8.0) == by_pace(4, 6, 8.0)
+    assert expected(known, 8.0, 0) == forecast(known.groups, 1)
+    assert expected(partly, 8.0, 0) == by_pace(4, 6, 8.0)
+    assert expected(partly, 8.0, 1) == by_pace(3, 6, 8.0)
 
 
 # -- counting ------------------------------------------------------------------------------------------------
@@ -108,8 +109,11 @@ def test_what_is_no_ref_is_refused() -> None:
 def test_a_bar_in_words() -> None:
     count = Count(100, 40, 2, 4, 4, (), 58)
     assert bar("f", count, 7.0).words() == "42 of 100, 2 failed, 4 running, 6/s, 9.67 s ± 1.5 s left"
-    done = Count(1000, 1000, 0, 0, 0, (), 0)
-    assert bar("", done, 2.0).words() == "1,000 of 1,000, in 2 s, 500/s"
+    done = Count(1_000_000, 1_000_000, 0, 0, 0, (), 0)
+    assert bar("", done, 2.0).words() == "1,000,000 of 1,000,000, in 2 s, 500,000/s"
+    assert bar("", done, 2.0, 999_990).words() == "1,000,000 of 1,000,000, in 2 s, 5/s"
+    assert bar("", done, 2.0, 1_000_000).words() == "1,000,000 of 1,000,000"
+    assert Bar("", 1.5, None).words() == "1.50"
 
 
 def test_a_bar_is_drawn() -> None:
@@ -127,7 +131,7 @@ def test_a_bar_in_a_notebook_has_no_colours_and_no_markup_of_the_users() -> None
 
 
 @pytest.mark.parametrize(
-    ("pace", "unit", "told"), [(12.5, "", "12.5/s"), (2000, "row", "2e+03 row/s"), (0.1, "", "10 s each")]
+    ("pace", "unit", "told"), [(12.5, "", "12.5/s"), (2000, "row", "2,000 row/s"), (0.1, "", "10 s each")]
 )
 def test_a_pace(pace: float, unit: str, told: str) -> None:
     assert rate_text(pace, unit) == told

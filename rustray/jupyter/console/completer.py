@@ -22,9 +22,12 @@ _PRIORITY = 1000
 def attach(shell: Any) -> None:
     """Complete the lines of our magics in this shell."""
     matchers = _matchers(shell)
+    try:
+        from IPython.core.completer import SimpleCompletion, context_matcher
+    except ImportError:
+        return  # an older one
     if matchers is None:
-        return
-    from IPython.core.completer import SimpleCompletion, context_matcher
+        return  # a shell without completion
 
     @context_matcher(identifier=__name__, priority=_PRIORITY)  # type: ignore[untyped-decorator]
     def match(context: Any) -> dict[str, Any]:
