@@ -92,13 +92,17 @@ class Notebook:
                 return
 
     def _take(self, message: dict[str, Any]) -> None:
-        at = self.shown.get(message["parent_header"].get("msg_id", ""))
         content = message["content"]
+        at = self.shown.get(message["parent_header"].get("msg_id", ""))
+        display = content.get("transient", {}).get("display_id")
+        if message["msg_type"] == "update_display_data":
+            # Front ends find it by its id, whichever cell has sent it.
+            at = next((shown for shown in self.shown.values() if display in shown.cards), None)
         if at is None:
             return
         if message["msg_type"] == "stream":
             at.text[content["name"]] += content["text"]
-        elif display := content.get("transient", {}).get("display_id"):
+        elif display:
             at.cards[display] = content["data"]["text/plain"]
             at.html[display] = content["data"].get("text/html", "")
         elif message["msg_type"] in ("execute_result", "display_data"):

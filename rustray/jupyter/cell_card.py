@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import uuid
 from html import escape
-from typing import Any
 
 from rustray.driver import cells
 from rustray.jupyter.cell_state import DONE, RUNNING, CellState
@@ -25,7 +24,6 @@ class CellCard:
     def __init__(self, state: CellState) -> None:
         self._state = state
         self._display_id = ""
-        self._cell: Any = None
 
     def __repr__(self) -> str:
         return card_text(self._state, time.time())
@@ -38,8 +36,6 @@ class CellCard:
         from IPython.display import display
 
         self._display_id = uuid.uuid4().hex
-        shell = cells.kernel_shell()
-        self._cell = None if shell is None else shell.get_parent()
         display(self, display_id=self._display_id)  # type: ignore[no-untyped-call]
 
     def update(self, state: CellState) -> None:
@@ -54,8 +50,13 @@ class CellCard:
             "metadata": {},
             "transient": {"display_id": self._display_id},
         }
+        # Under the cell that runs now: front ends find the display by its id, but headless clients listen to that cell.
         kernel.session.send(
-            kernel.iopub_socket, "update_display_data", content, parent=self._cell, ident=b"display_data"
+            kernel.iopub_socket,
+            "update_display_data",
+            content,
+            parent=shell.get_parent(),
+            ident=b"update_display_data",
         )
 
 

@@ -46,7 +46,11 @@ class CellRun:
 
     def rows(self) -> list[list[ObjectRef]]:
         """Of a background cell, the refs of its tasks: the value and the wanted variables of each."""
-        found: list[list[ObjectRef]] = rustray.get(self._submitted)
+        try:
+            found: list[list[ObjectRef]] = rustray.get(self._submitted)
+        except KeyboardInterrupt as error:
+            error.add_note(self.stop())
+            raise
         return found
 
     def results(self) -> list[list[Any]]:

@@ -19,6 +19,7 @@ from rustray.jupyter.cell_state import CellState
 from rustray.jupyter.cell_tasks import CellRequest
 from rustray.jupyter.keeper import NotebookKeeper
 from rustray.util import list_named_actors
+from rustray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 NAME = "rustray-keeper-"
 ALONE_S = 30.0
@@ -158,6 +159,8 @@ def keeper_of(session: Session) -> KeeperLink:
             "namespace": notebook.notebook_path() or None,
             "lifetime": "detached",
             "num_cpus": 0,
+            # Near the kernel, where it can be: a gateway hosts no actors.
+            "scheduling_strategy": NodeAffinitySchedulingStrategy(session.info["node"], soft=True),
         }
         keeper = rustray.remote(**options)(NotebookKeeper).remote(notebook.grace_s())
         link = _mine = KeeperLink(session, keeper)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.notebook import Notebook
-from tests.support import Gate
+from tests.support import Gate, eventually
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def notebook() -> Iterator[Notebook]:
     opened = Notebook()
     try:
         opened.run("import rustray, time, threading\nrustray.init(num_cpus=2)")
-        opened.run("from pathlib import Path\nfrom tests.support import Gate")
+        opened.run("from pathlib import Path\nfrom tests.support import Gate, eventually")
         yield opened
         opened.run("rustray.shutdown()")
     finally:
@@ -170,7 +170,7 @@ def test_a_background_cell_shows_in_its_place_and_again(notebook: Notebook, gate
     notebook.finish(cell)
     other = notebook.run("%%remote --map 'n in [1, 2]'\nprint('of an element')\ngate.open()\nn")
     assert other.value == "[1, 2]" and "from behind" not in other.text["stdout"]
-    notebook.read(lambda message: message["msg_type"] == "display_data" and "{'n': 1}" in str(message["content"]))
+    eventually(lambda: (notebook.run("1"), notebook.shown[cell].displays)[1])
     assert notebook.shown[cell].text["stdout"] == "from behind\n"
     again = notebook.run("%rustray logs behind")
     assert again.text["stdout"] == "from behind\n" and again.displays == [{"text/plain": "{'n': 1}"}]
