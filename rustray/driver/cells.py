@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 from rustray.driver import output, tracebacks
 from rustray.driver.folding import Source
+from rustray.driver.redrawing import Shown
 from rustray.driver.task import Task
-from rustray.driver.transcript import STREAMS, Shown, Transcript
+from rustray.driver.transcript import STREAMS, Transcript
 
 if TYPE_CHECKING:
     from rustray.driver.session import Session

@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator
 
 from rustray.driver import bars
 from rustray.driver.folding import Source
+from rustray.driver.redrawing import Shown
 from rustray.driver.task import Task
 from rustray.driver.task_logs import TaskLogs, plain_text
-from rustray.driver.transcript import STREAMS, Shown, Transcript
+from rustray.driver.transcript import STREAMS, Transcript
 
 Sink = Callable[[str, str, str, int, Task | None], None]
 """Called with kind, text, name of the function, pid, and the task if it is known."""

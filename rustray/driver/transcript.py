@@ -13,17 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rustray.driver.bars import UPDATE
 from rustray.driver.flood import SHOWN, Flood, Left, counted
 from rustray.driver.folding import Folding, Source
+from rustray.driver.redrawing import CLEAR, UPDATE, Redrawing, Shown
 
 STREAMS = ("stdout", "stderr")
 UNENDED = "\r\n"
 DISPLAY_COSTS = 4000
 BAR_COSTS = -50
 
-Shown = list[tuple[str, str]]
-"""Kind and text, in order."""
 _Line = tuple[str, Source | None, str]
 
 
@@ -41,6 +39,7 @@ class Transcript:
         self._moves = moves
         self._folding = Folding()
         self._flood: Flood[_Line] = Flood(SHOWN)
+        self._redrawing = Redrawing()
         self._open: tuple[str, Source | None] | None = None
         self._is_bar = False
         self._width = 0
@@ -49,26 +48,31 @@ class Transcript:
     @property
     def waits(self) -> bool:
         """Whether `due` has something to show one day."""
-        return self._folding.waits or self._flood.waits
+        return self._folding.waits or self._flood.waits or self._redrawing.waits
 
     def take(self, now: float, kind: str, text: str, source: Source | None) -> Shown:
         """Something has come; lines of a `source` have its name in front."""
         self._latest = now
-        shown = self.due(now)
-        if kind == UPDATE:
-            # It makes no page longer, and leaves lines below it as they are.
-            return [*shown, (kind, text)]
-        if kind not in STREAMS:
-            if self._flood.shows(now, (kind, source, f"({kind})"), DISPLAY_COSTS):
-                shown.append((kind, text))
-                self._open = None
-            return shown
-        for piece in _lines(text):
-            self._piece(now, kind, piece, source, shown)
-        return _joined(shown)
+        shown = self._held(now)
+        if kind in STREAMS:
+            for piece in _lines(text):
+                self._piece(now, kind, piece, source, shown)
+        elif kind == UPDATE:
+            shown.append((kind, text))  # lines below it are left as they are
+        elif kind == CLEAR:
+            self._flood, self._open = Flood(SHOWN), None  # the page is empty
+            shown.append((kind, text))
+        elif self._flood.shows(now, (kind, source, f"({kind})"), DISPLAY_COSTS):
+            shown.append((kind, text))
+            self._open = None
+        return _joined(self._redrawing.due(now) + self._redrawing.paced(now, shown))
 
     def due(self, now: float) -> Shown:
         """What was held back and is to be shown at `now`; with infinity, all of it."""
+        return _joined(self._redrawing.due(now) + self._redrawing.paced(self._latest, self._held(now)))
+
+    def _held(self, now: float) -> Shown:
+        """The repeated lines and floods that are to be told."""
         shown: Shown = []
         for stream, source, line, times, workers in self._folding.due(now):
             told = f"{line}  [{times} more times, by {workers} workers in all]" if times > 1 else line
@@ -79,7 +83,7 @@ class Transcript:
         left = self._flood.due(now)
         if left is not None:
             self._tell(left, shown)
-        return _joined(shown)
+        return shown
 
     def _tell(self, left: Left[_Line], shown: Shown) -> None:
         hidden = left.lines - len(left.last)

@@ -142,6 +142,36 @@ class TestLines:
         assert cell.take(0, "display_data", "{}", None) == [("display_data", "{}")]
 
 
+class TestRedrawing:
+    @staticmethod
+    def update(id: str, n: int) -> str:
+        return json.dumps({"data": {"text/plain": str(n)}, "transient": {"display_id": id}})
+
+    def test_a_display_is_updated_ten_times_a_second_and_ends_right(self) -> None:
+        cell, shown = Transcript(""), []
+        for n in range(1000):
+            shown += cell.take(n / 1000, "update_display_data", self.update("a", n), None)
+        shown += cell.take(0.9995, "update_display_data", self.update("b", 1), None)
+        shown += cell.due(FOREVER)
+        assert 8 <= len(shown) <= 15
+        assert shown[-1][1] == self.update("a", 999) and not cell.waits
+
+    def test_a_picture_that_is_drawn_anew(self) -> None:
+        cell, shown = Transcript(""), []
+        for n in range(1000):
+            shown += cell.take(n / 1000, "clear_output", "{}", None)
+            shown += cell.take(n / 1000, "stdout", f"{n}\n", None)
+        shown += cell.due(FOREVER)
+        assert 16 <= len(shown) <= 30
+        assert shown[-2:] == [("clear_output", "{}"), ("stdout", "999\n")] and not cell.waits
+
+    def test_a_page_that_is_cleared_has_room_again(self) -> None:
+        cell = Transcript("")
+        cell.take(0, "stdout", "x\n" * 10_000, None)
+        cell.take(1, "clear_output", "{}", None)
+        assert cell.take(1, "stdout", "y\n" * 100, None) == [("stdout", "y\n" * 100)]
+
+
 class TestOpenLine:
     def test_whole_lines_go_and_the_rest_waits(self) -> None:
         line = OpenLine()
