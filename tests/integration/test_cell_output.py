@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import ipykernel
 import pytest
 
-from tests.notebook import Notebook
+from tests.notebook import CELL_S, Notebook, Shown, is_idle
 from tests.support import Gate, eventually
 
 
@@ -166,7 +168,9 @@ def test_a_task_without_displays_loads_nothing_for_them(notebook: Notebook) -> N
 
 def test_a_background_cell_shows_in_its_place_and_again(notebook: Notebook, gate: Gate) -> None:
     notebook.run("%load_ext rustray")
-    cell = notebook.start("%%remote -b --name behind\ngate.wait()\nprint('from behind')\ndisplay({'n': 1})\n'value'")
+    cell = notebook.start(
+        "%%remote -b --name behind\ngate.wait()\nprint('from behind')\ndisplay({'n': 1})\n'value'"
+    )
     notebook.finish(cell)
     other = notebook.run("%%remote --map 'n in [1, 2]'\nprint('of an element')\ngate.open()\nn")
     assert other.value == "[1, 2]" and "from behind" not in other.text["stdout"]
@@ -174,3 +178,35 @@ def test_a_background_cell_shows_in_its_place_and_again(notebook: Notebook, gate
     assert notebook.shown[cell].text["stdout"] == "from behind\n"
     again = notebook.run("%rustray logs behind")
     assert again.text["stdout"] == "from behind\n" and again.displays == [{"text/plain": "{'n': 1}"}]
+
+
+@pytest.mark.skipif(ipykernel.version_info < (7,), reason="kernels have subshells since ipykernel 7")
+def test_cells_that_run_at_once_in_subshells(notebook: Notebook, gate: Gate) -> None:
+    client = notebook.client
+    client.control_channel.send(client.session.msg("create_subshell_request", {}))
+    subshell = client.get_control_msg(timeout=CELL_S)["content"]["subshell_id"]
+    source = "for n in range(3):\n    rustray.get(say.remote(f'{where}{n}', gate))"
+    notebook.run("@rustray.remote\ndef say(word, gate):\n    gate.wait()\n    print(word)")
+    first = notebook.start(source.replace("{where}", "main"))
+    gate.wait_for_waiters(1)
+    request = client.session.msg(
+        "execute_request", {"code": source.replace("{where}", "sub"), "silent": False, "store_history": False}
+    )
+    request["header"]["subshell_id"] = subshell
+    second = request["header"]["msg_id"]
+    notebook.shown[second] = Shown()
+    client.shell_channel.send(request)
+    gate.wait_for_waiters(2)
+    gate.open()
+    ended: set[str] = set()
+
+    def both_have_ended(message: dict[str, Any]) -> bool:
+        ended.update(
+            cell for cell in (first, second) if message["msg_type"] == "status" and is_idle(message, cell)
+        )
+        return len(ended) == 2
+
+    notebook.read(both_have_ended)
+    for cell, word in ((first, "main"), (second, "sub")):
+        lines = notebook.shown[cell].text["stdout"].splitlines()
+        assert [line.split(") ")[1] for line in lines] == [f"{word}{n}" for n in range(3)]
