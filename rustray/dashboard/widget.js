@@ -35,7 +35,14 @@ export default {
     panels.update(model.get("tables"));
 
     // The kernel asks the cluster only while it hears from somebody who looks.
-    const look = () => seen && model.send({ look: true });
+    const look = () => {
+      if (!seen) return;
+      try {
+        model.send({ look: true });
+      } catch {
+        // The kernel is gone: the page tells so when nothing has come for a while.
+      }
+    };
     const stopLooking = whenSeen(el, (now) => {
       seen = now;
       came = Date.now();
@@ -45,11 +52,11 @@ export default {
     const looks = setInterval(look, LOOK_MS);
     const stale = setInterval(() => {
       const silent = Date.now() - came;
-      if (!seen || silent < STALE_MS) return;
-      panels.tell(
-        model.get("ended") ? "ended" : "reconnecting",
-        model.get("ended") || `Nothing new for ${Math.round(silent / 1000)} s: the cluster or the kernel does not answer.`,
-      );
+      if (model.get("ended")) panels.tell("ended", model.get("ended"));
+      else if (seen && silent >= STALE_MS) {
+        const seconds = Math.round(silent / 1000);
+        panels.tell("reconnecting", `Nothing new for ${seconds} s. If the kernel was restarted, run the cell again.`);
+      }
     }, 1000);
 
     return () => {

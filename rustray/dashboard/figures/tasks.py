@@ -41,6 +41,6 @@ def draw(sources: Sources) -> LayoutDOM:
         line_color=FAILED,
         line_width=2.5,
     )
-    told = [("", "@function"), ("took", "@took"), ("outcome", "@outcome"), ("worker", "@where")]
+    told = [("", "@function"), ("took", "@took"), ("outcome", "@outcome"), ("worker", "@lane")]
     tips(plot, [bars], told)
     return plot

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rustray.dashboard.colours import Colours
@@ -34,15 +34,18 @@ OF_CLUSTER = (
 OF_NODE = ("cpu", "memory", "store")
 
 
-def cluster_columns(samples: Sequence[Mapping[str, Any]], now: float) -> Columns:
+def cluster_columns(
+    samples: Sequence[Mapping[str, Any]], now: float, wanted: Collection[str] | None = None
+) -> Columns:
     """One row a sample: "time" (milliseconds since the epoch), "ago" (seconds, 0 is now), and what OF_CLUSTER has,
-    in the units of the samples."""
+    in the units of the samples; or only those `wanted`."""
     found: Columns = {
         "time": [round(sample["time"] * 1000) for sample in samples],
         "ago": [round(sample["time"] - now, 2) for sample in samples],
     }
     for column, name in OF_CLUSTER:
-        found[column] = [round(sample[name], 2) for sample in samples]
+        if wanted is None or column in wanted:
+            found[column] = [round(sample[name], 2) for sample in samples]
     return found
 
 

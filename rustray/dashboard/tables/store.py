@@ -30,7 +30,7 @@ def tables(answers: Answers, now: float) -> Table:
     fullest = sorted(nodes, key=lambda row: -row["used"])[:NODES]
     largest = max((one["size"] for _node, one in objects), default=1)
     return {
-        "samples": cluster_columns(answers["metrics"], now),
+        "samples": cluster_columns(answers["metrics"], now, ("store", "spilled")),
         "node_parts": columns(
             ("y", "left", "right", "color", "state", "size"),
             (part for at, row in enumerate(fullest) for part in _parts(at, row)),

@@ -47,24 +47,23 @@ def tables(answers: Answers, now: float) -> Table:
     failed = [(lane, bar) for lane, bar in bars if bar.outcome == "failed"]
     return {
         "bars": columns(
-            ("lane", "left", "right", "color", "line", "function", "took", "outcome", "where"),
+            ("lane", "left", "right", "color", "line", "function", "took", "outcome"),
             (
                 (
                     names[lane],
-                    round(bar.start - now, 3),
-                    round(bar.end - now, 3),
+                    round(bar.start - now, 2),
+                    round(bar.end - now, 2),
                     answers.colours[bar.function],
                     FAILED if bar.outcome == "failed" else None,
                     bar.function,
                     _took(bar),
                     bar.outcome,
-                    " ".join(map(str, lanes[lane])),
                 )
                 for lane, bar in bars
             ),
         ),
         "failures": columns(
-            ("lane", "ago"), ((names[lane], round(min(0.0, bar.end - now), 3)) for lane, bar in failed)
+            ("lane", "ago"), ((names[lane], round(min(0.0, bar.end - now), 2)) for lane, bar in failed)
         ),
         "values": _values(answers, stream),
         "legend": legend(
