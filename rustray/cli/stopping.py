@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from typing import Any
 
 import rustray.clusters
 from rustray.clusters import ending, registry
 from rustray.clusters.connection_file import Process
-from rustray.clusters.processes import create_time
 from rustray.driver.registry import clusters
 from rustray.errors import OptionError
 from rustray.wire.security import plain_address
-
-_MODULES = {"head": "rustray.head.process", "node": "rustray.node.process", "embedded": "rustray.server"}
 
 
 def add_commands(commands: Any) -> None:
@@ -67,13 +63,10 @@ def _told(ended: Sequence[Process], killed: Sequence[Process], whose: str = "") 
 
 
 def _processes(rows: Sequence[dict[str, Any]]) -> list[Process]:
-    """Those that are what the registry says, and not others that have got their pids."""
-    found = []
-    for row in rows:
-        began = create_time(row["pid"])
-        if began is not None and _is_ours(row):
-            found.append(Process(row["pid"], began, row["role"], row.get("name", row["role"]), row["folder"]))
-    return found
+    return [
+        Process(row["pid"], row["create_time"], row["role"], row.get("name", row["role"]), row["folder"])
+        for row in rows
+    ]
 
 
 def _choose(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -99,14 +92,3 @@ def _choose(options: argparse.Namespace) -> list[dict[str, Any]]:
 def _names(processes: list[dict[str, Any]]) -> str:
     """The clusters of these, by their heads."""
     return "; ".join(sorted({",".join(sorted(process["heads"])) for process in processes}))
-
-
-def _is_ours(process: dict[str, Any]) -> bool:
-    """Whether the pid is still that of the process in the registry, and not of another that has got its number."""
-    try:
-        with open(f"/proc/{process['pid']}/cmdline", "rb") as file:
-            return _MODULES[process["role"]].encode() in file.read().split(b"\0")
-    except FileNotFoundError:
-        return not os.path.isdir("/proc/self")  # this system has no such files, and so no way to know
-    except OSError:
-        return False  # it has just ended

@@ -13,9 +13,9 @@ from rustray.clusters import ending, registry, starting
 from rustray.clusters.connection_file import ConnectionFile, Process, living
 from rustray.clusters.contact import Contact, reach
 from rustray.clusters.logs import Log, tail
-from rustray.clusters.processes import create_time
 from rustray.errors import ClusterStartError, OptionError
 from rustray.model.quantities import duration
+from rustray.pids import create_time
 from rustray.status import ClusterStatus, cluster_status
 
 

@@ -8,7 +8,7 @@ One JSON object, `rustray-NAME.json`, version 1:
     token_file     a file with the bare token, "" where there is none
     storage        a folder that goes with the cluster, "" for none
     node           what more nodes are started with: the keywords of `driver.launch.NodeSettings`
-    host, system   where its processes are, see `Place`
+    host, system   where its processes are, see `pids.Place`
     processes      [{"pid", "create_time", "role", "name", "folder"}], in the order in which they were started
     busy           the process that starts, scales or stops the cluster at the moment, in the same form; or null
 """
@@ -21,7 +21,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from rustray import pids
 from rustray.errors import OptionError
+from rustray.pids import Place
 
 VERSION = 1
 DEFAULT_NAME = "default"
@@ -53,7 +55,7 @@ class Process:
     Parameters
     ----------
     create_time: tells it from a later one with the same pid; compared for equality only, see
-        `processes.create_time`.
+        `pids.create_time`.
     role: "head", "node", "embedded" (both in one), "starter" (of who is busy with the cluster).
     name: of a node, as the cluster knows it; of a head "head-1" and so on.
     folder: its session folder, with the logs.
@@ -64,20 +66,6 @@ class Process:
     role: str
     name: str
     folder: str
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where pids mean something: a running system of one machine.
-
-    Parameters
-    ----------
-    host: the machine's name.
-    system: changes with each start of the machine, and is another one in each container; "" where that is not known.
-    """
-
-    host: str
-    system: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +88,11 @@ class ConnectionFile:
 CreateTime = Callable[[int], float | None]
 """The create time of the process that has this pid now, None if there is none."""
 
-LIVES, STALE, ELSEWHERE = "lives", "stale", "elsewhere"
-
 
 def state(file: ConnectionFile, here: Place, create_time: CreateTime) -> str:
-    """LIVES, STALE (none of its processes lives), or ELSEWHERE: it is for another machine to say.
-
-    Home folders may be shared by machines and containers, where the pids in the file mean nothing to each other.
-    """
-    if file.place == here:
-        busy = (file.busy,) if file.busy is not None else ()
-        return LIVES if living((*file.processes, *busy), create_time) else STALE
-    return STALE if file.place.host == here.host else ELSEWHERE
+    """Whether the cluster lives, see `pids.state`."""
+    busy = (file.busy,) if file.busy is not None else ()
+    return pids.state(file.place, here, bool(living((*file.processes, *busy), create_time)))
 
 
 def living(processes: tuple[Process, ...], create_time: CreateTime) -> tuple[Process, ...]:

@@ -9,9 +9,9 @@ from typing import Any
 
 from rustray.clusters import registry, starting
 from rustray.clusters.connection_file import DEFAULT_NAME, ConnectionFile, living
-from rustray.clusters.processes import create_time
 from rustray.driver import launch
 from rustray.errors import ClusterStartError
+from rustray.pids import create_time
 
 
 def name_of(heads: Sequence[str]) -> str | None:

@@ -19,9 +19,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from rustray.clusters.connection_file import (
-    ELSEWHERE,
-    LIVES,
-    STALE,
     ConnectionFile,
     from_text,
     living,
@@ -29,8 +26,9 @@ from rustray.clusters.connection_file import (
     to_text,
 )
 from rustray.clusters.folder import PREFIX, SUFFIX, path_of, runtime_folder
-from rustray.clusters.processes import create_time, here, is_alive, this_process
+from rustray.clusters.processes import is_alive, this_process
 from rustray.errors import AuthenticationError, ClusterStartError, RustRayError
+from rustray.pids import ELSEWHERE, LIVES, STALE, create_time, here
 
 log = logging.getLogger(__name__)
 

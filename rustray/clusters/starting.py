@@ -13,12 +13,12 @@ from typing import Any
 
 from rustray.clusters import registry
 from rustray.clusters.connection_file import ConnectionFile, Process
-from rustray.clusters.processes import create_time
 from rustray.driver import launch
 from rustray.driver import registry as sessions
 from rustray.driver.ports import free_ports
 from rustray.errors import ClusterStartError, OptionError
 from rustray.model import labels as label_rules
+from rustray.pids import create_time
 
 MAX_NODES = 100
 """On one machine: more are a slip of the finger."""

@@ -28,6 +28,7 @@ from rustray.driver.registry import (
     write_connection_file,
 )
 from rustray.errors import ClusterStartError, OptionError
+from rustray.pids import create_time, here
 
 STOP_TIMEOUT_S = 10.0
 FATE_TIMEOUT_S = 3.0
@@ -224,11 +225,8 @@ class AdoptedServer:
     """
 
     def __init__(self, facts: dict[str, Any]) -> None:
-        from rustray.clusters.processes import create_time  # here: most programs adopt none
-
         self._pid: int = facts["pid"]
-        self._create_time = create_time
-        self._created = create_time(self._pid)
+        self._created: float = facts["create_time"]
         self.socket: str = facts["socket"]
 
     def stop(self, timeout: float = STOP_TIMEOUT_S) -> None:
@@ -243,7 +241,7 @@ class AdoptedServer:
         remove_folder(os.path.dirname(self.socket))
 
     def _lives(self) -> bool:
-        return self._created is not None and self._create_time(self._pid) == self._created
+        return create_time(self._pid) == self._created
 
     def fate(self) -> str:
         """How it has ended is not known here: it is not a child of this process."""
@@ -312,8 +310,12 @@ def _failure(process: subprocess.Popen[bytes], word: str, told: str, path: str) 
 
 
 def _connection(settings: Settings, pid: int) -> dict[str, Any]:
+    place = here()
     content: dict[str, Any] = {
+        "host": place.host,
+        "system": place.system,
         "pid": pid,
+        "create_time": create_time(pid),
         "role": settings.role,
         "token": settings.token,
         "started": time.time(),

@@ -1,7 +1,8 @@
 """The registry of this user's clusters: a session folder (0700) for each process of one, below `runtime_folder()`.
 
 A folder has the logs, a node's socket and spilled objects, and ``cluster.json`` (0600): the set of these files is the
-registry. "role" is "embedded" (head and node in one process, of one driver), "head" or "node".
+registry. "role" is "embedded" (head and node in one process, of one driver), "head" or "node". Containers may share the
+folder: "host" and "system" say where the "pid" is one, see `pids.Place`, and others let it alone.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ import shutil
 import stat
 import tempfile
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from rustray.errors import ClusterStartError
+from rustray.pids import LIVES, STALE, Place, create_time, here, state
 
 MAX_SOCKET_PATH = 100
 CONNECTION_FILE = "cluster.json"
 TOKEN_FILE = "token"
 """Beside the head's memory, which it is as secret as."""
-_FACTS = {"pid", "role", "started", "token"}
+_FACTS = {"host", "system", "pid", "create_time", "role", "started", "token"}
 
 
 def runtime_folder() -> str:
@@ -106,46 +109,31 @@ def update_connection_file(folder: str, **more: Any) -> None:
 
 
 def clusters() -> list[dict[str, Any]]:
-    """The connection files of this user's living processes, the newest last, each with its "folder"."""
-    found = []
-    root = runtime_folder()
+    """The connection files of this user's living processes here, the newest last, each with its "folder"."""
+    found = [{"folder": folder, **content} for folder, content, what in _registered() if what == LIVES]
+    return sorted(found, key=lambda content: content["started"])
+
+
+def sweep() -> None:
+    """Remove the folders of processes that were killed."""
+    for folder, _content, what in _registered():
+        if what == STALE:
+            remove_folder(folder)
+
+
+def _registered() -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Each session folder, its connection file, and the state of its process: see `pids.state`."""
+    root, place = runtime_folder(), here()
     for name in os.listdir(root):
         folder = os.path.join(root, name)
         try:
             content = read_connection_file(folder)
         except (OSError, ValueError):
             continue  # being made, or not ours
-        if _FACTS <= content.keys() and is_alive(content["pid"]):  # else it is of another version
-            found.append({"folder": folder, **content})
-    return sorted(found, key=lambda content: content["started"])
-
-
-def sweep() -> None:
-    """Remove the folders of processes that were killed."""
-    root = runtime_folder()
-    for name in os.listdir(root):
-        folder = os.path.join(root, name)
-        try:
-            pid = read_connection_file(folder)["pid"]
-        except (OSError, ValueError, KeyError):
-            continue
-        if not is_alive(pid):
-            remove_folder(folder)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether `pid` is a process that has not ended (a zombie has)."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return True
+        if _FACTS <= content.keys():  # else it is of another version
+            pid, began = content["pid"], content["create_time"]
+            lives = began is not None and create_time(pid) == began
+            yield folder, content, state(Place(content["host"], content["system"]), place, lives)
 
 
 def remove_folder(folder: str) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from rustray.driver import launch
-from rustray.driver.registry import is_alive, read_connection_file
+from rustray.driver.registry import read_connection_file
+from rustray.pids import create_time
 
 T = TypeVar("T")
 
@@ -65,7 +66,7 @@ class ClusterProcess:
 
     @property
     def alive(self) -> bool:
-        return is_alive(self.pid)
+        return create_time(self.pid) is not None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._name()}, process {self.pid}>"
@@ -152,7 +153,7 @@ def family(pids: Iterable[int]) -> set[int]:
     found, new = set(), list(pids)
     while new:
         pid = new.pop()
-        if is_alive(pid):
+        if create_time(pid) is not None:
             found.add(pid)
         new += children.get(pid, ())
     return found
@@ -168,7 +169,7 @@ def _signal(pid: int, number: int) -> None:
 def wait_until_gone(pids: Iterable[int]) -> None:
     """Until none of them is alive; TimeoutError."""
     until(
-        lambda: not [pid for pid in pids if is_alive(pid)],
+        lambda: not [pid for pid in pids if create_time(pid) is not None],
         GONE_TIMEOUT_S,
         f"some of the processes {sorted(pids)} outlived their killed parent",
     )

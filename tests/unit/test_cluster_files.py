@@ -15,11 +15,7 @@ import pytest
 from rustray.clusters import folder as folder_rule
 from rustray.clusters import registry
 from rustray.clusters.connection_file import (
-    ELSEWHERE,
-    LIVES,
-    STALE,
     ConnectionFile,
-    Place,
     Process,
     check_name,
     from_text,
@@ -29,10 +25,11 @@ from rustray.clusters.connection_file import (
     to_text,
 )
 from rustray.clusters.folder import path_of
-from rustray.clusters.processes import create_time, here, is_alive, this_process
+from rustray.clusters.processes import is_alive, this_process
 from rustray.errors import AuthenticationError, ClusterStartError, OptionError, RustRayError
+from rustray.pids import ELSEWHERE, LIVES, STALE, Place, create_time, here
 
-HERE = Place("host", "boot 1")
+HERE = Place("host", "boot1 pid:[1]")
 HEAD = Process(10, 5.25, "head", "head-1", "/tmp/rr/a")
 NODE = Process(11, 6.5, "node", "node-ab", "/tmp/rr/b")
 FILE = ConnectionFile(
@@ -105,8 +102,9 @@ class TestState:
             (HERE, {11: 6.5}, LIVES),
             (HERE, {}, STALE),
             (HERE, {10: 9.0, 11: 9.0}, STALE),  # others have these pids now
-            (Place("host", "boot 2"), {10: 5.25, 11: 6.5}, STALE),  # the machine was started again
-            (Place("other", "boot 1"), {}, ELSEWHERE),  # a container with the same home folder
+            (Place("host", "boot2 pid:[1]"), {10: 5.25, 11: 6.5}, STALE),  # the machine was started again
+            (Place("host", "boot1 pid:[2]"), {}, ELSEWHERE),  # a container that shares the machine's name
+            (Place("other", "boot1 pid:[2]"), {}, ELSEWHERE),  # a container with the same home folder
         ],
     )
     def test_which(self, place: Place, running: dict[int, float], told: str) -> None:

@@ -25,6 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("rustray.error_packing",),
     ("rustray.wire",),
     ("rustray.store", "rustray.scheduler", "rustray.cluster"),
+    ("rustray.pids",),
     ("rustray.clusters.connection_file",),
     ("rustray.clusters.folder", "rustray.clusters.processes"),
     ("rustray.clusters.registry",),

@@ -9,7 +9,6 @@ from typing import Any
 
 from rustray.clusters import entering, registry
 from rustray.clusters.connection_file import MAX_NAME, Process
-from rustray.clusters.processes import create_time
 from rustray.driver import registry as processes
 
 NAME = "notebook"
@@ -33,10 +32,10 @@ def enter(socket: str, notebook: str) -> None:
     ClusterStartError: the list cannot be written.
     """
     facts = facts_of(socket)
-    began = create_time(facts["pid"]) if facts else None
-    if began is None:
+    if not facts:
         return  # it has just ended, as the next call will tell
-    process = Process(facts["pid"], began, facts["role"], str(facts.get("name", "node-1")), facts["folder"])
+    pid, began = facts["pid"], facts["create_time"]
+    process = Process(pid, began, facts["role"], str(facts.get("name", "node-1")), facts["folder"])
     name = entering.take(None, base=name_of(notebook))
     registry.change(name, lambda file: replace(file, processes=(process,)))
     entering.settle(name)
