@@ -98,7 +98,8 @@ def over_time(title: str, unit: str = "0[.]0a", values: Range | None = None, hei
         title,
         height=height,
         x_range=Range1d(start=-SPAN_S, end=0),
-        y_range=values or DataRange1d(start=0, min_interval=1, range_padding=0.1),
+        y_range=values
+        or DataRange1d(start=0, min_interval=1 << 20 if unit == BYTES else 4, range_padding=0.1),
         min_border_left=50,
         min_border_right=16,
     )
