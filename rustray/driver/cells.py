@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from rustray.driver.session import Session
 
 KEEP_CELLS = 1000
+KEEP_OF_THREAD = 8
+"""Beginnings and ends of threads with one identity, which the system gives again."""
 OF_TASK = "; rustray.logs(ref) has more of it"
 
 Write = Callable[[str, str], None]
@@ -63,7 +65,11 @@ class CellTable:
         for thread in self._alive - alive:
             if thread in self._of_threads:
                 self._of_threads[thread].append((first, None))
+                del self._of_threads[thread][:-KEEP_OF_THREAD]
         self._alive = alive
+        for thread in self._of_threads.keys() - alive:
+            if self._of_threads[thread][-1][0] < self._first[0]:
+                del self._of_threads[thread]  # its tasks are of forgotten cells
 
     def cell_of(self, number: int, thread: int = 0) -> Any:
         """The cell that submitted the task of this number, in this thread."""
