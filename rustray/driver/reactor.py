@@ -19,6 +19,7 @@ import os
 import selectors
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -68,6 +69,8 @@ class Reactor:
         self._spins = False
         self._visitor = False
         self._sleepers: list[threading.Event] = []
+        self._short: deque[Connection] = deque()
+        """They wait for a tick, not for room in their sockets: see `Connection.short`."""
         self._on_tick = on_tick
         self.on_takeover: Callable[[], None] | None = None
         """Called by the background thread each time it takes the turn over."""
@@ -106,8 +109,8 @@ class Reactor:
         """Poll `connection`; handlers run in the thread that has the turn."""
 
         def on_ready(events: int) -> None:
-            if events & _WRITE and connection.flush():
-                self._watch(connection, _READ)
+            if events & _WRITE and (connection.flush() or connection.short):
+                self._watch(connection)
             if events & _READ:
                 try:
                     messages = connection.receive()
@@ -122,13 +125,21 @@ class Reactor:
                         # A defect of ours, or a peer that speaks another version. Going on would hang somebody.
                         self.on_defect(error)
 
-        connection.on_backlog = lambda c: self._watch(c, _READ | _WRITE)
+        connection.on_backlog = self._watch
         self._selector.register(connection.fd, _READ, on_ready)
         if connection.backlog:
-            self._watch(connection, _READ | _WRITE)
+            self._watch(connection)
 
-    def _watch(self, connection: Connection, events: int) -> None:
+    def _watch(self, connection: Connection) -> None:
+        """Wait for room if something is kept: looked at here, for another thread may have sent since the caller did."""
         with self._mutex:
+            if connection.closed:
+                return
+            events = _READ
+            if connection.short:
+                self._short.append(connection)
+            elif connection.backlog:
+                events |= _WRITE
             try:
                 key = self._selector.get_key(connection.fd)
             except (KeyError, RuntimeError):
@@ -261,6 +272,10 @@ class Reactor:
             self.on_alarm(now)
         if now >= self._next_tick:
             self._next_tick = now + _TICK_S
+            for _ in range(len(self._short)):
+                connection = self._short.popleft()
+                connection.flush()
+                self._watch(connection)
             self._on_tick()
 
     def poll_now(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from rustray.wire.frames import Connection, ConnectionClosed, Message
+from rustray.wire.frames import SHORTAGE_PAUSE_S, Connection, ConnectionClosed, Message
 
 
 class Peer:
@@ -41,6 +41,13 @@ class Peer:
     def _on_writable(self) -> None:
         if self._connection.flush():
             self._loop.remove_writer(self._connection.fd)
+        elif self._connection.short:
+            self._loop.remove_writer(self._connection.fd)
+            self._loop.call_later(SHORTAGE_PAUSE_S, self._write_again)
+
+    def _write_again(self) -> None:
+        if not self._connection.closed:
+            self._on_backlog(self._connection)
 
     def _on_readable(self) -> None:
         try:

@@ -19,7 +19,7 @@ import sys
 from typing import Any, NoReturn
 
 from rustray.errors import RustRayError
-from rustray.wire.frames import Connection, ConnectionClosed
+from rustray.wire.frames import SHORTAGE_PAUSE_S, Connection, ConnectionClosed
 
 _PR_SET_PDEATHSIG = 1
 
@@ -79,7 +79,10 @@ def run(sock: socket.socket) -> NoReturn:
     gc.collect()
     gc.freeze()
     while True:
-        if connection.backlog:
+        if connection.short:
+            select.select([connection.fd, wake_reader], [], [], SHORTAGE_PAUSE_S)
+            connection.flush()
+        elif connection.backlog:
             select.select([connection.fd, wake_reader], [connection.fd], [])
             connection.flush()
         else:

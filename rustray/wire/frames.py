@@ -9,6 +9,8 @@ messages speak of them, and are taken from :attr:`Connection.fds` in the same or
 from __future__ import annotations
 
 import array
+import contextlib
+import errno
 import marshal
 import os
 import socket
@@ -23,10 +25,14 @@ Message = tuple[Any, ...]
 _LENGTH = struct.Struct("<I")
 _MARSHAL_VERSION = 4
 _READ_SIZE = 1 << 18
+SHORTAGE_PAUSE_S = 0.02
 CONGESTED_BYTES = 1 << 20
 """A backlog beyond this is more than the peer takes in one go."""
 _MAX_FRAME = 1 << 30
 _MAX_FDS = 64
+_SHORTAGES = (errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS)
+"""The system has no room just now, ETOOMANYREFS for descriptors in flight, while the socket counts as writable."""
+_ENDS = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF)
 _FD_SPACE = socket.CMSG_SPACE(_MAX_FDS * array.array("i").itemsize)
 
 
@@ -97,6 +103,11 @@ class Connection:
     ----------
     sock: a connected stream socket; the connection owns it from here on.
     takes_fds: whether frames from the peer may bring file descriptors.
+
+    Attributes
+    ----------
+    short: the last :meth:`flush` has failed for want of something other than room in the socket, which may be writable
+        all the while: the loop must try again after `SHORTAGE_PAUSE_S`, not at once.
     """
 
     __slots__ = (
@@ -109,6 +120,7 @@ class Connection:
         "fd",
         "fds",
         "on_backlog",
+        "short",
         "sock",
     )
 
@@ -118,6 +130,7 @@ class Connection:
         self.fd = sock.fileno()
         self.fds: deque[int] = deque()
         self.closed = False
+        self.short = False
         self.on_backlog: Callable[[Connection], None] | None = None
         self._input = b""
         self._backlog: deque[tuple[memoryview, Sequence[int]]] = deque()
@@ -151,6 +164,7 @@ class Connection:
         self._backlog_bytes += len(data)
 
     def _write(self, data: bytes | memoryview, fds: Sequence[int]) -> int:
+        self.short = False
         try:
             if fds:
                 rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
@@ -158,7 +172,13 @@ class Connection:
             return self.sock.send(data)
         except BlockingIOError:
             return 0
-        except OSError:
+        except OSError as error:
+            if error.errno in _SHORTAGES:
+                self.short = True
+                return 0
+            if error.errno not in _ENDS:
+                with contextlib.suppress(OSError):  # it is not connected any more
+                    self.sock.shutdown(socket.SHUT_RDWR)  # a frame is lost, so this has to be the end
             # The reading side reports the end once; what is written after it has nowhere to go.
             return len(data)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
 import socket
 import struct
@@ -9,7 +11,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from rustray.wire.frames import CONGESTED_BYTES, Connection, ConnectionClosed, encode, peer_is_me
+from rustray.node.peers import Peer
+from rustray.wire.frames import (
+    CONGESTED_BYTES,
+    SHORTAGE_PAUSE_S,
+    Connection,
+    ConnectionClosed,
+    encode,
+    peer_is_me,
+)
 
 Pair = tuple[Connection, Connection]
 
@@ -89,6 +99,69 @@ def test_descriptors_behind_a_backlog(pair: Pair) -> None:
     os.write(pair[1].fds.popleft(), b"late")
     assert os.read(reader, 10) == b"late"
     os.close(reader)
+
+
+class Sick:
+    """A socket on which sending fails."""
+
+    def __init__(self, sock: socket.socket, number: int) -> None:
+        self.sock = sock
+        self.number = number
+        self.tries = 0
+
+    def sendmsg(self, *_args: object) -> int:
+        self.tries += 1
+        raise OSError(self.number, os.strerror(self.number))
+
+    send = sendmsg
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.sock, name)
+
+
+@pytest.mark.parametrize("number", [errno.ENOBUFS, errno.ETOOMANYREFS, errno.ENOMEM])
+def test_what_the_system_has_no_room_for_is_kept_with_its_descriptors(pair: Pair, number: int) -> None:
+    ours, theirs = pair
+    told = []
+    ours.on_backlog = told.append
+    reader, writer = os.pipe()
+    sock = ours.sock
+    ours.sock = Sick(sock, number)  # type: ignore[assignment]
+    ours.send([("lease",)], fds=[writer])
+    ours.send([("next",)])
+    os.close(writer)
+    assert told == [ours] and not ours.flush() and ours.short and ours.backlog
+    ours.sock = sock
+    assert ours.flush() and not ours.short
+    assert theirs.receive() + theirs.receive() == [("lease",), ("next",)]
+    os.write(theirs.fds.popleft(), b"x")
+    assert os.read(reader, 2) == b"x"
+    os.close(reader)
+
+
+def test_a_frame_that_can_never_be_sent_ends_the_connection(pair: Pair) -> None:
+    ours, theirs = pair
+    ours.sock = Sick(ours.sock, errno.EMSGSIZE)  # type: ignore[assignment]
+    ours.send([("lost",)])
+    for end in pair:
+        with pytest.raises(ConnectionClosed):
+            end.receive()
+
+
+def test_a_peer_of_the_node_tries_again_without_turning(pair: Pair) -> None:
+    ours, theirs = pair
+    loop = asyncio.new_event_loop()
+    peer = Peer(loop, ours, lambda _messages: None, lambda: None)
+    sock, sick = ours.sock, Sick(ours.sock, errno.ETOOMANYREFS)
+    ours.sock = sick  # type: ignore[assignment]
+    peer.send(("lease",))
+    loop.run_until_complete(asyncio.sleep(0.1))  # that it does not try all the time cannot be awaited
+    assert 2 <= sick.tries <= 2 + 0.1 / SHORTAGE_PAUSE_S
+    ours.sock = sock
+    loop.run_until_complete(asyncio.sleep(2 * SHORTAGE_PAUSE_S))
+    assert theirs.receive() == [("lease",)]
+    peer.close()
+    loop.close()
 
 
 def test_a_sender_is_congested_until_the_peer_reads_or_the_connection_ends(pair: Pair) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from rustray.driver.entry import VALUE, Entry
 from rustray.driver.reactor import Reactor
 from rustray.wire.frames import Connection
 from tests.support import eventually
+from tests.unit.test_frames import Sick
 
 
 class Echo:
@@ -126,6 +128,23 @@ def test_the_end_of_a_connection_is_told_once(echo: Echo) -> None:
     echo.peer.close()
     assert echo.reactor.wait(echo.entry(1), 20)
     assert echo.closed.wait(20)
+
+
+def test_what_the_system_had_no_room_for_is_tried_at_the_next_ticks(echo: Echo) -> None:
+    ours, theirs = socket.socketpair()
+    sender, receiver = Connection(ours), Connection(theirs)
+    sock, sick = sender.sock, Sick(sender.sock, errno.ETOOMANYREFS)
+    sender.sock = sick  # type: ignore[assignment]
+    echo.reactor.add(sender, lambda _messages: None, lambda: None)
+    sender.send([("lease",)])
+    eventually(lambda: sick.tries > 2)
+    assert sick.tries < 50
+    sender.sock = sock
+    got: list[tuple[object, ...]] = []
+    eventually(lambda: got.extend(receiver.receive()) or got)
+    assert got == [("lease",)] and not sender.backlog
+    echo.reactor.remove(sender)
+    receiver.close()
 
 
 def test_closing_wakes_who_waits(echo: Echo) -> None:
