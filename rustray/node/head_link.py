@@ -131,6 +131,8 @@ class HeadLink:
                 if self._channel is not None:
                     self._channel.send(*messages)
             case decided.Close():
+                if self._dialling is not None:
+                    self._dialling.cancel()
                 if self._channel is not None:
                     self._channel.close()
                     self._channel = None
@@ -161,6 +163,11 @@ class HeadLink:
             return
         except RustRayError as error:
             self._act(self.session.on_unavailable(time.monotonic(), str(error)))
+            return
+        except Exception as error:
+            # Not foreseen, and no reason to look for no head any more.
+            log.exception("dialling the head at %s has failed", address)
+            self._act(self.session.on_unavailable(time.monotonic(), f"{type(error).__name__}: {error}"))
             return
         self._channel = channel
         channel.on_messages = self._on_messages

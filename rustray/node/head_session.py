@@ -23,6 +23,8 @@ from rustray.wire.node_words import REPORTED
 BEAT_S = 0.5
 SILENCE_S = 1.5
 MIN_PAUSE_S, MAX_PAUSE_S = 0.05, 0.5
+DIAL_S = 3.0
+"""Seconds for a dial, whose own limit is shorter, before it is given up for hung."""
 JOIN_S = 5.0
 """Seconds within which a head must answer a join: a new leader first commits that it leads."""
 
@@ -47,7 +49,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close the open channel."""
+    """Close the open channel, and give up a dial that goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,9 @@ class HeadSession:
     def tick(self, now: float) -> list[Action]:
         """Time has passed."""
         if self.state == SEARCHING and now >= self._next_try:
-            return self._try_next()
+            return self._try_next(now)
+        if self.state == DIALLING and now - self._asked > DIAL_S:
+            return [Close(), *self.on_unavailable(now, f"dialling {self.head} took more than {DIAL_S:g} s")]
         if self.state == JOINING and now - self._asked > JOIN_S:
             return [Close(), *self._lose(now, f"{self.head} did not answer the join within {JOIN_S:g} s")]
         if self.state == JOINED:
@@ -276,12 +280,13 @@ class HeadSession:
 
     # -- finding a head ----------------------------------------------------------------------------------
 
-    def _try_next(self) -> list[Action]:
+    def _try_next(self, now: float) -> list[Action]:
         if not self._tries:
             self._tries = sorted(self.addresses, key=lambda address: address == self.head)
             self._failed.clear()
         self.head = self._tries.pop(0)
         self.state = DIALLING
+        self._asked = now
         return [Dial(self.head)]
 
     def _lose(self, now: float, reason: str) -> list[Action]:
