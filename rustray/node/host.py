@@ -14,6 +14,11 @@ from rustray.node.neighbours import Neighbours
 from rustray.node.peers import Peer
 from rustray.wire.frames import Connection, Message
 
+log = logging.getLogger(__name__)
+
+ACCEPT_PAUSE_S = 0.2
+"""Seconds until connections are accepted again after that has failed."""
+
 
 class NodeHost:
     """The surroundings of one `NodeAgent`, or of several, one after the other.
@@ -42,6 +47,8 @@ class NodeHost:
         self._zygote_pid = zygote_pid
         self._zygote = Peer(loop, Connection(zygote_socket), self._on_zygote, on_zygote_lost)
         self._listener: socket.socket | None = None
+        self._refuses = False
+        self._resumption: asyncio.TimerHandle | None = None
         self.agent: NodeAgent | None = None
 
     def make_agent(
@@ -79,12 +86,26 @@ class NodeHost:
     def _accept(self, listener: socket.socket) -> None:
         try:
             sock, _address = listener.accept()
-        except OSError:
+        except (BlockingIOError, ConnectionAbortedError):
             return  # it has gone again
+        except OSError as error:
+            # No descriptor is free, most likely. It still waits, so the loop would call at once, again and again.
+            if not self._refuses:
+                log.error("drivers cannot connect to this node for the moment: %s", error)
+            self._refuses = True
+            self._loop.remove_reader(listener.fileno())
+            self._resumption = self._loop.call_later(ACCEPT_PAUSE_S, self._accept_again, listener)
+            return
+        if self._refuses:
+            self._refuses = False
+            log.info("drivers can connect to this node again")
         if self.agent is not None:
             self.agent.door.on_knock(sock)
         else:
             sock.close()  # the node is about to join anew
+
+    def _accept_again(self, listener: socket.socket) -> None:
+        self._loop.add_reader(listener.fileno(), self._accept, listener)
 
     def _fork(self, worker: int, place: dict[str, Any], fd: int) -> None:
         self._zygote.send(("fork", worker, place), fds=[fd])
@@ -110,13 +131,15 @@ class NodeHost:
 
     def close(self) -> None:
         """Serve nobody any more, end all workers, and wait until they are gone."""
+        if self._resumption is not None:
+            self._resumption.cancel()
         if self._listener is not None:
             self._loop.remove_reader(self._listener.fileno())
             self._listener.close()
         try:
             self.close_agent()
         except Exception:
-            logging.exception("the node did not close in order")  # the zygote must end nevertheless
+            log.exception("the node did not close in order")  # the zygote must end nevertheless
         self._zygote.close()
         try:
             os.waitpid(self._zygote_pid, 0)

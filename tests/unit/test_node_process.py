@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
@@ -92,3 +93,37 @@ def test_who_knocks_between_two_agents_is_sent_away(tmp_path: Path, node: NodePr
         assert driver.recv(1) == b""
     node.loop.remove_reader(listener.fileno())
     listener.close()
+
+
+def test_without_free_descriptors_drivers_wait_and_the_node_does_not_turn(
+    tmp_path: Path, node: NodeProcess, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    host: NodeHost = node._host
+    tries = 0
+
+    class Full(socket.socket):
+        def accept(self) -> Any:
+            nonlocal tries
+            tries += 1
+            if tries <= 3:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return super().accept()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("rustray.node.host.socket.socket", Full)
+        host.listen()
+    monkeypatch.setattr("rustray.node.host.ACCEPT_PAUSE_S", 0.05)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as driver:
+        driver.connect(str(tmp_path / "node.sock"))
+        driver.settimeout(0)
+        start = node.loop.time()
+
+        async def sent_away() -> bytes:
+            return await node.loop.sock_recv(driver, 1)
+
+        assert node.loop.run_until_complete(asyncio.wait_for(sent_away(), 5)) == b""
+        assert node.loop.time() - start > 0.12 and tries <= 5
+    assert [record.levelname for record in caplog.records if "connect" in record.message] == ["ERROR"]
+    assert host._listener is not None
+    node.loop.remove_reader(host._listener.fileno())
+    host._listener.close()
