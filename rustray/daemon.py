@@ -58,6 +58,7 @@ class Daemon:
         self._role = role
         self._ready = False
         self._unregistered = False
+        self._leaves_word = False
         logging.basicConfig(
             filename=os.path.join(self.folder, "logs", f"{role}.log"),
             level=logging.INFO,
@@ -81,7 +82,7 @@ class Daemon:
         faulthandler.enable()
         descriptors.raise_limit()
         for number in (signal.SIGTERM, signal.SIGINT):
-            self.loop.add_signal_handler(number, self.stop)
+            self.loop.add_signal_handler(number, self._on_signal, number)
         if self.settings.get("lifeline"):
             self.loop.add_reader(LIFELINE, self._on_lifeline)
         try:
@@ -89,7 +90,8 @@ class Daemon:
         finally:
             self.loop.run_until_complete(self._end_tasks())
             self.loop.close()
-            if self._ready and not self.failed:  # else its starter, or who looks for the cause, reads the log
+            # Its starter, or who looks for the cause, reads what is there.
+            if self._ready and not self.failed and not self._leaves_word:
                 remove_folder(self.folder)
         sys.exit(1 if self.failed else 0)
 
@@ -139,6 +141,19 @@ class Daemon:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.close(null)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        if not self.stopping:
+            end = f"told to end by a signal ({number.name})"
+            logging.info(end)
+            if self.is_missed():
+                self._leaves_word = True
+                self.tell_registry(end=end)
+        self.stop()
+
+    def is_missed(self) -> bool:
+        """Whether this process ends under somebody who has started it for himself, and who then asks how."""
+        return False
 
     def _on_lifeline(self) -> None:
         if not os.read(LIFELINE, 512):

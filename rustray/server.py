@@ -136,6 +136,10 @@ class Server(Daemon):
         # The sessions of gRPC clients end with an embedded cluster, and do not keep it; nor do those who only ask.
         return not all(driver.asks or driver.info.get("gateway") for driver in self.node.clients.drivers())
 
+    def is_missed(self) -> bool:
+        """Whether a driver is connected."""
+        return self._is_driven()
+
     def _stop_if_lonely(self) -> None:
         if not self._is_driven() and self._solitude.since is None:
             self.stop()

@@ -22,6 +22,7 @@ from rustray import errors
 from rustray.driver.registry import (
     log_files,
     new_session_folder,
+    read_connection_file,
     remove_folder,
     socket_path,
     sweep,
@@ -193,6 +194,8 @@ class StartedProcess:
             code = self.process.wait(FATE_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             return ""
+        if end := _end_told(self.settings.folder):
+            return end
         how = f"killed by signal {-code}" if code < 0 else f"status {code}"
         last = ""
         for path in log_files(self.settings.folder, self.settings.role):
@@ -244,8 +247,19 @@ class AdoptedServer:
         return create_time(self._pid) == self._created
 
     def fate(self) -> str:
-        """How it has ended is not known here: it is not a child of this process."""
-        return ""
+        """How it has ended, if it has said so: it is not a child of this process."""
+        deadline = time.monotonic() + FATE_TIMEOUT_S
+        while self._lives() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return _end_told(os.path.dirname(self.socket))
+
+
+def _end_told(folder: str) -> str:
+    """Why a process of this session folder has ended, in its own words; "" where it has left none."""
+    try:
+        return str(read_connection_file(folder).get("end", ""))
+    except (OSError, ValueError):
+        return ""  # the folder has gone, or its disk was full
 
 
 def start(settings: Settings, within: Sequence[str] = ()) -> StartedProcess:

@@ -237,6 +237,11 @@ class NodeProcess(Daemon):
                 # The reason changes from try to try: at the loss it was only that the link had ended.
                 self.on_head_lost(self._link.session.trouble)
 
+    def is_missed(self) -> bool:
+        """Whether this is a gateway whose driver is connected."""
+        agent = self._host.agent
+        return self._gateway and agent is not None and bool(agent.clients.drivers())
+
     def _stop_if_lonely(self) -> None:
         agent = self._host.agent
         if agent is None or not agent.clients.drivers():

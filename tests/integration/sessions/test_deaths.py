@@ -180,5 +180,7 @@ class TestDeath:
 
     def test_terminated_server(self, program):
         os.kill(self.pids[0], signal.SIGTERM)
-        assert "SessionError" in program.stdout.read()
+        output = program.stdout.read()
+        assert "SessionError" in output and "told to end by a signal (SIGTERM)" in output
         self.all_gone()
+        assert not self.folder.exists()
