@@ -23,6 +23,11 @@ class Place:
     host: str
     system: str
 
+    @property
+    def machine(self) -> str:
+        """Which machine it is, the same in all its containers; its name where its present start has no id."""
+        return self.system.partition(" ")[0] or self.host
+
     def has_ended(self, here: Place) -> bool:
         """Whether the machine, which is that of `here`, has been started again since."""
         return self.host == here.host and self.system.partition(" ")[0] != here.system.partition(" ")[0]

@@ -59,9 +59,10 @@ class ClusterStatus:
     Attributes
     ----------
     workers, busy: worker processes, and those that run something; None before that has been measured.
-    memory, memory_total: bytes in use and in all, of the machine; 0 before they have been measured.
+    memory, memory_total: bytes in use and in all, of the nodes' machines, each counted once; 0 before they have been
+        measured.
     store, store_capacity: the same of the object store.
-    cpu: percent of the machine's cores. tasks_per_s: finished in the last half second, as a rate.
+    cpu: percent of these machines' cores. tasks_per_s: finished in the last half second, as a rate.
     functions: what is expected of the functions in use, those that ran last first.
     """
 

@@ -153,7 +153,7 @@ def _print(told: Answers) -> None:
         print(f"heads, epoch {told.epoch}: {heads}")
     if told.whole.memory_total:
         memory = f"{byte_size(told.whole.memory)} of {byte_size(told.whole.memory_total)}"
-        print(f"memory of all nodes together: {memory} in use")
+        print(f"memory of the nodes' machines together: {memory} in use")
     print(f"token: in {told.token_file}")
     for row in told.waiting:
         why = "no node can ever have it" if row["infeasible"] else f"has {row['held']} of {row['wanted']}"

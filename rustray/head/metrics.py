@@ -9,13 +9,17 @@ from typing import Any
 
 from rustray.metrics.series import KEEP, Series
 
-_SUMS = (
+_OF_MACHINES = (
+    "cpus",
     "memory",
     "memory_total",
     "disk_read_per_s",
     "disk_write_per_s",
     "net_in_per_s",
     "net_out_per_s",
+)
+"""Nodes that share a machine all measure the same."""
+_OF_NODES = (
     "tasks_per_s",
     "failed_per_s",
     "workers",
@@ -24,7 +28,7 @@ _SUMS = (
     "store_capacity",
     "spilled",
 )
-OF_A_NODE = ("time", "cpu", "cpus", *_SUMS, "suspended", "objects")
+OF_A_NODE = ("time", "cpu", *_OF_MACHINES, *_OF_NODES, "suspended", "objects")
 
 Scheduled = Callable[[], Mapping[str, Any]]
 """What the scheduler knows at the time of a sample: "waiting" (leases asked for and not given), "levels" (of them, by
@@ -40,7 +44,8 @@ class _OfNode:
 class Metrics:
     """One series for the cluster and one a node: see `node.monitor` for what a node's sample has.
 
-    The node that has been here longest sets the pace: with each sample of it goes the latest of every other.
+    The node that has been here longest sets the pace: with each sample of it goes the latest of every other. What is
+    the machine's counts once where several nodes share one.
     """
 
     def __init__(self) -> None:
@@ -61,10 +66,11 @@ class Metrics:
         if node != next(iter(self._latest)):
             return
         parts = self._latest.values()
-        whole: dict[str, Any] = {name: sum(part[name] for part in parts) for name in _SUMS}
+        machines = {part["machine"]: part for part in sorted(parts, key=lambda part: part["time"])}.values()
+        whole: dict[str, Any] = {name: sum(part[name] for part in parts) for name in _OF_NODES}
+        whole |= {name: sum(machine[name] for machine in machines) for name in _OF_MACHINES}
         whole["time"] = sample["time"]
-        cpus = sum(part["cpus"] for part in parts)
-        whole["cpu"] = sum(part["cpu"] * part["cpus"] for part in parts) / max(1, cpus)
+        whole["cpu"] = sum(machine["cpu"] * machine["cpus"] for machine in machines) / max(1, whole["cpus"])
         whole |= scheduled()
         whole["busy"] = max(0, whole["busy"] - whole.pop("idle"))
         self._samples.append(whole)

@@ -13,6 +13,7 @@ import psutil
 from rustray.node.gpu_usage import GpuUsage
 from rustray.node.pool import resident
 from rustray.node.throughput import Rates
+from rustray.pids import here
 
 if TYPE_CHECKING:
     from rustray.node.agent import NodeAgent
@@ -34,11 +35,12 @@ WORTH_KILLING = 256 << 20
 class Monitor:
     """Samples of one node, sent to the head.
 
-    A sample: "time" (seconds since the epoch), "cpu" (percent of the machine), "cpus" (how many it has), "memory" and
-    "memory_total" (bytes), "disk_read_per_s", "disk_write_per_s", "net_in_per_s" and "net_out_per_s" (bytes, loopback
-    left out), "tasks_per_s" and "failed_per_s" (results that came to clients here), "ran_per_s" and "ran_failed_per_s"
-    (runs that ended here), "workers", "busy" (workers with a lease), "suspended" (workers), "store", "store_capacity"
-    and "spilled" (bytes), "objects", "gpus" (see `gpu_usage`) and "links" (see `Neighbours.links`).
+    A sample: "time" (seconds since the epoch), "machine" (its id: nodes may share one), "cpu" (percent of the machine),
+    "cpus" (how many it has), "memory" and "memory_total" (bytes), "disk_read_per_s", "disk_write_per_s", "net_in_per_s"
+    and "net_out_per_s" (bytes, loopback left out), "tasks_per_s" and "failed_per_s" (results that came to clients
+    here), "ran_per_s" and "ran_failed_per_s" (runs that ended here), "workers", "busy" (workers with a lease),
+    "suspended" (workers), "store", "store_capacity" and "spilled" (bytes), "objects", "gpus" (see `gpu_usage`) and
+    "links" (see `Neighbours.links`).
 
     When the machine's memory is used beyond $RUSTRAY_MEMORY_THRESHOLD (a fraction, 0.95 by default), the largest
     worker is killed, and its task fails or is retried with OutOfMemoryError: better one task than, by the kernel's
@@ -51,6 +53,7 @@ class Monitor:
         self._rates = Rates()
         self._machine = Rates()
         self._machine_at = float("-inf")
+        self._id = here().machine
         self._gpus = GpuUsage()
         self._told_memory: dict[bytes, int] = {}
         self._threshold = float(os.environ.get("RUSTRAY_MEMORY_THRESHOLD", DEFAULT_THRESHOLD))
@@ -98,6 +101,7 @@ class Monitor:
             self._machine.take(now, machine_counters())
         sample: dict[str, Any] = {
             "time": time.time(),
+            "machine": self._id,
             "cpu": psutil.cpu_percent(),
             "cpus": os.cpu_count() or 1,
             "memory": memory.total - memory.available,

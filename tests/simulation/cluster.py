@@ -202,7 +202,14 @@ class _Monitor:
                 "gpus": [],
                 "links": [],
             }
-            sample |= {"time": loop.time(), "cpu": 0.0, "cpus": 1, "memory": 0, "memory_total": 1 << 34}
+            sample |= {
+                "time": loop.time(),
+                "machine": loop.host.name,
+                "cpu": 0.0,
+                "cpus": 1,
+                "memory": 0,
+                "memory_total": 1 << 34,
+            }
             self._node.head(("sample", sample))
             loop.call_later(1.0, self.start, loop)
 

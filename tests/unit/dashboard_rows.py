@@ -13,6 +13,7 @@ def sample(**changes: Any) -> dict[str, Any]:
     made = {
         "time": NOW,
         "cpu": 62.5,
+        "cpus": 16,
         "memory": 2 * GIB,
         "memory_total": 8 * GIB,
         "tasks_per_s": 12_345.6,

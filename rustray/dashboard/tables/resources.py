@@ -15,11 +15,10 @@ def tables(answers: Answers, now: float) -> Table:
     """Of "metrics" and "node_metrics"."""
     samples, nodes = answers["metrics"], answers["node_metrics"]
     lines = node_columns(nodes, now, answers.node_colours)
-    cpus = sum(int(of_node[-1]["cpus"]) for of_node in nodes.values() if of_node)
     return {
         "samples": cluster_columns(samples, now),
         "nodes": lines,
-        "values": _values(latest(samples), cpus),
+        "values": _values(latest(samples)),
         "legend": legend(
             [*zip(lines["name"], lines["color"], strict=True), ("dashed: sent, written, spilled", TRACK)]
         ),
@@ -27,14 +26,14 @@ def tables(answers: Answers, now: float) -> Table:
     }
 
 
-def _values(sample: Any, cpus: int) -> Columns:
+def _values(sample: Any) -> Columns:
     if sample is None:
         names = ("cpu", "CPU"), ("memory", "Memory"), ("tasks", "Tasks"), ("workers", "Workers")
         return values(*((key, label, UNKNOWN, "", None) for key, label in names))
     failed = f"{rate(sample['failed_per_s'])} failed" if sample["failed_per_s"] else ""
     spilled = f", {byte_size(sample['spilled'])} spilled" if sample["spilled"] else ""
     return values(
-        ("cpu", "CPU", f"{sample['cpu']:.0f} %", f"of {cpus} cores" if cpus else "", sample["cpu"]),
+        ("cpu", "CPU", f"{sample['cpu']:.0f} %", f"of {sample['cpus']:.0f} cores", sample["cpu"]),
         (
             "memory",
             "Memory",

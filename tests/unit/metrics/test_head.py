@@ -14,7 +14,8 @@ from tests.unit.test_head_reactor import DRIVER, GIB, Bench
 
 def sample(time: float, **more: Any) -> dict[str, Any]:
     zero: dict[str, Any] = dict.fromkeys((*OF_A_NODE, "ran_per_s", "ran_failed_per_s"), 0.0)
-    return {**zero, "memory_total": GIB, "cpus": 2, "time": time, "gpus": [], "links": [], **more}
+    own: dict[str, Any] = {"machine": "m", "gpus": [], "links": []}
+    return {**zero, "memory_total": GIB, "cpus": 2, "time": time, **own, **more}
 
 
 SCHEDULED = {"waiting": 3, "levels": [1, 2, 0, 0], "suspended": 1, "leases": 4, "idle": 1}
@@ -42,7 +43,7 @@ def ask(bench: Bench, what: str, *args: Any) -> Any:
 def test_the_cluster_has_one_sample_for_each_of_its_oldest_node() -> None:
     metrics = Metrics()
     metrics.add("a", sample(1.0, cpu=100.0, cpus=1, busy=2, tasks_per_s=5), lambda: SCHEDULED)
-    metrics.add("b", sample(1.1, cpu=0.0, cpus=3, busy=1, tasks_per_s=7), lambda: SCHEDULED)
+    metrics.add("b", sample(1.1, machine="other", cpu=0.0, cpus=3, busy=1, tasks_per_s=7), lambda: SCHEDULED)
     metrics.add("a", sample(1.5, cpu=100.0, cpus=1, busy=2, tasks_per_s=5), lambda: SCHEDULED)
     first, second = metrics.since(0.0)
     assert (first["tasks_per_s"], second["tasks_per_s"]) == (5, 12)
@@ -52,6 +53,21 @@ def test_the_cluster_has_one_sample_for_each_of_its_oldest_node() -> None:
     metrics.forget("a")
     metrics.add("b", sample(2.0), lambda: SCHEDULED)
     assert [at["time"] for at in metrics.since(1.5)] == [2.0]
+
+
+def test_what_is_the_machines_counts_once_for_all_its_nodes() -> None:
+    metrics = Metrics()
+    flow = dict.fromkeys(("disk_read_per_s", "disk_write_per_s", "net_in_per_s", "net_out_per_s"), 10.0)
+    for node, machine, memory in (("b", "m", 5), ("c", "other", 7), ("a", "m", 6)):
+        own = {"workers": 2, "store": 3, "cpu": 50.0, "cpus": 4, "memory": memory, "memory_total": 8}
+        metrics.add(node, sample(1.0, machine=machine, **own, **flow), lambda: SCHEDULED)
+    metrics.add(
+        "b", sample(1.5, machine="m", cpu=100.0, cpus=4, memory=6, memory_total=8, **flow), lambda: SCHEDULED
+    )
+    _first, whole = metrics.since(0.0)
+    assert (whole["memory"], whole["memory_total"], whole["cpus"]) == (6 + 7, 16, 8)
+    assert whole["cpu"] == 75.0 and all(whole[name] == 20.0 for name in flow)
+    assert (whole["workers"], whole["store"]) == (4, 6)
 
 
 def test_a_node_counts_tasks_where_they_ran() -> None:
