@@ -23,6 +23,8 @@ from rustray.errors import RustRayError
 COLLECT_AFTER = (50_000, 20, 50)
 """Thresholds of the cycle collector. Python's own, 700 objects, have it look through the books of a scheduler of 1,000
 nodes again and again, 6 to 15 % of a decision's time (`benchmarks/scale.py`), and these books have hardly a cycle."""
+END_ROUNDS = 3
+"""The end of a task may be answered with another: that of a channel with a new dial."""
 LIFELINE = 0
 """Standard input: who has started this process keeps the other end open while it is to live."""
 
@@ -122,10 +124,11 @@ class Daemon:
     async def _end_tasks(self) -> None:
         import asyncio
 
-        left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        for _ in range(END_ROUNDS):
+            left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
 
     def tell_ready(self) -> None:
         """The starter waits for this."""

@@ -118,6 +118,11 @@ class _Pull:
         self.tries = 0
 
 
+_dials: set[asyncio.Task[None]] = set()
+"""Until they have ended: a dial that was cancelled still hangs up, when its puller may be gone, and the event loop
+itself keeps only weak references of its tasks."""
+
+
 class Puller:
     """The way in: all that is pulled from one other node.
 
@@ -152,7 +157,12 @@ class Puller:
         if self._channel is not None:
             self._channel.send(("get", self._numbers, oid, pull.done))
         elif self._dialing is None:
-            self._dialing = self._loop.create_task(self._connect())
+            self._start_dialing()
+
+    def _start_dialing(self) -> None:
+        self._dialing = self._loop.create_task(self._connect())
+        _dials.add(self._dialing)
+        self._dialing.add_done_callback(_dials.discard)
 
     async def _connect(self) -> None:
         tries = 0
@@ -182,7 +192,7 @@ class Puller:
             self._channel = None
             self._count_failure(reason)
             if self._pulls and self._dialing is None:
-                self._dialing = self._loop.create_task(self._connect())
+                self._start_dialing()
 
     def _count_failure(self, reason: str) -> None:
         for number, pull in list(self._pulls.items()):

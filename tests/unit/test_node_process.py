@@ -127,3 +127,19 @@ def test_without_free_descriptors_drivers_wait_and_the_node_does_not_turn(
     assert host._listener is not None
     node.loop.remove_reader(host._listener.fileno())
     host._listener.close()
+
+
+def test_a_task_that_the_end_of_another_begins_ends_too(node: NodeProcess) -> None:
+    async def dial_again() -> None:
+        await asyncio.Event().wait()
+
+    async def serve() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            node.loop.create_task(dial_again())
+
+    node.loop.create_task(serve())
+    node.loop.run_until_complete(asyncio.sleep(0))
+    node.loop.run_until_complete(node._end_tasks())
+    assert not asyncio.all_tasks(node.loop)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -362,3 +364,30 @@ def test_readers_learn_that_the_home_is_gone(services: Services) -> None:
     for call in services.neighbours[2].on_down:
         call(1)
     assert services.hear(2, "object")[:3] == ("object", oid, ERROR)
+
+
+def test_a_dial_that_is_given_up_hangs_up_though_nobody_knows_its_puller_any_more(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    troubles: list[Any] = []
+    loop.set_exception_handler(lambda _loop, context: troubles.append(context["message"]))
+    hanging_up = weakref.WeakSet[asyncio.Future[None]]()
+
+    async def dial() -> Any:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            hanging_up.add(answer := loop.create_future())
+            await answer
+
+    puller = Puller(loop, dial, lambda _oid, _trouble: None)
+    puller.pull(X, (0, 0, 1))
+    loop.run_until_complete(asyncio.sleep(0))
+    puller.abandon()
+    del puller
+    loop.run_until_complete(asyncio.sleep(0))
+    gc.collect()
+    (answer,) = hanging_up
+    answer.set_result(None)
+    loop.run_until_complete(asyncio.sleep(0))
+    assert troubles == [] and not asyncio.all_tasks(loop)
