@@ -236,7 +236,8 @@ class ChannelServer:
     def __init__(self, security: Security, on_channel: Callable[[Channel, Message], None]) -> None:
         self._security = security
         self._on_channel = on_channel
-        self._channels: set[Channel] = set()
+        self._channels: dict[Channel, asyncio.Event] = {}
+        """Those whose calls have not ended, with what tells that they have."""
         self.server = grpc.aio.server(
             interceptors=[TokenCheck(security)], options=_SERVER_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS
         )
@@ -264,11 +265,11 @@ class ChannelServer:
 
     async def stop(self, reason: str = "the other side is shutting down") -> None:
         """Refuse new calls, end the channels once what was sent on them is delivered, and cancel what goes on then."""
-        channels = list(self._channels)
-        for channel in channels:
+        for channel in list(self._channels):
             channel.close(reason)
-        if channels:
-            await asyncio.wait([asyncio.create_task(c.wait_closed()) for c in channels], timeout=2 * CLOSE_S)
+        # A channel is closed before its call is over, which takes the reason to the other side.
+        if ends := [asyncio.create_task(over.wait()) for over in self._channels.values()]:
+            await asyncio.wait(ends, timeout=2 * CLOSE_S)
         await self.server.stop(None)
 
     async def _open(self, _requests: Any, context: grpc.aio.ServicerContext) -> None:
@@ -291,14 +292,19 @@ class ChannelServer:
                 channel.on_messages(messages[1:])
 
         channel.on_messages = on_first
-        self._channels.add(channel)
+        self._channels[channel] = over = asyncio.Event()
+
+        def on_over(_context: Any) -> None:
+            del self._channels[channel]
+            over.set()
+
+        context.add_done_callback(on_over)
         try:
             await channel.run(context.read, context.write, None)
             if channel.farewell:
                 context.set_trailing_metadata(((_REASON_KEY, channel.farewell.encode()),))
         finally:
             late.cancel()
-            self._channels.discard(channel)
 
 
 def _why_not(host: str, port: int) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 
+import grpc
 import psutil
 import pytest
 
@@ -89,6 +90,35 @@ def test_a_server_that_stops_ends_its_channels(caplog: pytest.LogCaptureFixture)
         assert near.closed == ["the other side is shutting down"]
         near.channel.send(("nobody hears",))
         assert near.channel.backlog == 0
+
+    run(test, caplog)
+
+
+def test_a_server_that_stops_lets_the_calls_end_that_take_its_reason(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        over: list[object] = []
+        open_channel = channels.ChannelServer._open
+
+        async def note(
+            self: channels.ChannelServer, requests: object, context: grpc.aio.ServicerContext
+        ) -> None:
+            context.add_done_callback(over.append)
+            await open_channel(self, requests, context)
+
+        monkeypatch.setattr(channels.ChannelServer, "_open", note)
+        async with Server() as server:
+            ends = [(await pair(server))[0] for _channel in range(3)]
+            stop = server.server.server.stop
+
+            async def look(grace: float | None) -> None:
+                assert len(over) == 3
+                await stop(grace)
+
+            monkeypatch.setattr(server.server.server, "stop", look)
+        await until(lambda: all(end.closed for end in ends))
+        assert {end.closed[0] for end in ends} == {"the other side is shutting down"}
 
     run(test, caplog)
 
