@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rustray.driver.session import Session
 from rustray.driver.task import Task
@@ -48,13 +49,18 @@ class Stop:
         self._session = session
         with session.objects.lock:
             self._tasks = [task for task in tasks if not task.ended]
-            self._begun = {task.number for task in self._tasks if _has_begun(task)}
+            self._sent = {task: task.where for task in self._tasks if task.where is not None}
+        self._begun: set[int] = set()
+        self._note_begun()
         self._killed: set[int] = set()
 
     def interrupt(self) -> None:
         """Drop or interrupt each of them."""
         for task in self._tasks:
-            self._session.tasks.cancel(task, False, True)
+            with self._session.objects.lock:
+                if task.where is not None:
+                    self._sent[task] = task.where
+                self._session.tasks.cancel(task, False, True)
 
     def kill(self) -> None:
         """Have the workers killed of those that run on. Calls of actors are left to end: an actor is not killed."""
@@ -65,7 +71,13 @@ class Stop:
 
     def left(self) -> list[Task]:
         """Those that have not ended."""
+        self._note_begun()
         return [task for task in self._tasks if not task.ended]
+
+    def _note_begun(self) -> None:
+        # Not once and for all: one that is on its way to a worker may begin before the worker hears of the stop.
+        with self._session.objects.lock:
+            self._begun |= {task.number for task, place in self._sent.items() if _has_begun(task, place)}
 
     def outcome(self) -> Stopped:
         """What became of them."""
@@ -95,14 +107,12 @@ def _wait(done: Callable[[], bool], timeout: float) -> bool:
     return True
 
 
-def _has_begun(task: Task) -> bool:
-    """Whether a worker runs it. Caller has the lock."""
-    if task.where is None:
-        return False
+def _has_begun(task: Task, place: Any) -> bool:
+    """Whether a worker runs it, or has run it last, of a task that was sent there. Caller has the lock."""
     if isinstance(task.target, KeepsOrder):
         return True
-    started: int = task.where.page.started
-    return started == task.number
+    # A lease that has ended has no page any more.
+    return place in task.target.leases and place.page.started == task.number
 
 
 def unfinished(session: Session, first: int) -> list[Task]:
