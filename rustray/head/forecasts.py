@@ -81,6 +81,15 @@ class Forecasts:
                 rows.append({"name": named[function], **known})
         return rows
 
+    def expected(self, keys: Iterable[bytes]) -> dict[bytes, tuple[float, float]]:
+        """What tasks of these classes take, of those whose very code has run before: seconds, standard deviation."""
+        found = {}
+        for key in keys:
+            estimate = self.of(self._classes.spec_of(key))
+            if estimate is not None and estimate.sure and estimate.run_s is not None:
+                found[key] = (estimate.run_s, estimate.spread_s)
+        return found
+
     def learn(self, kept: dict[str, Any]) -> None:
         """Take in what earlier runs have learned (`Predictions.to_dict`); it is news for the classes that are here."""
         self.predictions.merge(kept)

@@ -99,6 +99,10 @@ class Queries:
         """What is expected of the functions in use, those that ran last first."""
         return self._forecasts.functions()
 
+    def expected(self, keys: list[bytes]) -> dict[bytes, tuple[float, float]]:
+        """What is expected of tasks of these classes: see `Forecasts.expected`."""
+        return self._forecasts.expected(keys)
+
     def names(self) -> list[str]:
         """What the functions and actors of living jobs are called."""
         specs = (*(spec for _key, spec in self._classes.specs()), *self._actors.specs.values())

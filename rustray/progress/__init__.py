@@ -18,8 +18,8 @@ from rustray.driver.session import Session
 from rustray.errors import OptionError
 from rustray.model.quantities import duration
 from rustray.progress.bar import Bar, rate_text
-from rustray.progress.counting import Count, Counting
-from rustray.progress.forecast import Forecast, by_pace, forecast
+from rustray.progress.counting import Count, Counting, expected
+from rustray.progress.forecast import Forecast
 from rustray.progress.predictions import Predictions
 from rustray.progress.screen import Screen
 
@@ -108,7 +108,7 @@ class _Watch:
 
     def show(self, now: float) -> bool:
         """Look, and show it; whether all have ended."""
-        count = self._counting.look(now, self._predictions.look(now))
+        count = self._counting.look(now, self._predictions.look(now, self._counting.keys))
         if self._before is None:
             self._before = count.done + count.failed
         self._screen.show(bar(self._desc, count, now - self._began, self._before))
@@ -136,13 +136,6 @@ def bar(desc: str, count: Count, seconds: float, before: int = 0) -> Bar:
     left = expected(count, seconds, before)
     rest = (f"{_about(left)} left",) if left is not None else ()
     return Bar(desc, ended, count.total, (*failed, *running, *pace, *rest))
-
-
-def expected(count: Count, seconds: float, before: int) -> Forecast | None:
-    """When they will have ended: by what the cluster expects of them, else by their pace. See `bar`."""
-    if not count.unknown and (found := forecast(count.groups, count.workers)) is not None:
-        return found
-    return by_pace(count.done + count.failed - before, count.left, seconds)
 
 
 def _about(left: Forecast) -> str:

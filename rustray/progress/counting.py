@@ -11,10 +11,10 @@ from typing import Any
 from rustray.driver.entry import ERROR
 from rustray.driver.refs import ObjectRef
 from rustray.driver.tasks import KeepsOrder
-from rustray.progress.forecast import Group
+from rustray.progress.forecast import Forecast, Group, by_pace, forecast
 
-Expected = dict[str, tuple[float, float]]
-"""By function: mean and standard deviation of a run in seconds."""
+Expected = dict[bytes, tuple[float, float]]
+"""By scheduling class: mean and standard deviation of a run in seconds."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Count:
     Attributes
     ----------
     done: have ended with a value. failed: without one. running: run on workers now, as far as this process knows.
-    workers: processes that have some of them. groups: those that have not ended, of functions of which something is
+    workers: processes that have some of them. groups: those that have not ended, of classes of which something is
         expected. unknown: how many others there are.
     """
 
@@ -53,6 +53,7 @@ class Counting:
     Attributes
     ----------
     pending: the refs of those that have not ended.
+    keys: their scheduling classes, at the last look.
     """
 
     def __init__(self, refs: Iterable[ObjectRef], lock: AbstractContextManager[Any]) -> None:
@@ -61,6 +62,7 @@ class Counting:
         self._total = len(self.pending)
         self._failed = 0
         self._begun: dict[int, float] = {}
+        self.keys: list[bytes] = []
 
     def look(self, now: float, expected: Expected) -> Count:
         """Count them.
@@ -77,8 +79,8 @@ class Counting:
                 self._failed += 1
         self.pending = pending
         tasks = {id(task): task for ref in pending if (task := ref._entry.task) is not None}
-        waiting = Counter(task.target.name for task in tasks.values())
-        running: dict[str, list[float]] = defaultdict(list)
+        waiting = Counter(key for task in tasks.values() if (key := _class_of(task)))
+        running: dict[bytes, list[float]] = defaultdict(list)
         places = set()
         begun: dict[int, float] = {}
         with self._lock:  # what has been sent is little, however many wait
@@ -86,14 +88,35 @@ class Counting:
                 places.add(id(task.where))
                 if _runs(task):
                     since = begun[task.number] = self._begun.get(task.number, now)
-                    running[task.target.name].append(now - since)
-                    waiting[task.target.name] -= 1
+                    if key := _class_of(task):
+                        running[key].append(now - since)
+                        waiting[key] -= 1
         self._begun = begun
-        names = (waiting.keys() | running.keys()) & expected.keys()
-        groups = tuple(Group(waiting[name], tuple(running[name]), *expected[name]) for name in sorted(names))
+        self.keys = list(waiting)
+        known_keys = sorted(waiting.keys() & expected.keys())
+        groups = tuple(Group(waiting[key], tuple(running[key]), *expected[key]) for key in known_keys)
         known = sum(group.waiting + len(group.running) for group in groups)
         done = self._total - len(pending) - self._failed
         return Count(self._total, done, self._failed, len(begun), len(places), groups, len(pending) - known)
+
+
+def expected(count: Count, seconds: float, before: int) -> Forecast | None:
+    """When they will have ended: by what the cluster expects of them, else by their pace.
+
+    Parameters
+    ----------
+    count: how they are now.
+    seconds: for which they have been looked at.
+    before: how many had ended before.
+    """
+    if not count.unknown and (found := forecast(count.groups, count.workers)) is not None:
+        return found
+    return by_pace(count.done + count.failed - before, count.left, seconds)
+
+
+def _class_of(task: Any) -> bytes:
+    """The key of its scheduling class; b"" of an actor's call, which has none."""
+    return b"" if isinstance(task.target, KeepsOrder) else task.target.key
 
 
 def _runs(task: Any) -> bool:

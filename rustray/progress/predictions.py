@@ -1,8 +1,8 @@
-"""What the cluster expects of functions, asked now and then without waiting for the answer."""
+"""What the cluster expects of scheduling classes, asked now and then without waiting for the answer."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
 
 from rustray.driver.requests import Reply
 from rustray.driver.session import Session
@@ -20,19 +20,19 @@ class Predictions:
         self._asked = float("-inf")
         self.known: Expected = {}
 
-    def look(self, now: float) -> Expected:
-        """What is known by now (monotonic seconds)."""
+    def look(self, now: float, keys: Collection[bytes]) -> Expected:
+        """What is known by now (monotonic seconds).
+
+        Parameters
+        ----------
+        keys: of the classes that are asked for, if it is time to ask.
+        """
         if self._reply is not None and self._reply.ready:
             fields, self._reply = self._reply.fields, None
             if fields and fields[0]:
-                self._take(fields[1])
-        if self._reply is None and now - self._asked >= ASK_EVERY_S:
+                self.known.update(fields[1])
+        if keys and self._reply is None and now - self._asked >= ASK_EVERY_S:
             self._asked = now
             number, self._reply = self._session.requests.begin()
-            self._session.tell(("query", number, "functions", ()))
+            self._session.tell(("query", number, "expected", (list(keys),)))
         return self.known
-
-    def _take(self, rows: list[dict[str, Any]]) -> None:
-        for row in rows:
-            if row["run_s"] is not None:
-                self.known[row["name"]] = (row["run_s"], row["spread_s"])

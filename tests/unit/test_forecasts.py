@@ -115,3 +115,11 @@ def test_a_report_of_another_node_counts_alike(bench: Bench) -> None:
     bench.say("predicted", [(KEY, 1, 3.0, 9.0)], node="n2")
     bench.say("class", OTHER_KEY, 1, SPEC, client, node="n2")
     assert there[-1] == ("estimate", client, OTHER_KEY, 3.0, 0.0) and bench.said() == []
+
+
+def test_what_is_expected_of_classes_is_told_of_those_whose_code_has_run(bench: Bench) -> None:
+    bench.say("class", KEY, 1, SPEC, DRIVER)
+    bench.say("class", OTHER_KEY, 1, {**SPEC, "function": b"g" * 16}, DRIVER)
+    assert bench.head.forecasts.expected([KEY]) == {}
+    bench.say("predicted", [(KEY, 2, 6.0, 18.0)])
+    assert bench.head.forecasts.expected([KEY, OTHER_KEY, b"unknown"]) == {KEY: (3.0, 0.0)}

@@ -17,9 +17,9 @@ from rustray.driver.entry import ERROR, VALUE, Entry
 from rustray.driver.output import Output, Terminal
 from rustray.driver.task import Task
 from rustray.errors import OptionError
-from rustray.progress import _refs, bar, expected
+from rustray.progress import _refs, bar
 from rustray.progress.bar import Bar, drawing, rate_text
-from rustray.progress.counting import Count, Counting
+from rustray.progress.counting import Count, Counting, expected
 from rustray.progress.forecast import Group, by_pace, forecast
 from rustray.util.tqdm import tqdm, trange
 
@@ -74,7 +74,7 @@ def test_the_pace_so_far_stands_in_for_what_is_not_known() -> None:
 
 
 def a_task(number: int, name: str, where: Any = None) -> tuple[Any, Task]:
-    task = Task(number, SimpleNamespace(name=name), b"", b"", 1, 0, None)
+    task = Task(number, SimpleNamespace(name=name, key=name.encode()), b"", b"", 1, 0, None)
     task.where = where
     entry = Entry(bytes(16), True, task)
     task.entries = (entry,)
@@ -88,10 +88,10 @@ def test_tasks_are_counted_as_their_owner_sees_them() -> None:
     tasks[3][0]._entry.settle(VALUE, None)
     tasks[4][0]._entry.settle(ERROR, b"")
     counting.look(10.0, {})
-    count = counting.look(11.5, {"f": (2.0, 0.1)})
+    count = counting.look(11.5, {b"f": (2.0, 0.1)})
     assert (count.done, count.failed, count.running, count.workers, count.left) == (1, 1, 1, 1, 3)
     assert count.groups == (Group(2, (1.5,), 2.0, 0.1),)
-    assert count.unknown == 0
+    assert count.unknown == 0 and counting.keys == [b"f"]
     assert len(counting.pending) == 3
 
 
