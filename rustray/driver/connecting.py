@@ -153,7 +153,11 @@ def init(
 
 
 def init_again(
-    notebook: str, num_cpus: float | None, linger_s: float, is_to_be_left: Callable[[], bool]
+    notebook: str,
+    num_cpus: float | None,
+    linger_s: float,
+    is_to_be_left: Callable[[], bool],
+    new: bool = False,
 ) -> bool:
     """Connect this kernel to the cluster that an earlier kernel of its notebook has left, or to a new one of its own.
 
@@ -163,6 +167,7 @@ def init_again(
     num_cpus: of a new one; counted if not given.
     linger_s: seconds for which it waits for the next kernel: see `launch.ServerSettings`.
     is_to_be_left: asked when this process exits, whether there will be a next one.
+    new: start one, also where one was left.
 
     Returns whether it is that of an earlier kernel. For errors see `init`.
     """
@@ -172,7 +177,7 @@ def init_again(
         if session is not None and session.ended is None:
             raise SessionError.already_initialised()
         shutdown()
-        server: launch.StartedProcess | launch.AdoptedServer | None = discovery.left_behind(notebook)
+        server: launch.StartedProcess | launch.AdoptedServer | None = None if new else discovery.left_behind(notebook)
         found = server is not None
         if server is None:
             offered = launch.count_resources(num_cpus, None, None)

@@ -59,8 +59,8 @@ def find_node(address: str) -> str | None:
 
 
 def left_behind(notebook: str) -> launch.AdoptedServer | None:
-    """The embedded server, without a driver, of an earlier kernel of the notebook."""
-    for cluster in clusters():
+    """The newest embedded server, without a driver, of an earlier kernel of the notebook."""
+    for cluster in reversed(clusters()):
         if cluster["role"] == "embedded" and cluster.get("notebook") == notebook and cluster.get("alone"):
             return launch.AdoptedServer(cluster)
     return None

@@ -11,12 +11,13 @@ from rustray.driver.session import Session
 from rustray.jupyter.notebook import grace_s, is_restarting, notebook_path
 
 
-def open_own(num_cpus: float | None = None) -> bool:
+def open_own(num_cpus: float | None = None, new: bool = False) -> bool:
     """Connect this notebook to the cluster that its kernel before has left, or to a new one.
 
     Parameters
     ----------
     num_cpus: of a new one; counted if not given.
+    new: let the one alone that was left: it ends by itself.
 
     Returns whether it is the one that was left.
 
@@ -28,7 +29,7 @@ def open_own(num_cpus: float | None = None) -> bool:
     if not notebook:
         rustray.init("local", num_cpus=num_cpus)
         return False
-    return init_again(notebook, num_cpus, grace_s(), is_restarting)
+    return init_again(notebook, num_cpus, grace_s(), is_restarting, new)
 
 
 def notebook_session() -> Session:

@@ -285,6 +285,27 @@ def test_cells_outlive_their_kernel(tmp_path: Path, crash: bool) -> None:
     ends(server)
 
 
+def test_a_new_cluster_is_new_also_after_a_restart() -> None:
+    notebook = Notebook(RUSTRAY_KERNEL_GRACE_S="5")
+    try:
+        notebook.run(OPEN)
+        notebook.run("%%remote\n1")
+        before = server_of(notebook)
+        notebook.restart()
+        told = notebook.run(OPEN.replace("init", "init --new")).text["stdout"]
+        assert "is ready with 4 CPUs, after" in told and "left it" not in told
+        new = server_of(notebook)
+        assert new != before
+        notebook.run("%%remote\n1")
+        notebook.restart()
+        notebook.run(OPEN)
+        assert server_of(notebook) == new  # the newer one of two
+    finally:
+        notebook.close()
+    ends(before)
+    ends(new)
+
+
 def test_a_kernel_that_is_shut_down_leaves_nothing(tmp_path: Path) -> None:
     notebook = Notebook()
     try:

@@ -105,7 +105,8 @@ def test_every_command_says_what_it_does_and_has_a_twin(
         ({}, (), StartOwn()),
         ({}, ("old", "new"), Connect("new")),
         ({"usual": "h:1"}, ("old",), Connect("h:1")),
-        ({"new": True, "usual": "h:1"}, ("old",), StartOwn()),
+        ({"new": True, "usual": "h:1"}, ("old",), StartOwn(new=True)),
+        ({"new": True, "left": True}, (), StartOwn(new=True)),
         ({"num_cpus": 2}, ("old",), StartOwn()),
         ({"left": True}, ("old",), StartOwn()),  # the kernel before has a cluster for this one
         ({"left": True, "name": "old"}, ("old",), Connect("old")),

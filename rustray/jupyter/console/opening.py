@@ -44,7 +44,7 @@ def init(address: str = "", name: str = "", new: bool = False, num_cpus: float |
         rustray.clusters.start(todo.name, num_cpus=num_cpus)
         _connect(todo.name, namespace)
     else:
-        left = open_own(num_cpus)
+        left = open_own(num_cpus, todo.new)
         if not left:
             own_cluster.enter(current().info["socket"], namespace or "")
     passed = time.perf_counter() - started

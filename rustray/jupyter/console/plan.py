@@ -24,7 +24,9 @@ class StartNamed:
 
 @dataclass(frozen=True)
 class StartOwn:
-    """Start a cluster of the notebook's own, or come back to it."""
+    """Start a cluster of the notebook's own; or come back to the one that its kernel before has left, if not `new`."""
+
+    new: bool = False
 
 
 Plan = Connect | StartNamed | StartOwn
@@ -68,7 +70,7 @@ def plan(
     if name:
         return StartNamed(name)
     if new or num_cpus is not None or left:
-        return StartOwn()
+        return StartOwn(new)
     if usual or running:
         return Connect(usual or running[-1])
     return StartOwn()
