@@ -134,16 +134,20 @@ def cluster_status(
     samples: Sequence[dict[str, Any]],
     functions: Iterable[dict[str, Any]] = (),
 ) -> ClusterStatus:
-    """From what the node and head answer to those queries; of the samples the last one counts."""
-    measured = ("busy", "cpu", "memory", "memory_total", "tasks_per_s")
-    return ClusterStatus(
-        tuple(_node(row) for row in nodes),
-        workers=len(workers),
-        store=store["used"],
-        store_capacity=store["capacity"],
-        functions=tuple(FunctionStatus(**row) for row in functions),
-        **({name: samples[-1][name] for name in measured} if samples else {}),
-    )
+    """From what the node and head answer to those queries; of the samples the last one counts.
+
+    The node answers "workers" and "store" for itself, as they are now; those of several nodes are in the sample.
+    """
+    found = tuple(_node(row) for row in nodes)
+    told: dict[str, Any] = {
+        "workers": len(workers),
+        "store": store["used"],
+        "store_capacity": store["capacity"],
+    }
+    if samples:
+        measured = ("busy", "cpu", "memory", "memory_total", "tasks_per_s")
+        told |= {name: samples[-1][name] for name in (*measured, *(told if len(found) > 1 else ()))}
+    return ClusterStatus(found, functions=tuple(FunctionStatus(**row) for row in functions), **told)
 
 
 def _node(row: dict[str, Any]) -> NodeStatus:

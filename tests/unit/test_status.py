@@ -26,6 +26,11 @@ def test_status_as_text() -> None:
     assert "12,346 a second" in text
 
 
+def test_workers_and_stores_of_several_nodes_count_together() -> None:
+    text = repr(cluster_status([NODE, NODE], WORKERS, STORE, [sample(workers=9, busy=4, store=7 * 2**20)]))
+    assert "4 busy of 9" in text and "7 MiB of 1.0 GiB" in text
+
+
 def test_status_before_the_first_sample_leaves_out_what_is_not_measured() -> None:
     text = repr(cluster_status([{**NODE, "alive": False}], WORKERS, STORE, []))
     assert "(lost)" in text
