@@ -15,7 +15,7 @@ import pytest
 import rustray
 from rustray.driver import discovery, launch, registry
 from rustray.testing import Cluster
-from tests.support import ROOT, eventually
+from tests.support import ROOT, eventually, lives
 
 HERE = Path(__file__).parent
 CHECKS = {
@@ -102,4 +102,4 @@ def test_embedded_cluster_serves_too_and_ends_with_its_driver(stubs: Path) -> No
         run("leaver.py", str(stubs), str(path), stubs=stubs)  # its session stays open
     finally:
         rustray.shutdown()
-    eventually(lambda: not registry.is_alive(connection["pid"]))
+    eventually(lambda: not lives(connection["pid"]))

@@ -47,7 +47,7 @@ class TestLeaving:
                 cluster.wait_for_nodes(1)
                 cluster.resume_node(node)
                 cluster.wait_for_nodes(2)
-                assert node.number == 4
+                eventually(lambda: node.number == 4)  # the head knows it before its registry says so
                 assert rustray.get(where.options(resources={"disk": 1}).remote(), timeout=20) == node.name
             finally:
                 rustray.shutdown()
