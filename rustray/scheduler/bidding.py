@@ -79,6 +79,8 @@ def _goes_on(book: LeaseBook, claim: Claim, terms: Terms, alone: bool) -> bool:
         return cls.job.owed
     if terms is Terms.FAIR:
         return book.moves_left > 0
+    if terms is Terms.BEHIND:
+        return False  # it waits and sees
     return terms is not Terms.TIER or _within_reach(claim)
 
 
@@ -106,6 +108,9 @@ def bid_for_all(book: LeaseBook, orders: Orders) -> None:
         lines = lines[:half] + lines[start : start + half]
     for _rank, shape, job in lines:
         bid_for_first(book, orders, shape, job)
+        # One that has suspended leases goes on with those, in `bid_for_turns`, before it starts more.
+        if not job.resting and _may_be_behind(book, job) and (claim := first_waiting(shape, job)) is not None:
+            _take(book, orders, Bid(claim), Terms.BEHIND)
     book.searches_left = 0
 
 
@@ -145,6 +150,10 @@ def _may_be_fair(book: LeaseBook, bid: Bid) -> bool:
         return True
     first = job.holders.rank(holder) if (holder := job.by_spare().first()) is not None else None
     return first is not None and -first[0] >= (claim.standing + 1) * cost - _EPSILON
+
+
+def _may_be_behind(book: LeaseBook, job: Job) -> bool:
+    return book.moves_left > 0 and job.share < book.top_share and job.served < book.most_served
 
 
 # -- idle leases
@@ -198,16 +207,18 @@ def _first_for(book: LeaseBook, lease: Lease) -> Bid | None:
 
 
 def bid_for_turns(book: LeaseBook, orders: Orders) -> None:
-    """For those that have nothing, whoever was served longest ago first, whatever its shape: else requests of one
-    shape could take every turn before those of another are asked."""
-    due: list[tuple[float, Claim | Lease]] = []
+    """For those that have nothing, those of the job that was served least before others, and of these whoever was
+    served longest ago, whatever its shape: else requests of one shape could take every turn before those of another
+    are asked."""
+    due: list[tuple[float, float, Claim | Lease]] = []
     while (
         len(due) < BIDS_A_TICK and book.hungry.due(book.now) and (bidder := book.hungry.first()) is not None
     ):
         turn = (book.hungry.rank(bidder) or (0.0, 0))[1]
         book.hungry.put(bidder, (book.now + PATIENCE / 2, turn))
-        due.append((_has_nothing_since(bidder), bidder))
-    for _since, bidder in sorted(due, key=lambda bidder: bidder[0]):
+        claim = bidder if isinstance(bidder, Claim) else bidder.claim
+        due.append((claim.cls.job.served, _has_nothing_since(bidder), bidder))
+    for _served, _since, bidder in sorted(due, key=lambda bidder: bidder[:2]):
         if bidder in book.hungry:
             bid = Bid(bidder) if isinstance(bidder, Claim) else Bid(bidder.claim, bidder)
             if not _bid_for_turn(book, orders, bid):
@@ -223,7 +234,10 @@ def _bid_for_turn(book: LeaseBook, orders: Orders, bid: Bid) -> bool:
     if lease is not None:
         if lease.stopping:
             return False
-        if any(_search(book, orders, bid, terms) for terms in _rights(book, bid)):
+        rights = _rights(book, bid)
+        if _may_be_behind(book, claim.cls.job):
+            rights.append(Terms.BEHIND)
+        if any(_search(book, orders, bid, terms) for terms in rights):
             return True
     elif not claim.cls.shape.hosts:
         return False

@@ -76,7 +76,12 @@ def _check_job(book: LeaseBook, job: Job, claims: list[Claim]) -> None:
                 _add(usage, lease.hold)
         for lease in [*claim.leases.values(), *claim.leaving.values()]:
             cpus += 0 if lease.blocked else lease.claim.cls.shape.cpus
-    pledged = 0
+    pledged, toll = 0, 0.0
+    for cls in job.classes.values():
+        toll += cls.running * cls.shape.toll
+    assert abs(toll - job.pace) < 1e-6, f"job {job.number}: wrong pace"
+    resting = sum(len(claim.parked) for claim in claims)
+    assert resting == job.resting, f"job {job.number}: suspended leases do not add up"
     for promise in job.promises:
         if promise.node.host is None:
             _add(usage, promise.takes)

@@ -151,6 +151,7 @@ class LeaseBook(Promises):
             self._delist(lease)
         if lease.parked:
             del claim.parked[number], node.parked[number], self.parked[lease]
+            cls.job.resting -= 1
             node.waking.pop(number, None)
             self.hungry.discard(lease)
         elif lease.revoked:
@@ -248,6 +249,7 @@ class LeaseBook(Promises):
         lease.parked, lease.revoked, lease.stopping, lease.parked_at = True, False, False, self.now
         claim.parked[number] = node.parked[number] = lease
         self.parked[lease] = None
+        claim.cls.job.resting += 1
         if lease.blocked or CPU not in claim.cls.shape.lent:
             node.waking[number] = lease
         self.hungry.put(lease, (self.now + PATIENCE, self._next_turn()))
@@ -268,6 +270,7 @@ class LeaseBook(Promises):
             self.break_promise(lease.promise)
         claim, node, number = lease.claim, lease.node, lease.number
         del claim.parked[number], node.parked[number], self.parked[lease]
+        claim.cls.job.resting -= 1
         node.waking.pop(number, None)
         self.hungry.discard(lease)
         self._unrest(lease)

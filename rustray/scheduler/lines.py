@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from math import inf
 
 from rustray.model.resources import Resources
-from rustray.scheduler import levels
+from rustray.scheduler import levels, service
 from rustray.scheduler.constraints import Constraint
 from rustray.scheduler.placement import Nodes, dominant_share
 from rustray.scheduler.queues import RankedQueue
@@ -47,6 +47,7 @@ class Lines:
         self.expiries: RankedQueue[SchedulingClass] = RankedQueue()  # by when their level ends, or earlier
         self.top_share = 0.0  # no job's is greater; it is found anew at each tick
         self.least_loss = 0.0  # no lease is a smaller share of any job; likewise
+        self.most_served = 0.0  # no job that could lose a lease was served more; likewise
         self.largest: list[Job] = []  # jobs by share, at the last tick
         self._turn = 0
 
@@ -114,9 +115,11 @@ class Lines:
         jobs.put(job, (tier, job.share, job.turn))
 
     def rank_jobs(self) -> None:
+        service.even_out(self.jobs.values(), self.now)
         self.largest = sorted(self.jobs.values(), key=lambda job: -job.share)
         self.top_share = self.largest[0].share if self.largest else 0.0
         least = min((shape.cost for shape in self.shapes.values() if shape.cost), default=0.0)
+        self.most_served = max((job.served for job in self.largest if job.tiers), default=0.0)
         self.least_loss = least / max((job.weight for job in self.largest), default=1.0)
 
     def _list(self, lease: Lease) -> None:
@@ -196,10 +199,15 @@ class Lines:
             self._forget(claim)
 
     def _use(self, cls: SchedulingClass, more: int) -> None:
+        job, now = cls.job, self.now
+        # As `service.settle` does: this is done for every lease.
+        job.served += job.pace * (now - job.stamp) / job.weight
+        job.stamp = now
+        job.pace += more * cls.shape.toll
         if cls.level == levels.LOWEST:
             cls.running += more  # what it uses there counts for nothing
             return
-        levels.settle(cls, self.now)
+        levels.settle(cls, now)
         cls.running += more
         if more > 0:
             self._note_expiry(cls)

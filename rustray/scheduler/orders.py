@@ -52,7 +52,7 @@ class Orders:
             self._book.break_promise(plan.broken)
         for lease in plan.victims:
             idle = lease.claim.surplus > 0
-            if terms is Terms.FAIR and not idle:
+            if terms in (Terms.FAIR, Terms.BEHIND) and not idle:
                 self._book.moves_left -= 1
             self.revoke(lease, Terms.IDLE.value if idle else terms.value)
         starving = terms is Terms.STARVING

@@ -3,8 +3,9 @@
 Rule 1. A lease is asked back first. It is suspended only after `GRACE`, in which unstarted tasks come back and
         quick ones end, and only while a promise on its node wants what it lends.
 Rule 2. Who has a guarantee, or starves, or gets a slot because it is more urgent, waits no longer than that. One
-        that is to have its share or its turn waits until the worker has had its slice (see `levels`). For one that
-        is less urgent nobody is suspended.
+        that is to have its share or its turn waits until the worker has had its slice (see `levels`), which is no
+        longer than its shield if it runs because it starved although its job was served more. For one that is less
+        urgent nobody is suspended.
 Rule 3. Actors, GPU holders and classes that are not preemptible are never suspended. They may have the slot of a
         suspended worker if room is left for that to go on one day.
 Rule 4. A suspended worker keeps its memory. Where the node has no more to spare, or too many are suspended already,
@@ -142,6 +143,8 @@ def _due(promise: Promise, lease: Lease) -> float:
     if cls.tier < tier:
         return inf
     slice_ends = lease.since + levels.SLICES[cls.level]
+    if lease.shield > lease.since and cls.job.served > promise.claim.cls.job.served:
+        slice_ends = lease.shield
     return due if due > slice_ends else slice_ends
 
 

@@ -138,6 +138,7 @@ class Shape:
     nodes: RankedQueue[Node] = field(default_factory=RankedQueue)  # candidates, see placement
     read: int = -1  # how far the log of released nodes was read
     cpus: int = 0  # units of CPU in the request; none in a bundle, which is charged for them itself
+    toll: float = 0.0  # what a lease in use is charged a second, see service: its cost, and none in a bundle
     looked: int = 0  # where the search for victims goes on, see reclaim
 
 
@@ -156,6 +157,10 @@ class Job:
     pledged: int = 0  # units of CPU of its promises
     usage: dict[str, int] = field(default_factory=dict)
     share: float = 0.0  # dominant share by weight
+    served: float = 0.0  # share-seconds of its tasks by weight, see service
+    pace: float = 0.0  # share of its leases in use
+    stamp: float = 0.0  # when `served` was right
+    resting: int = 0  # suspended leases
     stale: bool = False  # its share, or turn, has changed since its lines were ranked
     classes: dict[bytes, SchedulingClass] = field(default_factory=dict)
     lines: dict[Shape, RankedQueue[Claim]] = field(default_factory=dict)  # waiting claims, never empty
@@ -176,6 +181,11 @@ class Job:
                 self.holders.discard(claim)
         self.unranked.clear()
         return self.holders
+
+    @property
+    def waits(self) -> bool:
+        """Whether it wants more than it has."""
+        return bool(self.lines or self.resting)
 
     @property
     def owed(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rustray.model.resources import CPU, Resources
-from rustray.scheduler import levels
+from rustray.scheduler import levels, service
 from rustray.scheduler.constraints import ANYWHERE, Constraint
 from rustray.scheduler.lines import Lines
 from rustray.scheduler.placement import dominant_share
@@ -22,6 +22,7 @@ class Roster(Lines):
         return job
 
     def set_terms(self, job: Job, weight: float, minimum: int, cap: int | None) -> None:
+        service.settle(job, self.now)
         job.weight, job.minimum, job.cap = weight, minimum, cap
         self._set_floors()
         self._rerank(job)
@@ -64,6 +65,7 @@ class Roster(Lines):
             shape = self.shapes[kind] = Shape(asked, lent, asked - lent, constraint, domain, kind[2])
             shape.cpus = 0 if constraint.group else asked.get(CPU, 0)
             shape.cost = dominant_share(asked, self.nodes.total)
+            shape.toll = 0.0 if constraint.group else shape.cost
             self.nodes.count_hosts(shape)
         shape.classes += 1
         job = self.job(number)
@@ -140,7 +142,10 @@ class Roster(Lines):
     def _cluster_changed(self) -> None:
         for shape in self.shapes.values():
             shape.cost = dominant_share(shape.request, self.nodes.total)
+            shape.toll = 0.0 if shape.constraint.group else shape.cost
         for job in self.jobs.values():
+            service.settle(job, self.now)
+            job.pace = sum(cls.running * cls.shape.toll for cls in job.classes.values())
             self._rerank(job)
             for claim in job.holders:
                 job.unranked[claim] = None

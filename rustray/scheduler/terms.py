@@ -8,9 +8,13 @@ Idle leases go first and need no justification. Otherwise, in this order (`Terms
 - shares are max-min fair by dominant resource and weight (Ghodsi et al., NSDI 2011) among those of the same
   tier and worse: a lease moves only if its loser, after losing it, still has at least what the winner, after
   winning, will have. Equal shares therefore rest, and no lease moves back and forth;
+- slots are whole, so shares can rest far from the weights where a job has few of them. One that has less by weight
+  than another, and was served less so far (`service`), takes a lease from that, whatever it is left with. The rule
+  before does not take it back, for whoever loses had more;
 - where there are more claims than slots, some hold nothing although nobody holds too much. They take turns:
   one without any lease may, after some patience, have a lease that was kept for `TURN` seconds. It takes from
-  its own job first, so that a job with many classes gets no more than one with few;
+  its own job first, so that a job with many classes gets no more than one with few; from another only if its own job
+  has something already, or was served no more than that;
 - one that has had nothing for seconds, because others are more urgent all the time, may have any lease.
 """
 
@@ -34,6 +38,14 @@ TURN = 0.1
 REACH = 0.05
 """A class may take a lease of a worse tier for each so many lease-seconds that are left to it at its level."""
 
+SWING = 0.2
+SWING_OF_SOME = 4.0
+"""Seconds of a lease that a job must be behind another to take one for that: few if the other is left with none, for
+then it waits until they are even; more if it keeps some, for a lease that goes back and forth gains nobody much."""
+
+FEW = 8
+"""One that is behind takes a lease only if a job has no more of them than that: of more, one is too little."""
+
 TOLERANCE = 0.05
 EPSILON = 1e-9
 
@@ -45,6 +57,7 @@ class Terms(Enum):
     GUARANTEE = "another job's guaranteed minimum"
     TIER = "more urgent work"
     FAIR = "more than its fair share"
+    BEHIND = "the share of one that was served less"
     OWN_JOB = "another class's turn"
     ANY_JOB = "another job's turn"
     STARVING = "one that had nothing for long"
@@ -156,11 +169,37 @@ class Scales:
                 return (loser.kept - lost - 1) * loser.cls.shape.cost >= self.claim_after - EPSILON
             least = self.job_after - EPSILON
             return job.share >= least and self._share_after(job, lease) >= least
+        if terms is Terms.BEHIND:
+            had = self._book.now - lease.since >= TURN
+            return had and not own and lease.tier >= self.tier and self._is_behind(job, loser.cls.shape)
         if terms is Terms.TIER:
             return lease.tier > self.tier
         if terms is Terms.GUARANTEE:
             return not own
-        return lease.tier >= self.tier and (own or terms is Terms.ANY_JOB)
+        if lease.tier < self.tier:
+            return False
+        if own or terms is not Terms.ANY_JOB:
+            return own
+        return self._job.share > 0 or self._had_as_much(job, loser.cls.shape)
+
+    def _had_as_much(self, job: Job, shape: Shape) -> bool:
+        """Whether the bidder's job was served no more than the other, or by less than a turn."""
+        mine = self._job
+        turn = TURN / 2 * shape.cost * (1 / mine.weight + 1 / job.weight)
+        return job.served > mine.served - turn
+
+    def _is_behind(self, job: Job, shape: Shape) -> bool:
+        """Whether the bidder's job has less than the other, and was served less."""
+        mine = self._job
+        lag, turn = job.served - mine.served, shape.cost * (1 / mine.weight + 1 / job.weight)
+        if lag < SWING * turn:
+            return False
+        lost = self._lost_by_job.get(job)
+        has = job.share if lost is None else self._weighed(job, lost)
+        if has * job.weight > 1.5 * shape.cost and lag < SWING_OF_SOME * turn:
+            return False
+        few = FEW * shape.cost + EPSILON
+        return has > mine.share + EPSILON and (has * job.weight <= few or mine.share * mine.weight < few)
 
     def _cpus_after(self, job: Job, lease: Lease) -> int:
         lost = self._lost_by_job.get(job, NOTHING)
@@ -171,11 +210,14 @@ class Scales:
         if not lost and (known := self._shares.get((job, shape))) is not None:
             return known
         hold = lease.hold
-        left = {name: units - hold.get(name, 0) - lost.get(name, 0) for name, units in job.usage.items()}
-        share = dominant_share(left, self._book.nodes.total) / job.weight
+        share = self._weighed(job, lost + hold)
         if not lost:
             self._shares[job, shape] = share
         return share
+
+    def _weighed(self, job: Job, lost: Resources) -> float:
+        left = {name: units - lost.get(name, 0) for name, units in job.usage.items()}
+        return dominant_share(left, self._book.nodes.total) / job.weight
 
     def lose(self, lease: Lease) -> None:
         loser, job = lease.claim, lease.claim.cls.job
