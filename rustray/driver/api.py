@@ -16,6 +16,7 @@ from rustray.driver.actor_handle import ActorHandle
 from rustray.driver.current import auto_init, current
 from rustray.driver.entry import VALUE
 from rustray.driver.generator import ObjectRefGenerator
+from rustray.driver.on_behalf import submitter_of
 from rustray.driver.refs import ObjectRef
 from rustray.driver.remote_function import RemoteFunction
 from rustray.driver.session import Session
@@ -156,7 +157,8 @@ def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
 
     Parameters
     ----------
-    ref: or the id of a task that this process has submitted, as `ref.task_id()` gives it.
+    ref: of a task that this process has submitted, or of a `%%remote -b` cell; or the id of such a task, as
+        `ref.task_id()` gives it.
     force: kill the worker that runs it. Not for actors' methods (ValueError): kill the actor.
     recursive: also what the task has submitted itself.
     """
@@ -169,6 +171,8 @@ def cancel(ref: Any, *, force: bool = False, recursive: bool = True) -> None:
         _check_refs((ref,), session, "cancel")
         task = ref._entry.task
         if not ref._entry.owned:
+            if (other := submitter_of(session, ref)) is not None:
+                return other.cancel(ref, force, recursive)
             raise ValueError(
                 "cancel() is for the process that submitted the task; this ref came from another one."
             )
@@ -207,12 +211,14 @@ def logs(ref: ObjectRef) -> TaskLog:
     """What the task that makes this object has printed and displayed so far: text, and in a notebook its displays too.
 
     The last million characters of a task are kept, and those of the latest tasks only, in the process that submitted
-    them. OptionError if that was another one. (Of a `%%remote` cell, `%rustray attach` has them.)
+    them; OptionError if that was another one. Of a `%%remote -b` cell it is what the whole cell has shown.
     """
     session = current()
     _check_refs([ref], session, "logs")
     oid = ref.binary()
     if ids.owner_of(oid) != session.client:
+        if (other := submitter_of(session, ref)) is not None:
+            return other.log(ref)
         raise OptionError(
             "rustray.logs() tells what tasks have printed that this process has submitted, and this object is "
             "another's. Call it where its task was submitted."

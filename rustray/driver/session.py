@@ -19,6 +19,7 @@ from rustray.driver.futures import Futures
 from rustray.driver.head_contact import LOOK_S, HeadContact
 from rustray.driver.lineage import Lineage
 from rustray.driver.objects import ObjectTable
+from rustray.driver.on_behalf import OnBehalf
 from rustray.driver.output import Output, Sink
 from rustray.driver.reactor import Awaited, Reactor
 from rustray.driver.reading import Reader
@@ -67,6 +68,8 @@ class Session:
         """In a worker: entered while it waits for others, so that its slot may be used meanwhile."""
         self.publish: Callable[[str, dict[str, Any]], None] | None = None
         """In a worker: shows the content of a Jupyter message of this type in the cell of the task that runs."""
+        self.on_behalf: list[OnBehalf] = []
+        """Processes that submit tasks for this one."""
         self.on_tick: list[Callable[[], None]] = [self.output.tick]
         self._welcome = Reply()
         self.reactor = Reactor(self._tick)

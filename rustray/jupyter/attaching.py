@@ -7,15 +7,12 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
-import rustray
 from rustray.driver import cells
 from rustray.errors import OptionError, RustRayError
 from rustray.jupyter.cell_card import card_html, card_text
 from rustray.jupyter.cell_state import RUNNING, CellState, duration
 from rustray.jupyter.keeper_link import KeeperLink, other_keepers, shows
 from rustray.jupyter.notebook_server import notebook_session
-
-ANSWER_S = 10.0
 
 
 class Attached(Mapping[str, Any]):
@@ -50,7 +47,7 @@ class Attached(Mapping[str, Any]):
             raise OptionError(f"No cell {name!r} was found; there are: {', '.join(self._newest) or 'none'}.")
         link, state = self._newest[name]
         show = shows(state.name if state.mapped else "")
-        for kind, text, pid in rustray.get(link.keeper.log.remote(state.cell), timeout=ANSWER_S):
+        for kind, text, pid in link.log_of_cell(state.cell).entries:
             show(kind, text, pid)
 
     def __repr__(self) -> str:
@@ -99,18 +96,17 @@ def attach(shell: Any = None) -> Attached:
     results: dict[str, list[Any]] = {}
     for link in other_keepers(notebook_session()):
         try:
-            states: list[CellState] = rustray.get(link.keeper.cells.remote(), timeout=ANSWER_S)
-            for state in states:
+            for state in link.cells():
                 if not state.kept and state.how != RUNNING:
                     continue  # the kernel that has waited for it has shown it
                 found.append((link, state))
                 if state.kept:
-                    rows = rustray.get(link.keeper.results.remote(state.cell), timeout=ANSWER_S)
+                    rows = link.results(state.cell)
                     results[state.cell] = [list(column) for column in zip(*rows, strict=True)]
                     if not state.mapped:
                         results[state.cell] = [column[0] for column in results[state.cell]]
                 if state.how == RUNNING:
-                    link.follow(state.cell, state.name, wants_results=False)
+                    link.follow(state.cell, state.name, named=True, wants_results=False)
         except RustRayError as error:
             print(f"rustray: a keeper of an earlier kernel does not answer: {error}")
     found.sort(key=lambda item: item[1].started)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import rustray
@@ -19,6 +20,8 @@ STOP_S = 4.0
 """Seconds within which the keeper must say what it has stopped; it takes two."""
 SHOWN_S = 2.0
 """Seconds within which the rest of what a cell has printed must have come once it is stopped."""
+CARD_S = 2.0
+"""Seconds after which a cell that is waited for shows how it is."""
 READ_ONLY = (
     "Arrays that come from shared memory cannot be written to, for others read them too: "
     "write to a copy, array = array.copy()."
@@ -31,7 +34,7 @@ class CellRun:
 
     Parameters
     ----------
-    card: what shows its state, None if nothing does.
+    card: what shows its state from the beginning; None: one does that shows up when the cell takes long.
     """
 
     def __init__(self, link: KeeperLink, request: CellRequest, card: CellCard | None) -> None:
@@ -39,10 +42,20 @@ class CellRun:
         self._request = request
         self._card = card
         self._submitted = link.submit(request)
-        name = request.name if request.elements is not None else ""
-        self._end = link.follow(request.cell, name, wants_results=not request.background)
+        self._end = link.follow(
+            request.cell,
+            request.name,
+            named=request.elements is not None,
+            wants_results=not request.background,
+        )
         if card is not None:
             link.show(request.cell, card.update)
+
+    def _show_card(self) -> None:
+        request = self._request
+        self._card = CellCard(CellState.begins(request.cell, request.name, time.time() - CARD_S))
+        self._card.display()
+        self._link.show(request.cell, self._card.update)
 
     def rows(self) -> list[list[ObjectRef]]:
         """Of a background cell, the refs of its tasks: the value and the wanted variables of each."""
@@ -59,6 +72,8 @@ class CellRun:
         KeyboardInterrupt stops it first; its `__notes__` tell what was stopped.
         """
         try:
+            if self._card is None and not rustray.wait([self._end], timeout=CARD_S)[0]:
+                self._show_card()
             _rows, (state, sent) = rustray.get([self._submitted, self._end])
             self._show(state)
             return [self._one_of(sent[0])] if self._request.elements is None else self._all_of(sent)
@@ -107,7 +122,7 @@ class CellRun:
         """End its tasks, and only its; says what was stopped."""
         name = self._request.name
         try:
-            stopped = rustray.get(self._link.keeper.stop.remote(self._request.cell), timeout=STOP_S)
+            stopped = self._link.stop(self._request.cell, STOP_S)
             if rustray.wait([self._end], timeout=SHOWN_S)[0]:
                 self._show(rustray.get(self._end)[0])
         except GetTimeoutError:

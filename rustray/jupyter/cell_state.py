@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 RUNNING, DONE, FAILED, STOPPED, TIMED_OUT = "running", "done", "failed", "stopped", "timed out"
 
@@ -21,6 +21,8 @@ class CellState:
     mapped, background: whether `--map` and `-b` were given.
     kept: whether its results are.
     tail: the last lines that it has printed.
+    ends, error: when it will probably have ended, in seconds since the epoch, None where nothing is expected; and the
+        standard deviation of that in seconds. They move all the time: a state with others is no other state.
     """
 
     cell: str
@@ -37,6 +39,13 @@ class CellState:
     background: bool = False
     kept: bool = True
     tail: tuple[str, ...] = ()
+    ends: float | None = field(default=None, compare=False)
+    error: float = field(default=0.0, compare=False)
+
+    @classmethod
+    def begins(cls, cell: str, name: str, started: float, total: int = 1, mapped: bool = False) -> CellState:
+        """Of a cell that has been sent, and of which nothing is known yet."""
+        return cls(cell, name, RUNNING, total, 0, 0, 0, started, None, mapped=mapped)
 
     def seconds(self, now: float) -> float:
         """For how long it has run."""
@@ -47,7 +56,11 @@ class CellState:
         spent = duration(self.seconds(now))
         if not self.mapped:
             if self.how == RUNNING:
-                return f"running for {spent}" if self.running else f"waiting for a worker for {spent}"
+                return (
+                    f"running for {spent}{self.left(now)}"
+                    if self.running
+                    else f"waiting for a worker for {spent}"
+                )
             return f"{self.how} after {spent}"
         parts = [f"{self.done} of {self.total} done"]
         if self.how == RUNNING and self.running:
@@ -58,7 +71,16 @@ class CellState:
             )
         if self.done and self.seconds(now) > 0:
             parts.append(f"{rate(self.done / self.seconds(now))}")
-        return f"{', '.join(parts)}, {self.how} {'for' if self.how == RUNNING else 'after'} {spent}"
+        if self.how == RUNNING:
+            return f"{', '.join(parts)}, running for {spent}{self.left(now)}"
+        return f"{', '.join(parts)}, {self.how} after {spent}"
+
+    def left(self, now: float) -> str:
+        """As ", about 12 s ± 2 s left"; "" where nothing is expected, or not any more."""
+        if self.ends is None or self.ends <= now:
+            return ""
+        error = f" ± {short(self.error)}" if self.error >= 0.05 else ""
+        return f", about {duration(self.ends - now)}{error} left"
 
 
 def duration(seconds: float) -> str:
@@ -71,6 +93,15 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def short(seconds: float) -> str:
+    """With as many digits as an error deserves: "0.4 s", "2 s", "25 s", "3 min 5 s"."""
+    return (
+        f"{float(f'{seconds:.1g}' if seconds < 1 else f'{seconds:.2g}'):g} s"
+        if seconds < 60
+        else duration(seconds)
+    )
 
 
 def rate(per_second: float) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from rustray.driver.code_hash import HASH_BYTES
 from rustray.driver.entry import ERROR, Entry
 from rustray.driver.refs import ObjectRef
 from rustray.driver.remote_function import scheduling_class
@@ -18,6 +20,8 @@ from rustray.driver.task import Task
 from rustray.jupyter import remote_cell
 from rustray.jupyter.parcel import Parcel
 from rustray.model.options import TaskOptions
+from rustray.progress.counting import Count, Expected
+from rustray.progress.forecast import Group
 from rustray.serialization import serialize_code
 
 Sent = Parcel | ObjectRef
@@ -86,9 +90,11 @@ class CellTasks:
             remote_cell.task, request.source, request.file, request.wanted, request.target
         )
         options = TaskOptions.build({**request.options, "name": request.name})
-        # A function of its own for each cell: run times are learnt for each by itself.
+        # A function of its own for each cell; its run times are those of all cells that have its source.
         code = serialize_code(body, f"cell {request.name}")
-        key, self._target = scheduling_class(self._session, code, request.name, options)
+        key, self._target = scheduling_class(
+            self._session, code, request.name, options, content_hash(request)
+        )
         returns = 1 + len(request.wanted)
         for element in ((),) if request.elements is None else zip(request.elements, strict=True):
             if self._stopping.is_set():
@@ -125,13 +131,31 @@ class CellTasks:
         self._on_change()
 
     @property
-    def running(self) -> int:
-        """How many of them run on workers now."""
-        if self._target is None or self.ended_at is not None:
-            return 0
+    def keys(self) -> tuple[bytes, ...]:
+        """Those of its scheduling class, of which there is one from `submit` on."""
+        return () if self._target is None or self.ended_at is not None else (self._target.key,)
+
+    def count(self, now: float, expected: Expected) -> Count:
+        """How things are.
+
+        Parameters
+        ----------
+        now: monotonic seconds.
+        expected: of scheduling classes.
+        """
+        ran, places = [], 0
         with self._session.objects.lock:
-            begun = [lease.in_flight.get(lease.page.started) for lease in self._target.leases]
-            return sum(task is not None and task.entries[0] in self._live for task in begun)
+            for lease in () if self._target is None or self.ended_at is not None else self._target.leases:
+                places += any(task.entries[0] in self._live for task in lease.in_flight.values())
+                task = lease.in_flight.get(lease.page.started)
+                if task is not None and task.entries[0] in self._live:
+                    ran.append(now - lease.since if lease.first == task.number else 0.0)
+            left = self.total - self.done - self.failed
+            known = expected.get(self._target.key) if self._target is not None else None
+        groups = () if known is None else (Group(left - len(ran), tuple(ran), *known),)
+        return Count(
+            self.total, self.done, self.failed, len(ran), places, groups, left if known is None else 0
+        )
 
     def unfinished(self) -> list[Task]:
         """Those that have not ended."""
@@ -145,3 +169,9 @@ class CellTasks:
     def let_results_go(self) -> None:
         """Whoever wants them has refs of his own."""
         self.rows = []
+
+
+def content_hash(request: CellRequest) -> bytes:
+    """What a cell does, whatever its number is: its run times are known by this."""
+    content = repr((request.source.strip(), request.wanted, request.target))
+    return hashlib.sha1(content.encode(errors="surrogateescape"), usedforsecurity=False).digest()[:HASH_BYTES]

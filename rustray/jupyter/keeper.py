@@ -15,7 +15,7 @@ import concurrent.futures
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rustray.actor import exit_actor
@@ -28,6 +28,9 @@ from rustray.driver.transcript import STREAMS
 from rustray.jupyter.cell_state import DONE, FAILED, RUNNING, STOPPED, TIMED_OUT, CellState
 from rustray.jupyter.cell_tasks import CellRequest, CellTasks, Sent
 from rustray.jupyter.parcel import as_it_is
+from rustray.model import ids
+from rustray.progress.counting import Expected, expected
+from rustray.progress.predictions import Predictions
 from rustray.runtime_context import get_runtime_context
 from rustray.worker.context import running
 
@@ -102,9 +105,12 @@ class KeptCell:
         with self._lock:
             return list(self._log)
 
-    def state(self) -> CellState:
-        """See `CellState`."""
+    def state(self, known: Expected) -> CellState:
+        """See `CellState`; `known` is what is expected of tasks."""
         tasks, request = self.tasks, self.request
+        now = time.time()
+        count = tasks.count(time.monotonic(), known)
+        left = expected(count, now - self.started, 0) if count.running else None
         how = RUNNING
         if self.ended.is_set():
             how = self.why_ended or (FAILED if tasks.failed else DONE)
@@ -114,10 +120,10 @@ class KeptCell:
             request.cell,
             request.name,
             how,
-            tasks.total,
-            tasks.done,
-            tasks.failed,
-            tasks.running,
+            count.total,
+            count.done,
+            count.failed,
+            count.running,
             self.started,
             tasks.ended_at if self.ended.is_set() else None,
             request.wanted,
@@ -125,6 +131,8 @@ class KeptCell:
             request.background,
             bool(tasks.rows),
             tuple(last.splitlines()[-TAIL_LINES:]),
+            None if left is None else now + left.seconds,
+            0.0 if left is None else left.error,
         )
 
 
@@ -146,6 +154,7 @@ class NotebookKeeper:
         # go on when the kernel whose call submitted them is gone.
         self._submitting = concurrent.futures.ThreadPoolExecutor(1, "rustray-cells")
         self._news = asyncio.Event()
+        self._predictions = Predictions(session)
         self._asking = 0
         self._seen = time.monotonic()
         self._stops: set[asyncio.Task[Stopped]] = set()
@@ -196,12 +205,21 @@ class NotebookKeeper:
     def _warn(self, line: str) -> None:
         """Something keeps cells waiting that have not begun."""
         for cell in self._running():
-            if not cell.tasks.running:
+            if not cell.tasks.count(time.monotonic(), {}).running:
                 cell.show("stderr", line, 0)
 
     async def stop(self, cell: str) -> Stopped:
         """End the tasks of a cell, within two seconds."""
         return await self._stop(self._cells[cell], STOPPED) if cell in self._cells else Stopped()
+
+    async def cancel(self, oid: bytes, force: bool, recursive: bool) -> None:
+        """End the one task that makes this object, as `rustray.cancel` does."""
+        for cell in self._running():
+            for task in cell.tasks.unfinished():
+                if task.number == ids.number_of(oid):
+                    if cell.request.elements is None:
+                        cell.why_ended = STOPPED
+                    self._session.tasks.cancel(task, force, recursive)
 
     async def _stop(self, cell: KeptCell, why: str) -> Stopped:
         cell.tasks.end_submission()
@@ -238,10 +256,12 @@ class NotebookKeeper:
         finally:
             kept.remove_follower(follower)
         rows = kept.tasks.rows if wants_results else []
-        return kept.state(), [[as_it_is(ref) for ref in row] for row in rows]
+        return kept.state({}), [[as_it_is(ref) for ref in row] for row in rows]
 
     async def news(self, known: Mapping[str, CellState], wait_s: float) -> dict[str, CellState]:
         """The cells of `known` whose state is another one now; waits up to `wait_s` seconds for one.
+
+        After that it gives all of them, for what is expected of them moves.
 
         That a kernel asks shows that it is there.
         """
@@ -250,11 +270,11 @@ class NotebookKeeper:
         try:
             while True:
                 self._news.clear()
-                states = {cell: self._cells[cell].state() for cell in known if cell in self._cells}
+                states = self._states(known)
                 changed = {cell: state for cell, state in states.items() if state != known[cell]}
                 left = deadline - self._loop.time()
                 if changed or left <= 0:
-                    return changed
+                    return changed or states
                 await _wait_for(self._news, left)
                 if known:
                     await asyncio.sleep(PAUSE_S)
@@ -269,7 +289,14 @@ class NotebookKeeper:
 
     async def cells(self) -> list[CellState]:
         """All cells that it knows, the oldest first."""
-        return [cell.state() for cell in self._cells.values()]
+        return list(self._states(self._cells).values())
+
+    def _states(self, cells: Iterable[str]) -> dict[str, CellState]:
+        """The states of those that are known."""
+        found = {cell: self._cells[cell] for cell in cells if cell in self._cells}
+        keys = [key for cell in found.values() for key in cell.tasks.keys]
+        known = self._predictions.look(time.monotonic(), keys)
+        return {cell: kept.state(known) for cell, kept in found.items()}
 
     async def results(self, cell: str) -> list[list[ObjectRef]]:
         """The refs of its tasks, one row each; [] if they are not kept any more."""
@@ -278,6 +305,11 @@ class NotebookKeeper:
     async def log(self, cell: str) -> list[Entry]:
         """What a cell has printed and displayed, its beginning left out where it is long."""
         return self._cells[cell].log()
+
+    async def log_of(self, oid: bytes) -> list[Entry]:
+        """The same of the cell one of whose tasks makes this object; [] where the cell is forgotten."""
+        cell = self._cells.get(self._by_number.cell_of(ids.number_of(oid)))
+        return [] if cell is None else cell.log()
 
     # -- the end ---------------------------------------------------------------------------------------
 

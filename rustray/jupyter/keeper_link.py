@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 import uuid
 from collections.abc import Callable
@@ -13,11 +14,14 @@ from rustray.driver.actor_handle import ActorHandle
 from rustray.driver.folding import Source
 from rustray.driver.refs import ObjectRef
 from rustray.driver.session import Session
+from rustray.driver.stopping import Stopped
+from rustray.driver.task_logs import LogEntry, TaskLog
 from rustray.errors import ActorError, RustRayError
 from rustray.jupyter import notebook
 from rustray.jupyter.cell_state import CellState
 from rustray.jupyter.cell_tasks import CellRequest
-from rustray.jupyter.keeper import NotebookKeeper
+from rustray.jupyter.keeper import Entry, NotebookKeeper
+from rustray.model import ids
 from rustray.util import list_named_actors
 from rustray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -26,6 +30,8 @@ ALONE_S = 30.0
 """How long the keeper is asked for news of nothing, which tells it that the kernel is there,"""
 WATCHING_S = 1.0
 """and of cells that are shown: their times go on."""
+ANSWER_S = 10.0
+"""Seconds in which a keeper must answer what the user waits for; stopping a cell takes two."""
 PAUSE_S = 0.2
 """Between two changes of what is shown."""
 
@@ -48,7 +54,12 @@ class KeeperLink:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         stop_button.spare(keeper._channel)
+        session.on_behalf.append(self)
         threading.Thread(target=self._ask, name="rustray-news", daemon=True).start()
+
+    def is_open(self, session: Session) -> bool:
+        """Whether it is of this session, and the keeper lives as far as is known."""
+        return self.session is session and self.keeper._channel.dead is None
 
     # -- cells -----------------------------------------------------------------------------------------
 
@@ -57,17 +68,38 @@ class KeeperLink:
         ref: ObjectRef = self.keeper.submit.remote(request)
         return ref
 
-    def follow(self, cell: str, name: str, wants_results: bool) -> ObjectRef:
+    def follow(self, cell: str, name: str, named: bool, wants_results: bool) -> ObjectRef:
         """Show in the notebook's present cell what `cell` shows; the ref of what `follow_cell` gives at its end.
 
         Parameters
         ----------
-        name: stands in front of each line, with the process; "" for none. Lines of several tasks need it: those that
+        name: what the user calls it.
+        named: whether that stands in front of each line, with the process. Lines of several tasks need it: those that
             are alike are told once, and one does not go on in the middle of another.
         """
-        self._writers.begin(self.session.tasks.next_number(), shows(name))
+        where = f"; %rustray logs {shlex.quote(name)} has more of it"
+        self._writers.begin(self.session.tasks.next_number(), shows(name if named else "", where))
         ref: ObjectRef = self.keeper.follow_cell.remote(cell, wants_results)
         return ref
+
+    def cells(self) -> list[CellState]:
+        """All that the keeper knows, the oldest first."""
+        found: list[CellState] = rustray.get(self.keeper.cells.remote(), timeout=ANSWER_S)
+        return found
+
+    def results(self, cell: str) -> list[list[ObjectRef]]:
+        """The refs of a cell's tasks, one row each; [] if they are not kept any more."""
+        rows: list[list[ObjectRef]] = rustray.get(self.keeper.results.remote(cell), timeout=ANSWER_S)
+        return rows
+
+    def log_of_cell(self, cell: str) -> TaskLog:
+        """What a cell has printed and displayed, its beginning left out where it is long."""
+        return _task_log(rustray.get(self.keeper.log.remote(cell), timeout=ANSWER_S))
+
+    def stop(self, cell: str, timeout: float = ANSWER_S) -> Stopped:
+        """End the tasks of a cell; GetTimeoutError if the keeper says nothing in time."""
+        stopped: Stopped = rustray.get(self.keeper.stop.remote(cell), timeout=timeout)
+        return stopped
 
     def show(self, cell: str, show: Show) -> None:
         """Call `show` with each new state of a cell, until it has ended; from another thread."""
@@ -79,6 +111,18 @@ class KeeperLink:
         """Show it no more."""
         with self._lock:
             self._shown.pop(cell, None)
+
+    # -- their tasks, for `rustray.cancel` and `rustray.logs` -------------------------------------------
+
+    def submitted(self, ref: ObjectRef) -> bool:
+        """See `driver.on_behalf`, here and below."""
+        return bool(self.keeper._channel.worker == ids.owner_of(ref.binary()))
+
+    def cancel(self, ref: ObjectRef, force: bool, recursive: bool) -> None:
+        rustray.get(self.keeper.cancel.remote(ref.binary(), force, recursive), timeout=ANSWER_S)
+
+    def log(self, ref: ObjectRef) -> TaskLog:
+        return _task_log(rustray.get(self.keeper.log_of.remote(ref.binary()), timeout=ANSWER_S))
 
     # -- news ------------------------------------------------------------------------------------------
 
@@ -127,12 +171,23 @@ class Writers:
         self._table.cell_of(task.number)(kind, text, pid)
 
 
-def shows(name: str) -> Callable[[str, str, int], None]:
-    """What shows kind, text and pid in the cell that is running now, with this name in front."""
+def _task_log(entries: list[Entry]) -> TaskLog:
+    """What a keeper tells of a cell's text, as `rustray.logs` gives it."""
+    return TaskLog([LogEntry(*entry) for entry in entries])
+
+
+def shows(name: str, where: str = "") -> Callable[[str, str, int], None]:
+    """What shows kind, text and pid in the cell that is running now.
+
+    Parameters
+    ----------
+    name: in front of each line; "" for none.
+    where: tells where to find what is left out of a flood, see `Transcript`.
+    """
     shell = cells.kernel_shell()
     if shell is None:
         return lambda kind, text, pid: output.terminal.take(kind, text, name, pid, None)
-    cell = cells.CellOutput(shell, shell.get_parent(), "")
+    cell = cells.CellOutput(shell, shell.get_parent(), where)
     return lambda kind, text, pid: cell.take(kind, text, Source(name, pid) if name else None)
 
 
@@ -148,12 +203,13 @@ def _writers_of(session: Session) -> Writers:
 # -- the keepers of this notebook --------------------------------------------------------------------------
 
 _mine: KeeperLink | None = None
+_others: list[KeeperLink] = []
 
 
 def keeper_of(session: Session) -> KeeperLink:
     """The keeper of this kernel's cells, made if there is none."""
     global _mine
-    if _mine is None or _mine.session is not session or _mine.keeper._channel.dead is not None:
+    if _mine is None or not _mine.is_open(session):
         options = {
             "name": NAME + uuid.uuid4().hex[:12],
             "namespace": notebook.notebook_path() or None,
@@ -173,9 +229,14 @@ def present_keeper(session: Session) -> KeeperLink | None:
     return _mine if _mine is not None and _mine.session is session else None
 
 
+def known_keepers(session: Session) -> list[KeeperLink]:
+    """That of this kernel's cells, and before it those of earlier kernels that were attached."""
+    return [link for link in (*_others, _mine) if link is not None and link.is_open(session)]
+
+
 def other_keepers(session: Session) -> list[KeeperLink]:
-    """Those of earlier kernels of this notebook."""
-    mine = _mine.keeper if _mine is not None and _mine.session is session else None
+    """Those of earlier kernels of this notebook; they are attached."""
+    mine = present_keeper(session)
     found = []
     namespace = notebook.notebook_path() or session.info["namespace"]
     for of in list_named_actors(all_namespaces=True):
@@ -185,8 +246,10 @@ def other_keepers(session: Session) -> list[KeeperLink]:
             keeper = rustray.get_actor(of["name"], namespace)
         except ActorError:
             continue  # it has just ended
-        if keeper != mine:
-            found.append(KeeperLink(session, keeper))
+        if mine is None or keeper != mine.keeper:
+            known = (link for link in _others if link.keeper == keeper and link.is_open(session))
+            found.append(next(known, None) or KeeperLink(session, keeper))
+    _others[:] = found
     return found
 
 

@@ -15,7 +15,7 @@ from rustray.errors import OptionError, SerializationError
 from rustray.jupyter import options
 from rustray.jupyter.cell_card import CellCard
 from rustray.jupyter.cell_run import CellRun
-from rustray.jupyter.cell_state import RUNNING, CellState
+from rustray.jupyter.cell_state import CellState
 from rustray.jupyter.cell_tasks import CellRequest, Sent
 from rustray.jupyter.keeper_link import keeper_of
 from rustray.jupyter.mapping import MapClause, map_clause
@@ -149,9 +149,7 @@ def _run(
     card = None
     if loop is not None or background:
         total = 1 if elements is None else len(elements)
-        card = CellCard(
-            CellState(request.cell, name, RUNNING, total, 0, 0, 0, time.time(), None, mapped=loop is not None)
-        )
+        card = CellCard(CellState.begins(request.cell, name, time.time(), total, loop is not None))
         card.display()
     run = CellRun(keeper_of(session), request, card)
     if background:

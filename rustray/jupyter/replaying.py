@@ -6,10 +6,8 @@ import rustray
 from rustray.driver import cells
 from rustray.driver.current import current_or_none
 from rustray.driver.refs import ObjectRef
-from rustray.driver.task_logs import LogEntry, TaskLog
-from rustray.jupyter.keeper_link import present_keeper
-
-ANSWER_S = 10.0
+from rustray.driver.task_logs import TaskLog
+from rustray.jupyter.keeper_link import known_keepers
 
 
 def printed(what: str) -> TaskLog | None:
@@ -17,12 +15,9 @@ def printed(what: str) -> TaskLog | None:
     session, shell = current_or_none(), cells.kernel_shell()
     if session is None:
         return None
-    link = present_keeper(session)
-    if link is not None:
-        states = rustray.get(link.keeper.cells.remote(), timeout=ANSWER_S)
-        named = [state.cell for state in states if state.name == what]
+    for link in reversed(known_keepers(session)):
+        named = [state.cell for state in link.cells() if state.name == what]
         if named:
-            entries = rustray.get(link.keeper.log.remote(named[-1]), timeout=ANSWER_S)
-            return TaskLog([LogEntry(*entry) for entry in entries])
+            return link.log_of_cell(named[-1])
     ref = None if shell is None else shell.user_ns.get(what)
     return rustray.logs(ref) if isinstance(ref, ObjectRef) else None

@@ -18,6 +18,7 @@ class Predictions:
         self._session = session
         self._reply: Reply | None = None
         self._asked = float("-inf")
+        self._keys: frozenset[bytes] = frozenset()
         self.known: Expected = {}
 
     def look(self, now: float, keys: Collection[bytes]) -> Expected:
@@ -25,14 +26,15 @@ class Predictions:
 
         Parameters
         ----------
-        keys: of the classes that are asked for, if it is time to ask.
+        keys: of the classes that are asked for, when there are new ones among them or the last answer is old.
         """
         if self._reply is not None and self._reply.ready:
             fields, self._reply = self._reply.fields, None
             if fields and fields[0]:
                 self.known.update(fields[1])
-        if keys and self._reply is None and now - self._asked >= ASK_EVERY_S:
-            self._asked = now
+        new = not self._keys.issuperset(keys)
+        if keys and self._reply is None and (new or now - self._asked >= ASK_EVERY_S):
+            self._asked, self._keys = now, frozenset(keys)
             number, self._reply = self._session.requests.begin()
             self._session.tell(("query", number, "expected", (list(keys),)))
         return self.known

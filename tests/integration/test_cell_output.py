@@ -136,6 +136,9 @@ def test_a_flood_does_not_drown_the_notebook(notebook: Notebook) -> None:
     asked = time.monotonic()
     assert notebook.run("1 + 1").value == "2"
     assert time.monotonic() - asked < 2
+    notebook.run("%load_ext rustray")
+    of_cell = notebook.run("%%remote --name loud\nfor n in range(20_000): print('line', n)")
+    assert "not shown; %rustray logs loud has more of it" in of_cell.text["stderr"]
 
 
 def test_errors_show_the_users_frames(notebook: Notebook) -> None:

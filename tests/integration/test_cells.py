@@ -92,6 +92,56 @@ def test_a_background_cell_gives_refs_and_a_card_that_moves(notebook: Notebook, 
     assert shown.text["stdout"] == "begins\n"
 
 
+def test_a_card_tells_when_a_cell_that_has_run_before_will_end(notebook: Notebook) -> None:
+    body = "import time\ntime.sleep(2.6)"
+    first = notebook.run(f"%%remote --name first\n{body}")
+    (card,) = first.cards.values()  # it shows up when a cell takes long
+    assert re.fullmatch(r"first: done after 2\.\d s", card)
+    notebook.run("from rustray.driver.current import current")
+    learned = "[f['name'] for f in current().requests.query('functions') if f['run_s']]"
+    eventually(lambda: "'first'" in (notebook.run(learned).value or ""))
+    shown = notebook.run(f"%%remote -b --name again\n{body}")
+    told: set[str] = set()
+
+    def is_over() -> bool:
+        notebook.run("1")
+        told.update(shown.cards.values())
+        return any("done" in text for text in told)
+
+    eventually(is_over)
+    left = [found for text in told if (found := re.search(r"running for ([\d.]+) s, about ([\d.]+) s", text))]
+    assert left, told
+    assert all(2 < float(found[1]) + float(found[2]) < 4 for found in left)
+
+
+def test_refs_of_background_cells_are_cancelled_and_have_logs(notebook: Notebook, tmp_path: Path) -> None:
+    gate = gate_of(notebook, tmp_path / "gate")
+    notebook.run("%%remote -b --name held -o extra\nprint('held on')\nextra = 1\ngate.wait()")
+    gate.wait_for_waiters()
+    notebook.run("held = rustray_cells['held']")
+    eventually(lambda: notebook.run("str(rustray.logs(extra))").value == r"'held on\n'")
+    notebook.run("rustray.cancel(extra)")
+    assert "TaskCancelledError" in notebook.run("rustray.get(held)").kind
+    notebook.run("%%remote -b --map 'n in range(3)' --name some\ngate.wait()\nn")
+    gate.wait_for_waiters(3)
+    # One element, and no other.
+    assert "1 task cancelled" in notebook.run("%rustray cancel rustray_cells['some'][1]").text["stdout"]
+    gate.open()
+    notebook.run("%xmode Minimal")
+    shown = notebook.run("[rustray.get(rustray_cells['some'][n]) for n in (0, 2)]")
+    assert shown.value == "[0, 2]"
+    assert "TaskCancelledError" in notebook.run("rustray.get(rustray_cells['some'])").kind
+
+
+def test_a_running_cell_is_not_told_as_one_that_has_not_begun(notebook: Notebook, tmp_path: Path) -> None:
+    for number in range(3):
+        gate = gate_of(notebook, tmp_path / f"gate{number}")
+        notebook.run(f"%%remote -b --name run{number}\ngate.wait()")
+        gate.wait_for_waiters()
+        told = notebook.run(f"%rustray cancel run{number}").text["stdout"]
+        assert told == f"RustRay: run{number}: 1 task stopped (1 interrupted).\n"
+
+
 def test_a_loop_in_the_background_gives_a_list_of_refs(notebook: Notebook) -> None:
     notebook.run("%%remote -b --map 'n in range(3)' --name powers -o cube\ncube = n ** 3\nn ** 2")
     assert notebook.run("rustray.get(rustray_cells['powers']), rustray.get(cube)").value == (
@@ -229,7 +279,7 @@ def server_of(notebook: Notebook) -> int:
     """The process of the notebook's own cluster."""
     found = notebook.run(
         "from rustray.driver import registry\nfrom rustray.driver.current import current\n"
-        "next(c['pid'] for c in registry.clusters() if c['socket'] == current().info['socket'])"
+        "next(c['pid'] for c in registry.clusters() if c.get('socket') == current().info['socket'])"
     )
     return int(found.value or 0)
 
@@ -280,9 +330,30 @@ def test_cells_outlive_their_kernel(tmp_path: Path, crash: bool) -> None:
         assert notebook.run("found.log('fit')").text["stdout"] == "begins\ngoes on\n"
         assert ticks(count) == 1
         assert notebook.run("%%remote\n'as ever'").value == "'as ever'"
+        assert notebook.run("str(rustray.logs(found['fit']))").value == r"'begins\ngoes on\n'"
+        assert notebook.run("%rustray logs fit").text["stdout"] == "begins\ngoes on\n"
     finally:
         notebook.close()
     ends(server)
+
+
+def test_cells_of_an_earlier_kernel_are_cancelled_when_they_are_attached(tmp_path: Path) -> None:
+    notebook = Notebook()
+    try:
+        notebook.run(OPEN)
+        gate = gate_of(notebook, tmp_path / "gate")
+        for name in ("one", "two"):
+            notebook.run(f"%%remote -b --name {name}\ngate.wait()")
+        gate.wait_for_waiters(2)
+        notebook.restart()
+        notebook.run(OPEN)
+        notebook.run("found = rustray.jupyter.attaching.attach()\nfound = rustray.jupyter.attaching.attach()")
+        told = notebook.run("%rustray cancel one").text["stdout"]
+        assert told == "RustRay: one: 1 task stopped (1 interrupted).\n"
+        notebook.run("rustray.cancel(found['two'])")
+        assert "TaskCancelledError" in notebook.run("rustray.get(rustray_cells['two'])").kind
+    finally:
+        notebook.close()
 
 
 def test_a_new_cluster_is_new_also_after_a_restart() -> None:

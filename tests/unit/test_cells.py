@@ -12,8 +12,8 @@ from rustray.errors import OptionError, SerializationError
 from rustray.jupyter import options, remote_cell
 from rustray.jupyter.cell_card import card_html, card_text
 from rustray.jupyter.cell_run import not_brought
-from rustray.jupyter.cell_state import DONE, FAILED, RUNNING, STOPPED, CellState, duration, rate
-from rustray.jupyter.cell_tasks import CellRequest
+from rustray.jupyter.cell_state import DONE, FAILED, RUNNING, STOPPED, CellState, duration, rate, short
+from rustray.jupyter.cell_tasks import CellRequest, content_hash
 from rustray.jupyter.mapping import map_clause
 from rustray.jupyter.parcel import Parcel
 from rustray.jupyter.reading import read_cell
@@ -126,6 +126,13 @@ def cell(how: str = RUNNING, total: int = 1, done: int = 0, failed: int = 0, **m
     [
         (cell(running=1), "running for 5.0 s"),
         (cell(), "waiting for a worker for 5.0 s"),
+        (cell(running=1, ends=117.3, error=2.04), "running for 5.0 s, about 12 s ± 2 s left"),
+        (cell(running=1, ends=117.3, error=0.01), "running for 5.0 s, about 12 s left"),
+        (cell(running=1, ends=104.0, error=2.0), "running for 5.0 s"),
+        (
+            cell(total=40, done=10, running=2, mapped=True, ends=120.0, error=1.0),
+            "10 of 40 done, 2 on workers, 2/s, running for 5.0 s, about 15 s ± 1 s left",
+        ),
         (cell(DONE, done=1), "done after 12 s"),
         (cell(FAILED, failed=1), "failed after 12 s"),
         (
@@ -146,6 +153,18 @@ def test_a_cell_is_told_in_a_line(state: CellState, told: str) -> None:
 def test_times_and_rates() -> None:
     assert [duration(s) for s in (0.04, 9.96, 185, 7380)] == ["0.0 s", "10 s", "3 min 5 s", "2 h 3 min"]
     assert [rate(r) for r in (1234.0, 3.21, 0.2)] == ["1,234/s", "3.21/s", "12/min"]
+
+    assert [short(s) for s in (0.37, 1.25, 2.04, 25.3, 185)] == ["0.4 s", "1.2 s", "2 s", "25 s", "3 min 5 s"]
+
+
+def test_cells_with_one_source_are_one_function_whatever_they_are_called() -> None:
+    def cell_of(source: str, file: str, target: str = "") -> CellRequest:
+        return CellRequest("id", file, source, file, (), Parcel(b""), target=target)
+
+    first = content_hash(cell_of("\nfit(data)", "Cell In[3]"))
+    assert first == content_hash(cell_of("\n\nfit(data)\n", "Cell In[9]"))
+    assert first != content_hash(cell_of("\nfit(data, 2)", "Cell In[3]"))
+    assert first != content_hash(cell_of("\nfit(data)", "Cell In[3]", "data"))
 
 
 def test_big_variables_are_told_the_biggest_first() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import rustray
@@ -12,11 +12,8 @@ from rustray.driver.refs import ObjectRef
 from rustray.errors import OptionError
 from rustray.jupyter.cell_state import RUNNING, CellState
 from rustray.jupyter.console.looking import check_cluster
-from rustray.jupyter.keeper_link import KeeperLink, present_keeper
+from rustray.jupyter.keeper_link import KeeperLink, known_keepers
 from rustray.model.quantities import counted
-
-ANSWER_S = 5.0
-"""Seconds in which the keeper of background cells must answer; stopping one takes two."""
 
 
 def cancel(evaluate: Callable[[str], Any], what: str = "", all: bool = False) -> None:
@@ -26,58 +23,52 @@ def cancel(evaluate: Callable[[str], Any], what: str = "", all: bool = False) ->
         raise OptionError(
             "%rustray cancel needs a ref, a list of refs, a task's id, a cell's name, or --all."
         )
-    link, cells = _running_cells()
+    cells = _running_cells()
     if all:
         _say(rustray.cancel_all())
-        for cell in cells:
-            _stop(link, cell)
+        for running in cells:
+            _stop(*running)
         return
-    if named := [cell for cell in cells if cell.name == what]:
-        _stop(link, named[-1])
+    if named := [(link, cell) for link, cell in cells if cell.name == what]:
+        _stop(*named[-1])
         return
     found = evaluate(what)
     refs = list(found) if isinstance(found, list | tuple | set) else [found]
     for ref in refs:
         if not isinstance(ref, ObjectRef | ObjectRefGenerator | str):
             raise OptionError(f"%rustray cancel: {what} is a {type(ref).__name__}, and no ref.")
-    if of_cells := _cells_of(link, cells, [ref for ref in refs if isinstance(ref, ObjectRef)]):
-        for cell in of_cells:
+    rest = dict.fromkeys(refs)
+    for link, cell in cells:
+        if of_cell := _of_cell(link, cell, rest):
             _stop(link, cell)
-        return
-    for ref in refs:
+            for ref in of_cell:
+                del rest[ref]
+    for ref in rest:
         try:
             rustray.cancel(ref)
         except ValueError as error:
             raise OptionError(f"%rustray cancel: {error}") from None
-    _say(f"{counted(len(refs), 'task')} cancelled, where not ended before")
+    if rest:
+        _say(f"{counted(len(rest), 'task')} cancelled, where not ended before")
 
 
-def _running_cells() -> tuple[KeeperLink | None, list[CellState]]:
-    """The cells of this kernel that run in the background, and who keeps them."""
-    link = present_keeper(current())
-    if link is None:
-        return None, []
-    states: list[CellState] = rustray.get(link.keeper.cells.remote(), timeout=ANSWER_S)
-    return link, [state for state in states if state.how == RUNNING]
+def _running_cells() -> list[tuple[KeeperLink, CellState]]:
+    """The cells that run in the background, the attached ones of earlier kernels first, each with its keeper."""
+    return [(link, cell) for link in known_keepers(current()) for cell in link.cells() if cell.how == RUNNING]
 
 
-def _cells_of(link: KeeperLink | None, cells: list[CellState], refs: list[ObjectRef]) -> list[CellState]:
-    """Those of the cells whose results are among the refs."""
-    wanted = {ref.task_id() for ref in refs}
-    if link is None or not wanted:
+def _of_cell(link: KeeperLink, cell: CellState, refs: Iterable[Any]) -> list[ObjectRef]:
+    """Those of the refs that are results of the cell, if each of its tasks has one among them."""
+    wanted = [ref for ref in refs if isinstance(ref, ObjectRef) and link.submitted(ref)]
+    if not wanted:
         return []
-    found = []
-    for cell in cells:
-        rows: list[list[ObjectRef]] = rustray.get(link.keeper.results.remote(cell.cell), timeout=ANSWER_S)
-        if any(row[0].task_id() in wanted for row in rows):
-            found.append(cell)
-    return found
+    tasks = {row[0].task_id() for row in link.results(cell.cell)}
+    found = [ref for ref in wanted if ref.task_id() in tasks]
+    return found if {ref.task_id() for ref in found} == tasks else []
 
 
-def _stop(link: KeeperLink | None, cell: CellState) -> None:
-    assert link is not None  # the cell is of its
-    stopped = rustray.get(link.keeper.stop.remote(cell.cell), timeout=ANSWER_S)
-    _say(f"{cell.name}: {stopped}")
+def _stop(link: KeeperLink, cell: CellState) -> None:
+    _say(f"{cell.name}: {link.stop(cell.cell)}")
 
 
 def _say(what: object) -> None:
