@@ -13,6 +13,7 @@ import argparse
 import os
 import re
 import sys
+import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -90,6 +91,9 @@ def main() -> int:
 
     notebook = nbformat.reads(args.notebook.read_text(), as_version=4)
     os.environ[MARK] = mark = uuid.uuid4().hex
+    # Where clusters with names are found: the notebook is to start one of its own, whatever else runs here.
+    runtime = tempfile.TemporaryDirectory(prefix="rustray-demo-")
+    os.environ["JUPYTER_RUNTIME_DIR"] = runtime.name
     client = PrintingClient(
         notebook,
         timeout=args.timeout,

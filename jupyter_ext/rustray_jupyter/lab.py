@@ -36,19 +36,19 @@ def run(arguments: Sequence[str], browser: bool) -> int:
     arguments: of JupyterLab.
     browser: whether it opens one.
     """
-    folder = notebooks_folder()
-    command = [sys.executable, "-m", "jupyterlab", "--ServerApp.answer_yes=True"]
+    page = first_page()
+    command = [sys.executable, "-m", "jupyterlab", "--ServerApp.answer_yes=True", f"--LabApp.default_url=/{page}"]
     if not browser:
         command.append("--no-browser")
     if os.geteuid() == 0:
         command.append("--allow-root")  # who starts a cluster as root has decided so already
     path = os.path.join(jupyter_runtime_dir(), f"rustray-lab-{os.getpid()}.log")
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as log:
-        process = subprocess.Popen([*command, *arguments], cwd=folder, stdout=log, stderr=log)
+        process = subprocess.Popen([*command, *arguments], stdout=log, stderr=log)
     signal.signal(signal.SIGHUP, signal.default_int_handler)
     try:
-        print(f"JupyterLab: {_url(process, path)}")
-        print(f"in {folder}; Ctrl-C ends it. Its log: {path}", flush=True)
+        print(f"JupyterLab: {_url(process, path, page)}")
+        print(f"in {os.getcwd()}; Ctrl-C ends it. Its log: {path}", flush=True)
         if (code := process.wait()) != 0:
             raise ClusterStartError(f"JupyterLab has ended with status {code}:\n{_last(path)}")
         return 0
@@ -60,15 +60,15 @@ def run(arguments: Sequence[str], browser: bool) -> int:
         os.unlink(path)
 
 
-def notebooks_folder() -> str:
-    """This folder, or its notebooks/ where it is the root of a clone."""
-    here = os.getcwd()
+def first_page() -> str:
+    """What it opens with: the tour, where this folder is the root of a clone."""
+    here = os.path.realpath(os.getcwd())
     package = os.path.dirname(os.path.dirname(os.path.realpath(rustray.__file__)))
-    notebooks = os.path.join(here, "notebooks")
-    return notebooks if os.path.realpath(here) == package and os.path.isdir(notebooks) else here
+    tour = "notebooks/quickstart.ipynb"
+    return f"lab/tree/{tour}" if here == package and os.path.isfile(os.path.join(here, tour)) else "lab"
 
 
-def _url(process: subprocess.Popen[bytes], log: str) -> str:
+def _url(process: subprocess.Popen[bytes], log: str, page: str) -> str:
     """Where the server answers. ClusterStartError: it has ended, or does not answer in time."""
     deadline = time.monotonic() + UP_TIMEOUT_S
     facts_path = os.path.join(jupyter_runtime_dir(), f"jpserver-{process.pid}.json")
@@ -81,7 +81,7 @@ def _url(process: subprocess.Popen[bytes], log: str) -> str:
         except (OSError, ValueError):
             time.sleep(0.1)  # not yet, or half of it
             continue
-        return _with_token(facts, "lab", {})
+        return _with_token(facts, page, {})
     raise ClusterStartError(f"JupyterLab was not up within {UP_TIMEOUT_S:g} s.\n{_last(log)}")
 
 

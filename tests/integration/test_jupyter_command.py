@@ -170,12 +170,12 @@ def test_lab_that_cannot_start_is_told(tmp_path: Path) -> None:
     jupyter_rustray("stop")
 
 
-def test_lab_opens_the_notebooks_of_a_clone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_lab_opens_the_tour_of_a_clone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     lab = pytest.importorskip("rustray_jupyter.lab")
     monkeypatch.chdir(ROOT)
-    assert lab.notebooks_folder() == str(ROOT / "notebooks")
+    assert lab.first_page() == "lab/tree/notebooks/quickstart.ipynb"
     monkeypatch.chdir(tmp_path)
-    assert lab.notebooks_folder() == str(tmp_path)
+    assert lab.first_page() == "lab"
 
 
 class TestDashboard:
