@@ -25,6 +25,7 @@ from rustray.driver.patience import Patience
 from rustray.driver.refs import ObjectRef
 from rustray.driver.stopping import KILL_S, KIND_S, LOOK_S, Stop, Stopped
 from rustray.driver.transcript import STREAMS
+from rustray.errors import RustRayError
 from rustray.jupyter.cell_state import DONE, FAILED, RUNNING, STOPPED, TIMED_OUT, CellState
 from rustray.jupyter.cell_tasks import CellRequest, CellTasks, Sent
 from rustray.jupyter.parcel import as_it_is
@@ -40,6 +41,10 @@ TAIL_LINES = 3
 CELLS_KEPT = 100
 RESULTS_KEPT = 20
 """Cells that have ended, and results of background cells, that are kept."""
+ARRIVES_S = 60.0
+"""Calls that follow a cell may come before the one that submits it, whose arguments lie in the store; by so much,"""
+STOP_ARRIVES_S = 3.0
+"""and one that stops it."""
 PAUSE_S = 0.05
 """News of one kernel come no closer than this."""
 
@@ -149,6 +154,8 @@ class NotebookKeeper:
         self._grace_s = grace_s
         self._loop = asyncio.get_event_loop()
         self._cells: dict[str, KeptCell] = {}
+        self._arrivals: dict[str, asyncio.Event] = {}
+        """Of cells that somebody has asked for too early."""
         self._by_number = CellTable()
         # One after the other, and in no call's context: the tasks of a cell have numbers that follow each other, and
         # go on when the kernel whose call submitted them is gone.
@@ -172,6 +179,8 @@ class NotebookKeeper:
             self._session, request, lambda: self._loop.call_soon_threadsafe(self._on_change, cell)
         )
         cell = self._cells[request.cell] = KeptCell(request, tasks, self._loop)
+        if arrival := self._arrivals.pop(request.cell, None):
+            arrival.set()
         try:
             await self._loop.run_in_executor(self._submitting, self._submit, cell)
         except BaseException:
@@ -210,7 +219,15 @@ class NotebookKeeper:
 
     async def stop(self, cell: str) -> Stopped:
         """End the tasks of a cell, within two seconds."""
-        return await self._stop(self._cells[cell], STOPPED) if cell in self._cells else Stopped()
+        kept = await self._arrived(cell, STOP_ARRIVES_S)
+        return Stopped() if kept is None else await self._stop(kept, STOPPED)
+
+    async def _arrived(self, cell: str, within_s: float) -> KeptCell | None:
+        """A cell that has been or is about to be submitted; None if it is not known, or forgotten."""
+        if cell not in self._cells:
+            await _wait_for(self._arrivals.setdefault(cell, asyncio.Event()), within_s)
+            self._arrivals.pop(cell, None)
+        return self._cells.get(cell)
 
     async def cancel(self, oid: bytes, force: bool, recursive: bool) -> None:
         """End the one task that makes this object, as `rustray.cancel` does."""
@@ -246,7 +263,9 @@ class NotebookKeeper:
 
         Until then what it prints goes to the caller, as the output of this call.
         """
-        kept = self._cells[cell]
+        kept = await self._arrived(cell, ARRIVES_S)
+        if kept is None:
+            raise RustRayError(f"The cell {cell} has not come to its keeper, or is not kept any more.")
         call = running.get()
         assert call is not None
         follower = (call.channel, call.number)

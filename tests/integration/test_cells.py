@@ -56,6 +56,12 @@ def test_a_cell_runs_for_each_element_and_gives_the_list(notebook: Notebook) -> 
     assert notebook.run("%%remote --map 'n in []'\nn").value == "[]"
 
 
+def test_a_loop_over_many_elements(notebook: Notebook) -> None:
+    # So many that they come to the keeper by the store, after the call that follows the cell.
+    assert notebook.run("%%remote --map 'n in range(3000)'\nn").error == ""
+    assert notebook.run("_ == list(range(3000))").value == "True"
+
+
 def test_a_big_variable_is_sent_once(notebook: Notebook) -> None:
     notebook.run("data = bytearray(11 << 20)")
     shown = notebook.run("%%remote --map 'i in range(4)'\nlen(data) + i")
