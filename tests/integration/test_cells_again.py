@@ -1,0 +1,141 @@
+"""`%%remote` cells when their kernel is started again, killed or shut down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.integration.test_cells import OPEN, gate_of
+from tests.notebook import Notebook
+from tests.support import eventually, lives, ticks
+
+
+def server_of(notebook: Notebook) -> int:
+    """The process of the notebook's own cluster."""
+    found = notebook.run(
+        "from rustray.driver import registry\nfrom rustray.driver.current import current\n"
+        "next(c['pid'] for c in registry.clusters() if c.get('socket') == current().info['socket'])"
+    )
+    return int(found.value or 0)
+
+
+def ends(pid: int, timeout: float = 15.0) -> None:
+    """Wait until a process and its children are gone."""
+    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)] if lives(pid) else []
+    eventually(lambda: not lives(pid), timeout)
+    eventually(lambda: not any(lives(one.pid) for one in family))
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_cells_outlive_their_kernel(tmp_path: Path, crash: bool) -> None:
+    notebook = Notebook()
+    try:
+        notebook.run(OPEN)
+        gate = gate_of(notebook, tmp_path / "gate")
+        count = tmp_path / "runs"
+        notebook.run(f"count = Path({str(count)!r})")
+        notebook.run("%%remote --name shown\nprint('seen'); 1")
+        notebook.run(
+            "%%remote -b --name fit -o model\ntick(count)\nprint('begins')\ngate.wait()\n"
+            "print('goes on')\nmodel = 'm'\n42"
+        )
+        notebook.run("%%remote -b --map 'n in range(3)' --name loop\nn * 2")
+        notebook.run("rustray.get(rustray_cells['loop'])")
+        gate.wait_for_waiters()
+        server = server_of(notebook)
+        notebook.restart(crash)
+        assert "as the kernel before has left it" in notebook.run(OPEN).text["stdout"]
+        assert server_of(notebook) == server
+        cell = notebook.start("%rustray attach")
+        told = notebook.finish(cell).value or ""
+        assert "fit: running for" in told and ", gives model" in told
+        assert "loop: 3 of 3 done" in told and " ago" in told
+        assert "shown" not in told
+        notebook.run("found = _")
+        gate.open()
+        assert (
+            notebook.run("rustray.get([found['fit'], rustray_cells['fit'], model])").value == "[42, 42, 'm']"
+        )
+        assert notebook.run("rustray.get(found['loop'])").value == "[0, 2, 4]"
+        # What it prints comes to the cell that has attached, from the beginning.
+        eventually(lambda: (notebook.run("1"), "goes on" in notebook.shown[cell].text["stdout"])[1])
+        lines = notebook.shown[cell].text["stdout"].splitlines()
+        assert [line.partition(") ")[2] for line in lines] == ["begins", "goes on"]
+        assert all(line.startswith("(fit pid=") for line in lines)
+        assert notebook.run("found.log('fit')").text["stdout"] == "begins\ngoes on\n"
+        assert ticks(count) == 1
+        assert notebook.run("%%remote\n'as ever'").value == "'as ever'"
+        assert notebook.run("str(rustray.logs(found['fit']))").value == r"'begins\ngoes on\n'"
+        assert notebook.run("%rustray logs fit").text["stdout"] == "begins\ngoes on\n"
+    finally:
+        notebook.close()
+    ends(server)
+
+
+def test_cells_of_an_earlier_kernel_are_cancelled_when_they_are_attached(tmp_path: Path) -> None:
+    notebook = Notebook()
+    try:
+        notebook.run(OPEN)
+        gate = gate_of(notebook, tmp_path / "gate")
+        for name in ("one", "two"):
+            notebook.run(f"%%remote -b --name {name}\ngate.wait()")
+        gate.wait_for_waiters(2)
+        notebook.restart()
+        notebook.run(OPEN)
+        notebook.run("found = rustray.jupyter.attaching.attach()\nfound = rustray.jupyter.attaching.attach()")
+        told = notebook.run("%rustray cancel one").text["stdout"]
+        assert told == "RustRay: one: 1 task stopped (1 interrupted).\n"
+        notebook.run("rustray.cancel(found['two'])")
+        assert "TaskCancelledError" in notebook.run("rustray.get(rustray_cells['two'])").kind
+    finally:
+        notebook.close()
+
+
+def test_a_new_cluster_is_new_also_after_a_restart() -> None:
+    notebook = Notebook(RUSTRAY_KERNEL_GRACE_S="5")
+    try:
+        notebook.run(OPEN)
+        notebook.run("%%remote\n1")
+        before = server_of(notebook)
+        notebook.restart()
+        told = notebook.run(OPEN.replace("init", "init --new")).text["stdout"]
+        assert "is ready with 4 CPUs, after" in told and "left it" not in told
+        new = server_of(notebook)
+        assert new != before
+        notebook.run("%%remote\n1")
+        notebook.restart()
+        notebook.run(OPEN)
+        assert server_of(notebook) == new  # the newer one of two
+    finally:
+        notebook.close()
+    ends(before)
+    ends(new)
+
+
+def test_a_kernel_that_is_shut_down_leaves_nothing(tmp_path: Path) -> None:
+    notebook = Notebook()
+    try:
+        notebook.run(OPEN)
+        server = server_of(notebook)
+        gate_of(notebook, tmp_path / "gate")
+        notebook.run("%%remote -b\ngate.wait()")
+    finally:
+        notebook.close()
+    ends(server)
+
+
+def test_cells_without_a_kernel_end_after_the_grace_period() -> None:
+    notebook = Notebook(RUSTRAY_KERNEL_GRACE_S="5")
+    try:
+        notebook.run(OPEN)
+        server = server_of(notebook)
+        notebook.run("%%remote\n1")
+        kernel = int(notebook.run("import os\nos.getpid()").value or 0)
+        psutil.Process(kernel).kill()
+        eventually(lambda: not lives(kernel))
+        assert lives(server)
+        ends(server)
+    finally:
+        notebook.close()
