@@ -1,4 +1,4 @@
-"""Tasks that have ended of late, as the bars of a Gantt chart: those too short to be seen one by one are drawn as one.
+"""Tasks that run, or have ended of late, as the bars of a Gantt chart: those too short to be seen one by one are one.
 
 So the number of bars is bounded by what a screen can show, however many tasks a second end.
 """
@@ -18,6 +18,9 @@ RESOLUTION_S = 0.08
 BARS_OF_WORKER = 400
 FIRST = -3000
 """How many of the newest events are asked for at first."""
+
+RUNNING = "running"
+"""The outcome of a task that has none yet."""
 
 Worker = tuple[str, int]
 """(node, process id)"""
@@ -54,12 +57,14 @@ class TaskStream(Reader):
     Attributes
     ----------
     cursor: what to ask with next.
-    workers: bars by worker, in the order in which they came.
+    workers: bars of tasks that have ended by worker, in the order in which they came.
+    running: by worker, of those that have not: they end now.
     """
 
     def __init__(self) -> None:
         self.cursor = FIRST
         self.workers: dict[Worker, deque[Bar]] = {}
+        self.running: dict[Worker, list[Bar]] = {}
         self._skipped: deque[tuple[float, int]] = deque()
         """(when told, tasks without an event)"""
 
@@ -67,17 +72,26 @@ class TaskStream(Reader):
         return (self.cursor,)
 
     def add(self, answer: Mapping[str, Any], now: float) -> None:
-        """More tasks have ended."""
+        """More tasks have ended, and others run."""
         self.cursor = answer["next"]
         if answer["skipped"]:
             self._skipped.append((now, answer["skipped"]))
         for start, seconds, node, pid, function, outcome, _task in answer["events"]:
             if not function.startswith(KEEPER):
                 self._draw((node, pid), start, seconds, function, outcome)
+        self.running = {}
+        for since, node, pid, function, _task in answer["running"]:
+            if not function.startswith(KEEPER):
+                bar = Bar(min(since, now), now, max(0.0, now - since), function, RUNNING, 1)
+                self.running.setdefault((node, pid), []).append(bar)
         self._forget(now - SPAN_S)
 
     def seen(self, now: float) -> TaskStream:
         return self
+
+    def of(self, worker: Worker) -> list[Bar]:
+        """All bars of one."""
+        return [*self.workers.get(worker, ()), *self.running.get(worker, ())]
 
     def _draw(self, worker: Worker, start: float, seconds: float, function: str, outcome: str) -> None:
         bars = self.workers.setdefault(worker, deque(maxlen=BARS_OF_WORKER))
@@ -119,4 +133,4 @@ class TaskStream(Reader):
 
     def bars(self) -> Iterable[Bar]:
         """All of them."""
-        return (bar for bars in self.workers.values() for bar in bars)
+        return (bar for worker in {**self.workers, **self.running} for bar in self.of(worker))

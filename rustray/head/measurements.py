@@ -22,6 +22,7 @@ class Measurements:
     Attributes
     ----------
     network: by the node that measured, (number of the other node, round trip in seconds, bytes sent a second).
+    running: by node, (since in seconds since the epoch, pid, function, task id) of tasks that have run for a while.
     head_rtt: round trip to each node in seconds, by its name, as the links measure it.
     """
 
@@ -31,6 +32,7 @@ class Measurements:
         self.metrics = Metrics()
         self.functions = Functions()
         self.events = TaskEvents(epoch << EPOCH_SHIFT)
+        self.running: dict[str, list[tuple[Any, ...]]] = {}
         self.network: dict[str, list[tuple[int, float, float]]] = {}
         self.head_rtt: dict[str, float] = {}
 
@@ -59,12 +61,14 @@ class Measurements:
         owned: Iterable[tuple[Any, ...]],
         ended: Iterable[tuple[Any, ...]],
         skipped: int,
+        running: list[tuple[Any, ...]],
     ) -> None:
         """What workers on the node ran, and what owners there have. See `metrics.functions`.
 
         Parameters
         ----------
         ended: events of tasks: (start, seconds, pid, function, outcome, task id). skipped: tasks without one.
+        running: (since, pid, function, task id) of tasks that have not ended.
         """
         self.functions.ran(ran)
         self.functions.owned(node, owned)
@@ -72,10 +76,12 @@ class Measurements:
             ((start, seconds, node, *fields) for start, seconds, *fields in ended),
             skipped,
         )
+        self.running[node] = running
 
     def forget(self, node: str) -> None:
         """The node has gone."""
         self.metrics.forget(node)
         self.functions.forget(node)
+        self.running.pop(node, None)
         self.network.pop(node, None)
         self.head_rtt.pop(node, None)

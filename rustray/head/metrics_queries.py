@@ -41,8 +41,12 @@ class MetricsQueries:
         return self._measured.functions.rows()
 
     def task_events(self, cursor: int = 0, limit: int = ANSWERED) -> dict[str, Any]:
-        """Tasks that have ended: see `metrics.task_events`."""
-        return self._measured.events.since(cursor, limit)
+        """Tasks that have ended: see `metrics.task_events`; and "running", those that have begun a while ago and not
+        ended: (since in seconds since the epoch, node, worker's process id, function, task id)."""
+        running = [
+            (since, node, *fields) for node, rows in self._measured.running.items() for since, *fields in rows
+        ]
+        return {**self._measured.events.since(cursor, limit), "running": running}
 
     def tasks(self) -> list[dict[str, Any]]:
         """How many tasks of which function are in which state on which node."""

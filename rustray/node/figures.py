@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rustray.metrics.functions import Owned
-from rustray.metrics.task_events import longest
+from rustray.metrics.task_events import BUDGET, longest
 from rustray.node.pool import WorkerPool
 from rustray.wire.frames import Message
 
@@ -27,13 +27,17 @@ class Figures:
         self._came: list[Row] = []
         self._present: dict[int, list[Row]] = {}
         """By owner, how things are with its tasks."""
+        self._running: dict[int, list[Row]] = {}
+        """By worker, (since, process id, function, task id) of tasks that it has run for a while."""
         self._changed = False
         self._events: list[Row] = []
         self._skipped = 0
 
-    def on_ran(self, client: int, rows: list[Row], events: list[Row], skipped: int) -> None:
-        """A worker has run tasks: rows of `metrics.functions.Ran`, and (start, seconds, function, outcome, task id) of
-        some of them."""
+    def on_ran(
+        self, client: int, rows: list[Row], events: list[Row], skipped: int, running: list[Row]
+    ) -> None:
+        """A worker has run tasks: rows of `metrics.functions.Ran`, (start, seconds, function, outcome, task id) of
+        some of them, and (since, function, task id) of those that it runs now, and has for a while."""
         worker = self._pool.workers.get(client)
         pid = worker.pid if worker is not None else 0
         for _name, runs, _seconds, errors, *_more in rows:
@@ -42,6 +46,10 @@ class Figures:
         self._ran += rows
         self._events += [(start, seconds, pid, *fields) for start, seconds, *fields in events]
         self._skipped += skipped
+        if running:
+            self._running[client] = [(since, pid, *fields) for since, *fields in running]
+        elif self._running.pop(client, None) is not None:
+            self._changed = True
 
     def on_owned(self, client: int, rows: list[Row]) -> None:
         """What an owner has: rows of `metrics.functions.Owned`."""
@@ -58,18 +66,19 @@ class Figures:
             self._present.pop(client, None)
 
     def forget(self, client: int) -> None:
-        """The client has ended, and all that it waited for with it."""
-        if self._present.pop(client, None) is not None:
+        """The client has ended, and all that it waited for and ran with it."""
+        if (self._present.pop(client, None), self._running.pop(client, None)) != (None, None):
             self._changed = True
 
     def take(self) -> Message | None:
         """What the head is to be told; None when there is no news. How things are is told again and again, for another
         head may lead."""
-        if not (self._ran or self._present or self._changed or self._skipped):
+        if not (self._ran or self._present or self._running or self._changed or self._skipped):
             return None
         owned = self._came + [row for rows in self._present.values() for row in rows]
         events = longest(self._events)
         skipped = self._skipped + len(self._events) - len(events)
-        message = ("figures", self._ran, owned, events, skipped)
+        running = sorted(row for rows in self._running.values() for row in rows)[:BUDGET]
+        message = ("figures", self._ran, owned, events, skipped, running)
         self._ran, self._came, self._events, self._skipped, self._changed = [], [], [], 0, False
         return message

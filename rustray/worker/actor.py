@@ -29,6 +29,9 @@ Call = tuple[Any, ...]
 class ConcurrentCalls(Protocol):
     """Runs calls beside each other: `worker.threads`, `worker.coroutines`."""
 
+    at_work: dict[tuple[int, int], Running]
+    """The calls that run, by lease and number."""
+
     def start(self) -> None:
         """The constructor begins."""
 
@@ -205,6 +208,10 @@ class ActorHost:
         """The answer of a cancelled call."""
         name = f"{self.name}.{call[1].partition('@')[0]}"
         return call[0], ERROR, failures.typed(TaskCancelledError.of(name))
+
+    def concurrent(self) -> list[Running]:
+        """The calls that run beside the main thread's, as of now."""
+        return [] if self._calls is None else list(self._calls.at_work.values())
 
     def answered(self, count: int = 1) -> None:
         """That many concurrent calls have ended."""

@@ -33,6 +33,7 @@ class Coroutines:
         self._slots = {group: asyncio.Semaphore(count) for group, count in at_once.items()}
         self._waiting: dict[Key, Call] = {}
         self._running: dict[Key, asyncio.Task[None]] = {}
+        self.at_work: dict[Key, Running] = {}
         self._kept: set[asyncio.Task[None]] = set()
         """The loop itself keeps no task alive."""
         self._loop = asyncio.new_event_loop()
@@ -90,11 +91,13 @@ class Coroutines:
                 await self._answer(channel, call)
             finally:
                 del self._running[key]
+                self.at_work.pop(key, None)
 
     async def _answer(self, channel: Channel, call: Call) -> None:
         host, worker = self._host, self._host.worker
         task = Running(channel, call[0], f"{host.name}.{call[1].partition('@')[0]}")
         running.set(task)
+        self.at_work[channel.lease, call[0]] = task
         lent: list[Entry] = []
         figures, cancelled = worker.executor.figures, False
         if task.name != figures.name:

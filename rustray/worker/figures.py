@@ -16,13 +16,14 @@ import threading
 import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rustray.metrics.functions import Ran
 from rustray.metrics.histogram import SECONDS
 from rustray.metrics.task_events import BUDGET, CANCELLED, FAILED, OK
 from rustray.model import ids
+from rustray.worker.context import Running
 
 TELL_EVERY_S = 0.25
 EVENTS = BUDGET // 2
@@ -31,6 +32,10 @@ LONG_S = 0.02
 """A task of this length has an event in any case: no more than a few can end in a quarter of a second."""
 NOTABLE_CPU_S = 0.005
 """Used by a task that goes on, and worth telling."""
+RUNNING_S = 0.5
+"""Seen at work for so long, a task is told before it ends."""
+RUNNING = 16
+"""Of such tasks that are told at once: calls of a concurrent actor may be many."""
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -81,6 +86,12 @@ class WorkerFigures:
         self._ended = self._ended_told = 0
         self._cpu = 0.0
         self._peak = 0
+        self._at_work: dict[tuple[int, int], tuple[float, float, str]] = {}
+        """(when first seen, the same in seconds since the epoch, function), by client and number of the task."""
+        self._long: list[tuple[float, str, str]] = []
+        """(since, function, task id) of those to be told."""
+        self._running: list[tuple[float, str, str]] = []
+        """Of them those that were told last."""
         self._charging = threading.Lock()
         self._due = 0.0
 
@@ -106,21 +117,38 @@ class WorkerFigures:
             outcome = CANCELLED if cancelled else FAILED if error else OK
             self._events.append((time.time() - spent, spent, name, outcome, client, number))
 
-    def tick(self, now: float, busy: bool) -> None:
+    def tick(self, now: float, at_work: Callable[[], Sequence[Running]]) -> None:
         """Tell the node if that is due.
 
         Parameters
         ----------
-        busy: whether a task runs.
+        at_work: gives the tasks that run.
         """
         if now >= self._due:
             self._due = now + TELL_EVERY_S
-            self.tell(busy)
+            tasks = at_work()
+            self._look_at(tasks, now)
+            self.tell(bool(tasks))
+
+    def _look_at(self, tasks: Sequence[Running], now: float) -> None:
+        # That a task has begun is seen here only, up to TELL_EVERY_S late, so that it costs short tasks nothing.
+        before = self._at_work
+        first = now, time.time()
+        self._at_work = {
+            key: before.get(key) or (*first, task.name)
+            for task in tasks
+            if (key := (task.channel.client, task.number))[0]  # a constructor has no client, and no event
+        }
+        self._long = [
+            (since, name, _task_id(*key))
+            for key, (seen, since, name) in self._at_work.items()
+            if now - seen >= RUNNING_S
+        ][:RUNNING]
 
     def tell(self, busy: bool) -> None:
         """Tell what is new."""
         ended = self._ended - self._ended_told
-        if not ended and not busy:
+        if not ended and not busy and not self._running:
             with self._charging:
                 self._cpu = time.process_time()  # used by nobody
             return
@@ -130,32 +158,38 @@ class WorkerFigures:
         events = []
         for _ in range(len(self._events)):
             start, spent, name, outcome, client, number = self._events.popleft()
-            task = ids.task_of(ids.make_object_id(client, number, 0)).hex() if client else ""
-            events.append((start, spent, name, outcome, task))
+            events.append((start, spent, name, outcome, _task_id(client, number)))
         self._room = EVENTS
         rows = [row for name, figures in list(self._of.items()) if (row := figures.news(name)) is not None]
-        if rows:
-            self._tell(("ran", rows, events, max(0, ended - len(events))))
+        told, over = self._running, {event[-1] for event in events}
+        # A task's event and its end as one that runs are told in one message: nobody sees it twice, or not at all.
+        self._running = [row for row in self._long if row[-1] not in over]
+        if rows or self._running != told:
+            self._tell(("ran", rows, events, max(0, ended - len(events)), self._running))
 
     def _charge(self) -> None:
         with self._charging:
             now = time.process_time()
             used, self._cpu = now - self._cpu, now
             if self.name:
-                self._at_work().cpu += used
+                self._at_present().cpu += used
 
     def _look_at_memory(self) -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT
         if self.name:
-            figures = self._at_work()
+            figures = self._at_present()
             figures.memory = max(figures.memory, peak if peak > self._peak else _resident() or peak)
         self._peak = peak
 
-    def _at_work(self) -> _Figures:
+    def _at_present(self) -> _Figures:
         figures = self._of.get(self.name)
         if figures is None:
             figures = self._of[self.name] = _Figures()
         return figures
+
+
+def _task_id(client: int, number: int) -> str:
+    return ids.task_of(ids.make_object_id(client, number, 0)).hex() if client else ""
 
 
 def _resident() -> int:

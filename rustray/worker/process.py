@@ -241,10 +241,15 @@ class Worker:
 
     def _tick(self) -> None:
         self.interruption.tick()
-        self.executor.figures.tick(time.monotonic(), self.interruption.current is not None)
+        self.executor.figures.tick(time.monotonic(), self._at_work)
         if self.interruption.current is not None or self.actor is not None:
             self.printing.tick(time.monotonic())
             self.flush()
+
+    def _at_work(self) -> list[Running]:
+        current = self.interruption.current
+        beside = [] if self.actor is None else self.actor.concurrent()
+        return beside if current is None else [current, *beside]
 
     # -- actors ----------------------------------------------------------------------------------------
 

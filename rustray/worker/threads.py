@@ -28,6 +28,7 @@ class Threads:
             for group, count in at_once.items()
         }
         self._futures: dict[tuple[int, int], tuple[Future[None], Call]] = {}
+        self.at_work: dict[tuple[int, int], Running] = {}
 
     def start(self) -> None:
         """Threads are started by the calls that need them."""
@@ -65,6 +66,7 @@ class Threads:
         number, method = call[0], call[1]
         task = Running(channel, number, f"{host.name}.{method.partition('@')[0]}")
         token = running.set(task)
+        self.at_work[channel.lease, number] = task
 
         def bound(*args: Any, **kwargs: Any) -> Any:
             value = host.method(method)(*args, **kwargs)
@@ -80,6 +82,7 @@ class Threads:
             return
         finally:
             running.reset(token)
+            del self.at_work[channel.lease, number]
         worker.printing.end_of(task)
         channel.answer(answer, spent)
         channel.flush()

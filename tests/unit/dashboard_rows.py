@@ -62,6 +62,7 @@ EVENTS = {
         *((NOW - 3.0 + at / 100, 0.01, "node-2", 12, "quick", "ok", f"b{at}") for at in range(50)),
     ],
     "skipped": 7,
+    "running": [(NOW - 100.0, "node-3", 13, "long", "cc"), (NOW - 2.0, "node-1", 11, "slow", "ad")],
 }
 
 ANSWERS: dict[str, Any] = {

@@ -9,7 +9,7 @@ from rustray.dashboard.feed import Feed
 from rustray.dashboard.head_strips import HeadStrips
 from rustray.dashboard.history import History, NodeHistory
 from rustray.dashboard.progress import QUIET_S, Progress, Row
-from rustray.dashboard.task_stream import BARS_OF_WORKER, SPAN_S, TaskStream
+from rustray.dashboard.task_stream import BARS_OF_WORKER, RUNNING, SPAN_S, TaskStream
 from rustray.dashboard.watch import LOOKED_S, Watch
 
 from .dashboard_rows import ANSWERS, NOW, function
@@ -39,8 +39,20 @@ def event(start: float, seconds: float, name: str = "f", outcome: str = "ok") ->
     return (start, seconds, "node", 1, name, outcome, "id")
 
 
-def told(*events: tuple[Any, ...], skipped: int = 0, following: int = 5) -> dict[str, Any]:
-    return {"next": following, "events": list(events), "skipped": skipped}
+def told(*events: tuple[Any, ...], skipped: int = 0, following: int = 5, running: Any = ()) -> dict[str, Any]:
+    return {"next": following, "events": list(events), "skipped": skipped, "running": list(running)}
+
+
+def test_a_task_that_runs_is_a_bar_up_to_now_until_it_has_ended() -> None:
+    stream = TaskStream()
+    of_keeper = (10.0, "node", 2, "NotebookKeeper.news", "k")
+    stream.add(told(running=[(10.0, "node", 1, "f", "id"), of_keeper]), 12.0)
+    stream.add(told(running=[(10.0, "node", 1, "f", "id")]), 200.0)
+    (bar,) = stream.bars()
+    assert (bar.start, bar.end, bar.outcome) == (10.0, 200.0, RUNNING)
+    stream.add(told(event(9.9, 191.0)), 201.0)
+    (bar,) = stream.bars()
+    assert (bar.start, bar.outcome, stream.running) == (9.9, "ok", {})
 
 
 def test_short_tasks_in_a_row_are_one_bar() -> None:

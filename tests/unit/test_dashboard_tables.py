@@ -10,6 +10,7 @@ import pytest
 from rustray import dashboard
 from rustray.dashboard.feed import Feed, empty_tables
 from rustray.dashboard.panels import PANELS
+from rustray.dashboard.tables.tasks import OPEN_ALPHA
 from rustray.dashboard.tables.words import number, remaining, short
 from rustray.errors import OptionError
 
@@ -75,13 +76,17 @@ def test_one_node_has_no_line_beside_that_of_the_cluster() -> None:
 def test_tasks_are_bars_by_worker_and_failures_are_marked() -> None:
     table = TABLES["tasks"]
     bars = table["bars"]
-    assert table["set"]["lanes"]["factors"] == ["2 12", "1 11"]
+    assert table["set"]["lanes"]["factors"] == ["3 13", "2 12", "1 11"]
     assert list(zip(bars["function"], bars["took"], bars["outcome"], strict=True)) == [
+        ("long", "100 s so far", "running"),
         ("slow", "4 s", "ok"),
         ("slow", "1 s", "failed"),
         ("quick", "50 tasks, 10 ms each", "ok"),
+        ("slow", "2 s so far", "running"),
     ]
-    assert (bars["left"][0], bars["right"][0]) == (-9.0, -5.0)
+    assert (bars["left"][1], bars["right"][1]) == (-9.0, -5.0)
+    assert (bars["right"][0], bars["right"][4]) == (0.0, 0.0)
+    assert bars["alpha"] == [OPEN_ALPHA, 1.0, 1.0, 1.0, OPEN_ALPHA]
     assert table["failures"] == {"lane": ["1 11"], "ago": [-3.9]}
     assert value(table, "failed")[2] == 1
     assert value(table, "waiting")[2] == 30
@@ -95,7 +100,7 @@ def test_progress_is_a_bar_a_function() -> None:
     parts = table["parts"]
     assert [parts["state"][at] for at in range(4)] == ["done", "failed", "running", "waiting"]
     assert (parts["left"][0], parts["right"][3]) == (0.0, pytest.approx(1.0))
-    assert table["rows"]["color"][0] == TABLES["tasks"]["bars"]["color"][0], (
+    assert table["rows"]["color"][0] == TABLES["tasks"]["bars"]["color"][1], (
         "a function has one colour everywhere"
     )
 

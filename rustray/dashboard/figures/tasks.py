@@ -10,7 +10,7 @@ from rustray.dashboard.task_stream import SPAN_S
 
 
 def draw(sources: Sources) -> LayoutDOM:
-    """Bars coloured by function; a task that failed has a frame, and a cross at its end."""
+    """Bars coloured by function; a task that runs is pale, and one that failed has a frame, and a cross at its end."""
     plot = bare(
         "Worker processes",
         name="gantt",
@@ -29,6 +29,7 @@ def draw(sources: Sources) -> LayoutDOM:
         right="right",
         source=sources["bars"],
         fill_color="color",
+        fill_alpha="alpha",
         line_color="line",
         line_width=1.5,
     )

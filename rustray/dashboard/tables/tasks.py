@@ -5,7 +5,7 @@ from __future__ import annotations
 from heapq import nlargest
 
 from rustray.dashboard.answers import KEEPER, Answers
-from rustray.dashboard.colours import FAILED
+from rustray.dashboard.colours import FAILED, GREY
 from rustray.dashboard.tables.samples import latest
 from rustray.dashboard.tables.words import (
     UNKNOWN,
@@ -19,13 +19,15 @@ from rustray.dashboard.tables.words import (
     short,
     values,
 )
-from rustray.dashboard.task_stream import SPAN_S, Bar, TaskStream
+from rustray.dashboard.task_stream import RUNNING, SPAN_S, Bar, TaskStream
 from rustray.model.quantities import counted, duration
 
 LANES = 32
 """Workers that are shown; of more, those that were busiest."""
 BARS = 1500
 LEGEND = 6
+OPEN_ALPHA = 0.4
+"""Of a task that runs: its bar is pale, and framed in its colour."""
 LANE_PX, AXIS_PX = 17, 30
 
 
@@ -33,28 +35,32 @@ def tables(answers: Answers, now: float) -> Table:
     """Of "metrics", "tasks" and the stream of "task_events"."""
     stream: TaskStream = answers["task_events"]
     busiest = nlargest(
-        LANES, stream.workers, key=lambda worker: sum(bar.busy for bar in stream.workers[worker])
+        LANES,
+        {**stream.workers, **stream.running},
+        key=lambda worker: sum(min(bar.busy, SPAN_S) for bar in stream.of(worker)),
     )
     lanes = sorted(busiest)
     several = len({node for node, _pid in lanes}) > 1
     names = [f"{node_label(node)} {pid}" if several else str(pid) for node, pid in lanes]
     if len(set(names)) < len(names):
         names = [f"{node} {pid}" for node, pid in lanes]
-    bars = [(lane, bar) for lane, worker in enumerate(lanes) for bar in stream.workers[worker]]
+    bars = [(lane, bar) for lane, worker in enumerate(lanes) for bar in stream.of(worker)]
     bars = sorted(
         nlargest(BARS, bars, key=lambda one: one[1].end - one[1].start), key=lambda one: one[1].start
     )
+    running = bool(stream.running)
     failed = [(lane, bar) for lane, bar in bars if bar.outcome == "failed"]
     return {
         "bars": columns(
-            ("lane", "left", "right", "color", "line", "function", "took", "outcome"),
+            ("lane", "left", "right", "color", "alpha", "line", "function", "took", "outcome"),
             (
                 (
                     names[lane],
                     round(bar.start - now, 2),
                     round(bar.end - now, 2),
                     answers.colours[bar.function],
-                    FAILED if bar.outcome == "failed" else None,
+                    OPEN_ALPHA if bar.outcome == RUNNING else 1.0,
+                    _line(bar, answers),
                     bar.function,
                     _took(bar),
                     bar.outcome,
@@ -72,6 +78,7 @@ def tables(answers: Answers, now: float) -> Table:
                     (short(function), answers.colours[function])
                     for function, _count in stream.functions().most_common(LEGEND)
                 ),
+                *([("runs now: pale", GREY)] if running else ()),
                 *([("failed: framed, with a cross", FAILED)] if failed else ()),
             ]
         ),
@@ -83,7 +90,15 @@ def tables(answers: Answers, now: float) -> Table:
     }
 
 
+def _line(bar: Bar, answers: Answers) -> str | None:
+    if bar.outcome == RUNNING:
+        return answers.colours[bar.function]
+    return FAILED if bar.outcome == "failed" else None
+
+
 def _took(bar: Bar) -> str:
+    if bar.outcome == RUNNING:
+        return f"{duration(bar.busy)} so far"
     if bar.tasks == 1:
         return duration(bar.busy)
     return f"{number(bar.tasks)} tasks, {duration(bar.busy / bar.tasks)} each"

@@ -45,6 +45,29 @@ def test_events_tell_what_ran_when(kept: list[Any]) -> None:
     assert (function, outcome, task) == ("slow", "ok", ref.task_id())
 
 
+def test_a_task_that_runs_is_told_before_it_ends(kept: list[Any], tmp_path: Path) -> None:
+    gate = Gate(tmp_path / "gate")
+
+    @rustray.remote
+    def held(gate: Gate) -> None:
+        gate.wait()
+
+    ref = held.remote(gate)
+    ((since, node, pid, function, task),) = eventually(lambda: query("task_events", 0)["running"])
+    assert abs(time.time() - since) < 60 and node == query("nodes")[0]["name"] and pid > 0
+    assert function.endswith("held") and task == ref.task_id()
+    gate.open()
+    rustray.get(ref)
+    told: dict[str, Any] = {"running": [task]}
+
+    def is_over() -> bool:
+        told.update(query("task_events", 0))
+        return not told["running"]
+
+    eventually(is_over)
+    assert task in [event[-1] for event in told["events"]], "the same answer tells that it has ended"
+
+
 def test_samples_of_cluster_and_node(kept: list[Any]) -> None:
     began = time.time()
     refs = [work.quick.remote() for _ in range(2000)]

@@ -93,14 +93,15 @@ def test_what_nodes_tell_can_be_asked_for() -> None:
     bench.say("sample", sample(5.0, links=[(2, 0.001, 500.0)]))
     bench.head.measured.head_rtt["n2"] = 0.004
     event = (4.0, 0.5, 77, "f", "ok", "aa")
-    bench.say("figures", [ran()], [owned(waiting=2, running=[(1, 1)])], [event], 3)
-    bench.say("figures", [], [owned(running=[(2, 2)])], [], 0, node="n2")
+    bench.say("figures", [ran()], [owned(waiting=2, running=[(1, 1)])], [event], 3, [(6.0, 78, "g", "bb")])
+    bench.say("figures", [], [owned(running=[(2, 2)])], [], 0, [(7.0, 5, "h", "cc")], node="n2")
     assert [row["time"] for row in ask(bench, "metrics")] == [5.0] and ask(bench, "metrics", 5.0) == []
     assert list(ask(bench, "node_metrics")) == ["n1"]
     (row,) = ask(bench, "function_metrics")
     assert (row["name"], row["finished"], row["running"], row["waiting"]) == ("f", 1, 3, 2)
     told = ask(bench, "task_events", 0)
     assert told["events"] == [(4.0, 0.5, "n1", 77, "f", "ok", "aa")] and told["skipped"] == 3
+    assert told["running"] == [(6.0, "n1", 78, "g", "bb"), (7.0, "n2", 5, "h", "cc")]
     assert ask(bench, "task_events", told["next"])["events"] == []
     assert {(row["state"], row["node"], row["count"]) for row in ask(bench, "tasks")} == {
         ("running", "n1", 1),
@@ -115,6 +116,7 @@ def test_what_nodes_tell_can_be_asked_for() -> None:
         {"from": "n1", "to": "n2", "rtt_s": 0.001, "bytes_per_s": 500.0},
     ]
     bench.head.members.on_node_lost("n2", "test")
+    assert [row[1] for row in ask(bench, "task_events", 0)["running"]] == ["n1"]
     assert all(row["node"] != "n2" for row in ask(bench, "tasks")) and len(ask(bench, "network")) == 1
 
 

@@ -20,6 +20,7 @@ from rustray.node import gpu_usage
 from rustray.node.figures import Figures
 from rustray.node.gpu_usage import GpuUsage
 from rustray.node.throughput import Rates
+from rustray.worker.context import Running
 from rustray.worker.figures import EVENTS, LONG_S, WorkerFigures
 from tests.support import eventually
 from tests.unit.metrics.test_functions import owned, ran
@@ -119,10 +120,10 @@ def node(**workers: int) -> Figures:
 def test_a_node_tells_runs_once_and_events_of_the_longest() -> None:
     figures = node(w1=77)
     events = [(float(at), 0.001 * at, "f", "ok", "aa") for at in range(BUDGET + 10)]
-    figures.on_ran(1, [ran(count=300, errors=2)], events, 40)
+    figures.on_ran(1, [ran(count=300, errors=2)], events, 40, [])
     message = figures.take()
     assert message is not None
-    op, runs, own, kept, skipped = message
+    op, runs, own, kept, skipped, _running = message
     assert (op, own, skipped) == ("figures", [], 50) and [Ran._make(row).errors for row in runs] == [2]
     assert len(kept) == BUDGET and kept[0] == (10.0, 0.01, 77, "f", "ok", "aa")
     assert (figures.ran, figures.errors) == (300, 2)
@@ -159,7 +160,7 @@ class Node:
         self.said += messages
 
     def take(self) -> tuple[dict[str, Ran], list[tuple[Any, ...]], int]:
-        ((_op, rows, events, skipped),) = self.said
+        ((_op, rows, events, skipped, _running),) = self.said
         self.said.clear()
         return {row[0]: Ran._make(row) for row in rows}, events, skipped
 
@@ -241,11 +242,49 @@ def test_it_tells_four_times_a_second() -> None:
 
     def at(now: float) -> bool:
         figures.end("f", 0.001, False, False, 1, 1)
-        figures.tick(now, False)
+        figures.tick(now, lambda: ())
         told, to.said = bool(to.said), []
         return told
 
     assert [at(now) for now in (1.0, 1.1, 1.2, 1.3, 1.4)] == [True, False, False, True, False]
+
+
+def test_a_task_that_runs_for_long_is_told_until_it_has_ended() -> None:
+    to = Node()
+    figures = WorkerFigures(to.tell)
+    long = Running(SimpleNamespace(client=1), 7, "f")  # type: ignore[arg-type]
+
+    def at(now: float, *tasks: Running) -> list[Any]:
+        figures.tick(now, lambda: tasks)
+        told = [message[4] for message in to.said if message[0] == "ran"]
+        to.said.clear()
+        return told
+
+    short = [Running(long.channel, number, "s") for number in (8, 9)]
+    at(1.0, long, short[0])
+    at(1.25, long, short[1])
+    ((since, name, task),) = at(1.5, long)[0]
+    assert abs(since - time.time()) < 5 and (name, task[-16:]) == ("f", f"{7:016x}")
+    assert all(told == [(since, name, task)] for told in at(1.75, long)), "the same, if at all"
+    figures.end("f", 1.0, False, False, 1, 7)
+    assert at(2.0, long) == [[]], "in the message that has its event"
+    assert at(2.25) == []
+
+
+def test_what_runs_is_told_by_the_node_until_its_worker_ends() -> None:
+    figures = node(w1=77, w2=78)
+    figures.on_ran(1, [], [], 0, [(5.0, "f", "aa")])
+    figures.on_ran(2, [], [], 0, [(6.0, "g", "bb")])
+
+    def told() -> Any:
+        message = figures.take()
+        return message and message[5]
+
+    assert told() == told() == [(5.0, 77, "f", "aa"), (6.0, 78, "g", "bb")], "again and again"
+    figures.on_ran(1, [], [], 0, [])
+    assert told() == [(6.0, 78, "g", "bb")]
+    figures.forget(2)
+    assert told() == [] and told() is None
 
 
 # -- an owner
