@@ -19,6 +19,7 @@ from typing import Any
 from rustray.driver import descriptors
 from rustray.driver.registry import remove_folder, update_connection_file
 from rustray.errors import RustRayError
+from rustray.pids import call_this_process
 
 COLLECT_AFTER = (50_000, 20, 50)
 """Thresholds of the cycle collector. Python's own, 700 objects, have it look through the books of a scheduler of 1,000
@@ -80,6 +81,7 @@ class Daemon:
 
     def run(self) -> None:
         """Live until told to stop; then exit, with status 1 if this is a failure."""
+        call_this_process(f"rustray-{self._role}")
         gc.set_threshold(*COLLECT_AFTER)
         faulthandler.enable()
         descriptors.raise_limit()

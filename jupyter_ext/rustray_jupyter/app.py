@@ -94,6 +94,7 @@ class RustRayStart(RustRayCommand):
     """
     aliases: dict[Any, Any] = {
         **RustRayCommand.aliases,
+        "name": ("RustRayCommand.cluster_name", "What the cluster is to be called; 'default' if empty."),
         "num-cpus": "RustRayStart.num_cpus",
         "num-gpus": "RustRayStart.num_gpus",
         "heads": "RustRayStart.heads",

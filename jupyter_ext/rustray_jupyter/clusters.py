@@ -46,8 +46,9 @@ class Clusters:
     async def all(self) -> list[dict[str, Any]]:
         """One row a cluster, the newest last.
 
-        "name", "state" ("starting", "running", or "broken": some of its processes have ended), "address", "started"
-        (seconds since the epoch), "heads" and "nodes" (how many live).
+        "name", "state" ("starting", "running", or "broken": it has no node, or no majority of its heads), "remark"
+        ("1 of 3 heads is down", "" where nothing is), "address", "started" (seconds since the epoch), "heads" and
+        "nodes" (how many live).
         """
         return await asyncio.to_thread(lambda: [_row(cluster) for cluster in rustray.clusters.list()])
 
@@ -132,5 +133,6 @@ def connect(name: str) -> rustray.clusters.Contact:
 
 def _row(cluster: rustray.clusters.Cluster) -> dict[str, Any]:
     return {
-        name: getattr(cluster, name) for name in ("name", "state", "address", "started", "heads", "nodes")
+        name: getattr(cluster, name)
+        for name in ("name", "state", "remark", "address", "started", "heads", "nodes")
     }

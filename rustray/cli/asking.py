@@ -29,7 +29,7 @@ def add_address(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--address",
         default=os.environ.get("RUSTRAY_ADDRESS") or "auto",
-        help="as of rustray.init ($RUSTRAY_ADDRESS, else the newest cluster here)",
+        help="the name of a cluster, or what else rustray.init takes ($RUSTRAY_ADDRESS, else the newest cluster here)",
     )
 
 

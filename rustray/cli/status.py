@@ -11,13 +11,15 @@ from typing import Any
 
 import rustray.clusters
 from rustray.cli.asking import add_address, connected, reached
+from rustray.cluster.commands import NODE_LEFT
 from rustray.clusters import entering
 from rustray.driver.registry import CONNECTION_FILE, TOKEN_FILE, clusters
-from rustray.model.quantities import byte_size
+from rustray.model.quantities import byte_size, duration
 from rustray.status import ClusterStatus, cluster_status
 
 LATE_S = 900.0
-"""Seconds for which nodes that are gone are shown."""
+LEFT_LATE_S = 60.0
+"""Seconds for which nodes that have died are shown, and those that have left in order."""
 
 Row = dict[str, Any]
 
@@ -28,10 +30,12 @@ class Answers:
 
     Attributes
     ----------
+    name: of the cluster, "" where it has none here.
     nodes, gone, waiting: rows of the nodes that belong to it, of those that did, and of the classes that wait.
     heads: {"address": ..., "state": "leads", "answers" or "does not answer"} of each.
     """
 
+    name: str
     nodes: list[Row]
     gone: list[Row]
     heads: list[dict[str, str]]
@@ -44,6 +48,7 @@ class Answers:
 def add_commands(commands: Any) -> None:
     """Add ``status``."""
     status: argparse.ArgumentParser = commands.add_parser("status", help="nodes, heads, and what is in use")
+    status.add_argument("name", nargs="?", metavar="NAME", help="of a cluster, see 'rustray list'")
     status.add_argument("--json", action="store_true", help="for programs")
     status.set_defaults(run=run)
     add_address(status)
@@ -51,7 +56,7 @@ def add_commands(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the nodes and heads."""
-    return show(options.address, options.json)
+    return show(options.name or options.address, options.json)
 
 
 def show(address: str, as_json: bool) -> int:
@@ -59,10 +64,10 @@ def show(address: str, as_json: bool) -> int:
     with connected(address) as (query, facts):
         rows = query("nodes")
         office = query("office")
-        since = time.time() - LATE_S
         answers = Answers(
+            _name(facts),
             rows,
-            [row for row in query("gone_nodes") if row["removed"] > since],
+            gone_of_late(query("gone_nodes"), time.time()),
             _heads(facts.get("heads", []), office["leader"]),
             office["epoch"],
             query("waiting"),
@@ -74,6 +79,20 @@ def show(address: str, as_json: bool) -> int:
     else:
         _print(answers)
     return 0
+
+
+def gone_of_late(rows: list[Row], now: float) -> list[Row]:
+    """Those of the nodes that are gone which are worth a line: who has left in order is soon forgotten."""
+    return [
+        row for row in rows if now - row["removed"] < (LEFT_LATE_S if row["cause"] == NODE_LEFT else LATE_S)
+    ]
+
+
+def _name(facts: Row) -> str:
+    """Of the cluster to which the node with these facts belongs; "" where it has none here."""
+    if (name := entering.name_of(facts.get("heads", ()))) is not None:
+        return name
+    return next((one.name for one in rustray.clusters.list() if one.address == facts["folder"]), "")
 
 
 def _heads(addresses: list[str], leader: str) -> list[dict[str, str]]:
@@ -106,6 +125,7 @@ def _plain(told: Answers) -> dict[str, Any]:
         plain["alive"] = row.get("alive", True)
         nodes.append({**plain, "resources": row["resources"], "available": row["available"]})
     return {
+        "name": told.name,
         "heads": told.heads,
         "epoch": told.epoch,
         "nodes": nodes,
@@ -130,7 +150,7 @@ def _print(told: Answers) -> None:
     )
     for name in names:
         table.add_column(name, justify="right")
-    labelled = any(row["labels"] for row in (*told.nodes, *told.gone))
+    labelled = any(row["labels"] for row in told.nodes)
     if labelled:
         table.add_column("labels")
     for node, row in zip(told.whole.nodes, told.nodes, strict=True):
@@ -140,14 +160,13 @@ def _print(told: Answers) -> None:
             for name in names
         ]
         table.add_row(node.name, str(row["number"]), node.hostname, state, *used, *_labels(row, labelled))
-    for row in told.gone:
-        state = f"gone {time.time() - row['removed']:.0f} s ago: {row['cause']}"
-        empty = [""] * len(names)
-        table.add_row(
-            row["name"], str(row["number"]), row["hostname"], state, *empty, *_labels(row, labelled)
-        )
-    console = Console()
-    console.print(table)
+    if told.name:
+        print(f"cluster: {told.name}")
+    Console().print(table)
+    for row in told.gone:  # not in the table, where the cause would be wrapped
+        where = f" on {row['hostname']}" if row["hostname"] else ""
+        ago = duration(time.time() - row["removed"])
+        print(f"gone {ago} ago: {row['name']}, no. {row['number']}{where}: {row['cause']}")
     if told.heads:  # else head and node are one process
         heads = ", ".join(f"{head['address']} {head['state']}" for head in told.heads)
         print(f"heads, epoch {told.epoch}: {heads}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import rustray.clusters
-from rustray.clusters import ending, registry
+from rustray.clusters import ending, entering, registry
 from rustray.clusters.connection_file import Process
 from rustray.driver.registry import clusters
 from rustray.errors import OptionError
@@ -84,11 +84,14 @@ def _choose(options: argparse.Namespace) -> list[dict[str, Any]]:
         return chosen
     if len({frozenset(process["heads"]) for process in lasting}) > 1:
         raise OptionError(
-            f"Several clusters run here: {_names(lasting)}. Give --address or the name of one, or --all."
+            f"Several clusters run here: {_names(lasting)}. Give the name of one, --address, or --all."
         )
     return lasting
 
 
 def _names(processes: list[dict[str, Any]]) -> str:
-    """The clusters of these, by their heads."""
-    return "; ".join(sorted({",".join(sorted(process["heads"])) for process in processes}))
+    """The clusters of these, by their names; by their heads where they have none."""
+    found = {
+        entering.name_of(process["heads"]) or ",".join(sorted(process["heads"])) for process in processes
+    }
+    return "; ".join(sorted(found))

@@ -91,6 +91,10 @@ def add_node(
     )
 
 
+NODE_LEFT = "it has left the cluster"
+"""The cause of a node that was told to end, and has said so."""
+
+
 def remove_node(node: str, time: float, cause: str = "") -> Command:
     """A node left or died; its actors restart or die with it, and bundles on it are to be placed anew.
 

@@ -12,6 +12,7 @@ from typing import Any
 from rustray.clusters import ending, registry, starting
 from rustray.clusters.connection_file import ConnectionFile, Process, living
 from rustray.clusters.contact import Contact, reach
+from rustray.clusters.health import health
 from rustray.clusters.logs import Log, tail
 from rustray.errors import ClusterStartError, OptionError
 from rustray.model.quantities import duration
@@ -58,13 +59,21 @@ class Cluster:
 
     @property
     def state(self) -> str:
-        """ "starting", "running", "broken" (some of its processes have ended by themselves) or "stopped"."""
+        """ "starting", "running", "broken" (it has no node, or no majority of its heads) or "stopped"."""
+        return self._health()[0]
+
+    @property
+    def remark(self) -> str:
+        """What has ended by itself, as "1 of 3 heads is down"; "" where nothing has."""
+        return self._health()[1]
+
+    def _health(self) -> tuple[str, str]:
         file = self._now()
         alive = living(file.processes, create_time)
         if not alive:
             starts = file.busy is not None and living((file.busy,), create_time)
-            return "starting" if starts else "stopped"
-        return "running" if alive == file.processes else "broken"
+            return "starting" if starts else "stopped", ""
+        return health(file.processes, alive, len(file.heads))
 
     def _now(self) -> ConnectionFile:
         """What the registry says; the last that it said, once the cluster has ended."""
@@ -150,9 +159,11 @@ class Cluster:
 
     def row(self) -> dict[str, Any]:
         """What is true of it now, as plain values; without its token."""
+        state, remark = self._health()
         return {
             "name": self.name,
-            "state": self.state,
+            "state": state,
+            "remark": remark,
             "address": self.address,
             "started": self.started,
             "heads": self.heads,
@@ -165,11 +176,13 @@ class Cluster:
 
     def facts(self) -> list[tuple[str, str]]:
         """What is true of it now: (name, value) for reading."""
+        state, remark = self._health()
+        lasts = bool(self._file.heads) or state == "starting"
         return [
-            ("state", self.state),
-            ("heads", str(self.heads)),
+            ("state", f"{state}: {remark}" if remark else state),
+            ("heads", str(self.heads) if lasts else ""),
             ("nodes", str(self.nodes)),
-            ("address", self.address),
+            ("address", self.address if lasts else "notebook"),
             ("up for", duration(time.time() - self.started)),
         ]
 

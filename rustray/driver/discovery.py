@@ -52,9 +52,9 @@ def find_node(address: str) -> str | None:
         if "socket" in cluster and cluster.get("address") in wanted:
             return str(cluster["socket"])
     if not wanted:
-        names = (cluster.get("address") or cluster["folder"] for cluster in running)
-        known = ", ".join((*_names(), *names)) or "none"
-        raise ClusterStartError(f"No cluster of yours runs at {address!r} on this machine. Running: {known}.")
+        raise ClusterStartError(
+            f"No cluster of yours runs at {address!r} on this machine. Running: {_known(running)}."
+        )
     return _node_with(wanted, running)
 
 
@@ -88,10 +88,9 @@ def start_gateway(address: str) -> launch.StartedProcess:
     here = [cluster for cluster in running if set(heads) & set(cluster["heads"])]
     token = read_token(_path_in(TOKEN_FILE_VARIABLE)) or (here[-1]["token"] if here else None)
     if token is None:
-        known = ", ".join(address for cluster in running for address in cluster["heads"]) or "none"
         raise ClusterStartError(
-            f"No cluster of yours runs at {address!r} on this machine (running: {known}), and joining one elsewhere "
-            f"needs its token: set {TOKEN_VARIABLE}, or {TOKEN_FILE_VARIABLE} to a file with it."
+            f"No cluster of yours runs at {address!r} on this machine (running: {_known(clusters())}), and "
+            f"joining one elsewhere needs its token: set {TOKEN_VARIABLE}, or {TOKEN_FILE_VARIABLE} to a file with it."
         )
     tls_folder = _path_in(TLS_VARIABLE) or (here[-1]["tls_folder"] if here else "")
     insecure = os.environ.get(INSECURE_VARIABLE) == "1"
@@ -126,11 +125,19 @@ def _named(address: str) -> ConnectionFile | None:
     return registry.find(address) if connection_file.is_name(address) else None
 
 
-def _names() -> list[str]:
-    """Of the clusters that have one."""
+def _known(running: list[dict[str, Any]]) -> str:
+    """The clusters that run here, each once: by its name, else by its heads, or its folder where it has none."""
     from rustray.clusters import registry
 
-    return [file.name for file in registry.files()]
+    named = registry.files()
+    heads = {head for file in named for head in file.heads}
+    folders = {process.folder for file in named for process in file.processes}
+    nameless = (
+        ",".join(cluster.get("heads", ())) or cluster["folder"]
+        for cluster in running
+        if cluster["folder"] not in folders and heads.isdisjoint(cluster.get("heads", ()))
+    )
+    return ", ".join(dict.fromkeys((*(file.name for file in named), *nameless))) or "none"
 
 
 def _socket_of(cluster: ConnectionFile) -> str | None:

@@ -16,6 +16,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+from rustray.cluster.commands import NODE_LEFT
 from rustray.head.membership import NODE_TIMEOUT_S
 from rustray.head.reactor import Head
 from rustray.wire.frames import Message
@@ -152,7 +153,7 @@ class Links:
                     lambda: self._send(link, ("ack", number)),
                 )
             elif message[0] == "leaving":
-                self._lose(link, "it has left the cluster")
+                self._lose(link, NODE_LEFT)
             elif message[0] == "echo":
                 self._head.measured.head_rtt[link.name] = link.heard - message[1]
             elif message[0] != "beat":

@@ -19,6 +19,7 @@ import sys
 from typing import Any, NoReturn
 
 from rustray.errors import RustRayError
+from rustray.pids import call_this_process
 from rustray.wire.frames import SHORTAGE_PAUSE_S, Connection, ConnectionClosed
 
 _PR_SET_PDEATHSIG = 1
@@ -66,6 +67,7 @@ def start() -> tuple[int, socket.socket]:
 
 def run(sock: socket.socket) -> NoReturn:
     """Fork workers until the server is gone; then end them and what they have started."""
+    call_this_process("rustray-zygote")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else os.pipe()
@@ -136,6 +138,7 @@ def _become_worker(fd: int, place: dict[str, Any]) -> NoReturn:
     code = 1
     try:
         die_with_parent()
+        call_this_process("rustray-worker")
         os.setpgid(0, 0)  # what a task starts dies with its worker
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         null = os.open(os.devnull, os.O_RDONLY)

@@ -112,6 +112,11 @@ def test_errors_are_one_line(arguments: list[str], status: int, told: str) -> No
     assert registry.clusters() == []
 
 
+def test_help_of_start_says_what_a_name_is_for() -> None:
+    told = jupyter_rustray("start", "--help")
+    assert "What the cluster is to be called; 'default' if empty." in told and "the newest" not in told
+
+
 def test_a_start_that_is_interrupted_leaves_nothing() -> None:
     process = start("start", "--heads", "3")
     eventually(registry.clusters)

@@ -40,6 +40,7 @@ async def test_clusters_are_listed(jp_fetch: Fetch, cluster: Cluster) -> None:
     assert row == {
         "name": NAME,
         "state": "running",
+        "remark": "",
         "address": cluster.address,
         "started": cluster.started,
         "heads": 1,

@@ -1,0 +1,96 @@
+"""How commands and errors name clusters, and which nodes `rustray status` still tells of."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from rustray.cli import parser, status, stopping
+from rustray.cluster.commands import NODE_LEFT
+from rustray.clusters import registry
+from rustray.clusters.connection_file import ConnectionFile, Process
+from rustray.driver import discovery
+from rustray.errors import ClusterStartError, OptionError
+from rustray.pids import here
+
+NODE = Process(11, 1.0, "node", "node-11", "/rr/node-11")
+WORK = ConnectionFile("work", 1.0, here(), heads=("127.0.0.1:1", "127.0.0.1:3"), processes=(NODE,))
+NOTES = ConnectionFile("notes", 2.0, here(), processes=(Process(12, 1.0, "embedded", "node-1", "/rr/notes"),))
+
+
+def running(role: str, folder: str, *heads: str) -> dict[str, Any]:
+    return {
+        "role": role,
+        "folder": folder,
+        "heads": list(heads),
+        "socket": f"{folder}/node.sock",
+        "address": "h:9",
+    }
+
+
+RUNNING = [
+    running("head", "/rr/head-1", *WORK.heads),
+    running("head", "/rr/head-2", *WORK.heads),
+    running("node", "/rr/node-11", *WORK.heads),
+    running("embedded", "/rr/notes"),
+    running("head", "/rr/other-head", "10.0.0.1:1"),
+    running("node", "/rr/other-node", "10.0.0.1:1"),
+    running("embedded", "/rr/script"),
+]
+
+
+@pytest.fixture(autouse=True)
+def clusters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "files", lambda: [WORK, NOTES])
+    monkeypatch.setattr(registry, "find", lambda _name=None: None)
+    monkeypatch.setattr(discovery, "clusters", lambda: RUNNING)
+    monkeypatch.setattr(stopping, "clusters", lambda: RUNNING)
+
+
+def test_an_unknown_cluster_is_answered_with_each_that_runs_once() -> None:
+    with pytest.raises(ClusterStartError) as error:
+        discovery.find_node("nosuch")
+    assert str(error.value).endswith("Running: work, notes, 10.0.0.1:1, /rr/script.")
+
+
+def test_stop_names_the_clusters_among_which_it_cannot_choose() -> None:
+    with pytest.raises(OptionError, match=r"Several clusters run here: 10\.0\.0\.1:1; work\. Give the name"):
+        stopping.run(parser().parse_args(["stop"]))
+
+
+@pytest.mark.parametrize("arguments", [["status", "work"], ["status", "--address", "work"]])
+def test_status_takes_a_name(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(status, "show", lambda address, _as_json: asked.append(address))
+    options = parser().parse_args(arguments)
+    options.run(options)
+    assert asked == ["work"]
+
+
+def test_status_names_the_cluster() -> None:
+    assert status._name({"heads": ["127.0.0.1:3"], "folder": "/rr/node-11"}) == "work"
+    assert status._name({"heads": ["10.0.0.1:1"], "folder": "/rr/other-node"}) == ""
+
+
+def test_who_has_left_in_order_is_told_of_for_a_minute_who_died_for_longer() -> None:
+    rows = [
+        {"name": name, "removed": 1000.0 - age, "cause": cause}
+        for name, age, cause in (
+            ("left long ago", 61.0, NODE_LEFT),
+            ("left", 59.0, NODE_LEFT),
+            ("died", 369.0, "it was silent for 3 s"),
+            ("died long ago", 901.0, "it was silent for 3 s"),
+        )
+    ]
+    assert [row["name"] for row in status.gone_of_late(rows, 1000.0)] == ["left", "died"]
+
+
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="only there a process can be called something"
+)
+def test_a_process_can_be_called_something() -> None:
+    program = "from rustray import pids; pids.call_this_process('rustray-node'); print(open('/proc/self/comm').read())"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "rustray-node"
