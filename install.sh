@@ -103,7 +103,8 @@ run_tests() {
     "$venv/bin/mypy" --no-error-summary || failed=1
     [ "$failed" -eq 0 ] || say "ruff or mypy found something: see above"
     # Last, so that its own summary is what ends the output.
-    "$venv/bin/python" -m pytest || failed=$?
+    # Two files at a time: tests with processes mostly wait for these.
+    "$venv/bin/python" -m pytest -n 2 --dist loadfile || failed=$?
     return "$failed"
 }
 

@@ -37,7 +37,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # What clusters learn of functions is not to depend on, nor to add to, what this user's own have learned.
     os.environ["RUSTRAY_STATE_DIR"] = tempfile.mkdtemp(prefix="rustray-tests-state-")
     config.add_cleanup(lambda: shutil.rmtree(os.environ["RUSTRAY_STATE_DIR"], ignore_errors=True))
-    # Nor are his clusters to be found, or stopped, by tests.
+    # Nor are his clusters to be found, or stopped, by tests; nor those of tests that run beside these.
+    os.environ["RUSTRAY_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="rr-")
+    config.add_cleanup(lambda: shutil.rmtree(os.environ["RUSTRAY_RUNTIME_DIR"], ignore_errors=True))
     os.environ["JUPYTER_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="rustray-tests-jupyter-")
     config.add_cleanup(lambda: shutil.rmtree(os.environ["JUPYTER_RUNTIME_DIR"], ignore_errors=True))
 

@@ -304,8 +304,10 @@ class Cluster:
         timeout: float = 20.0,
         size: int = 0,
         patience: float = 1.0,
+        retried: tuple[str, ...] = RETRIED,
     ) -> Acknowledged:
-        """Append an item, again and again under the same operation, until it is acknowledged."""
+        """Append an item, again and again under the same operation while the answer is an error in `retried`, until it
+        is acknowledged."""
         name = item or f"item {next(self._names)}"
         payload = {"item": name + "." * size, "operation": f"operation of {name}"}
         begun = time.monotonic()
@@ -317,7 +319,7 @@ class Cluster:
                 result = head.submit("append", payload, min(left, patience))
             except Gone:
                 continue
-            if result.get("error") in RETRIED:
+            if result.get("error") in retried:
                 time.sleep(0.002)
                 continue
             assert "position" in result, result

@@ -297,7 +297,7 @@ class TestCommandLine:
             head = next(process for process in registry.clusters() if process["role"] == "head")
             assert head["address"].startswith(f"{address}:")
             # Another machine: it knows the cluster by what the user has copied there, and nothing else.
-            elsewhere = tmp_path / "rr"
+            elsewhere = tmp_path.parent / "rr"  # short enough for a socket in it
             elsewhere.mkdir(mode=0o700)
             monkeypatch.setenv(TOKEN_VARIABLE, head["token"])
             with monkeypatch.context() as there:

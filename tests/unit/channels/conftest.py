@@ -9,7 +9,7 @@ import pytest
 from tests.unit.channels.ends import RUNNER
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def runner() -> Iterator[None]:
     with RUNNER:
         yield
