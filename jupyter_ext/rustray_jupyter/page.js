@@ -9,26 +9,33 @@ const panels = await Panels.show(Bokeh, facts.items, document.querySelector("mai
 let seen = false;
 let wake = () => {};
 let socket = null;
+let shown = false; // ever
 whenSeen(panels.element, (now) => {
   seen = now;
   if (seen) wake();
   else socket?.close();
 });
 
-// The newest cluster, where the page is not of a certain one.
+// The cluster that is meant, else the newest; nothing where it does not run.
 async function cluster() {
-  if (facts.cluster) return facts.cluster;
   const answer = await fetch(`${facts.root}/api/clusters`, { headers: { "X-XSRFToken": facts.xsrf } });
   if (!answer.ok) throw new Error(`it answered ${answer.status}`);
   const rows = await answer.json();
-  return rows.findLast((row) => row.state !== "starting")?.name;
+  const meant = (row) => (facts.cluster ? row.name === facts.cluster : row.state !== "starting");
+  return rows.findLast(meant)?.name;
+}
+
+function absent() {
+  if (!facts.cluster) return "No cluster runs. Start one: jupyter rustray start";
+  const how = shown ? "was stopped" : "does not run";
+  return `The cluster ${facts.cluster} ${how}. This page goes on once one of this name is started.`;
 }
 
 // One connection; when it ends, whether it had brought something.
 async function listen() {
   const name = await cluster();
   if (!name) {
-    panels.tell("ended", "No cluster runs. Start one: jupyter rustray start");
+    panels.tell("ended", absent());
     return false;
   }
   const url = new URL(`${facts.root}/api/clusters/${encodeURIComponent(name)}/live`, location.href);
@@ -37,7 +44,7 @@ async function listen() {
   socket = new WebSocket(url);
   let came = false;
   socket.onmessage = (event) => {
-    came = true;
+    came = shown = true;
     panels.update(JSON.parse(event.data));
   };
   const end = await new Promise((done) => (socket.onclose = done));

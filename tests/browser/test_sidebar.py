@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
+import nbformat
 import pytest
 from playwright.sync_api import Locator, Page, WebSocket, expect
 
@@ -11,6 +13,7 @@ from rustray import clusters
 from rustray.clusters import Cluster
 
 from .lab import Lab
+from .notebook import output_of, run_cell, write_notebook
 from .sidebar import card, open_sidebar, seen
 
 pytestmark = pytest.mark.timeout(120)
@@ -120,3 +123,55 @@ def test_tabs_follow_the_theme_and_come_back(lab: Lab, page: Page, cluster: Clus
     seen(page, lambda: any("rustray-dashboard-shown-resources" in text for text in kept))
     page.goto(lab.page("theme"))
     expect(frame).to_have_attribute("src", f"{lab.url}rustray/dashboard/resources?cluster=shown&theme=dark")
+
+
+USERS = """\
+%load_ext rustray
+%rustray init
+kept = "a user's code"
+kept.upper()"""
+
+
+def test_connecting_leaves_the_code_of_the_user(lab: Lab, page: Page, cluster: Cluster) -> None:
+    write_notebook(lab.notebooks / "kept.ipynb", USERS, "'%rustray init in a text'")
+    page.goto(lab.page("kept", "kept.ipynb"))
+    connect = card(open_sidebar(page), "shown").get_by_role("button", name="Connect notebook")
+    cells = page.locator(".jp-Notebook .jp-CodeCell")
+    expect(cells).to_have_count(2)
+    connect.click()
+    own = cells.nth(0)
+    expect(own).to_contain_text("%rustray init --name shown")
+    expect(own).to_have_class(re.compile(r"\bjp-mod-active\b"))
+    expect(output_of(own)).to_contain_text("on cluster shown", timeout=60_000)
+    connect.click()
+    expect(
+        page.get_by_role("alert").filter(has_text="already connected, to the cluster shown")
+    ).to_be_visible()
+
+    run_cell(cells.nth(1))
+    expect(output_of(cells.nth(1)).filter(has_text="A USER'S CODE")).to_be_visible()
+    cells.nth(2).locator(".cm-content").click()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("%rustray shutdown")
+    run_cell(cells.nth(2))
+    expect(output_of(cells.nth(2))).to_contain_text("shut down")
+    connect.click()
+    expect(own.locator(".jp-InputPrompt")).to_contain_text("[4]", timeout=60_000)
+    expect(output_of(own)).to_have_count(1)
+    expect(output_of(own)).not_to_contain_text("already loaded")
+
+    page.keyboard.press("ControlOrMeta+s")
+    saved = lab.notebooks / "kept.ipynb"
+    seen(page, lambda: "--name shown" in saved.read_text())
+    codes = [cell.source for cell in nbformat.read(saved, 4).cells if cell.cell_type == "code"]
+    assert codes == ["%load_ext rustray\n%rustray init --name shown", USERS, "%rustray shutdown"]
+
+
+def test_a_page_says_that_its_cluster_was_stopped(lab: Lab, page: Page) -> None:
+    brief = clusters.start("brief", num_cpus=1)
+    page.goto(f"{lab.url}rustray/dashboard/resources?cluster=brief&token={lab.token}")
+    panels = page.locator("[data-rustray-state]")
+    expect(panels).to_have_attribute("data-rustray-state", "live")
+    brief.stop()
+    expect(panels).to_contain_text("The cluster brief was stopped.")
+    expect(panels).to_have_attribute("data-rustray-state", "ended")
