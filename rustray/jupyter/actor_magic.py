@@ -7,7 +7,7 @@ from typing import Any
 import rustray
 from rustray.errors import OptionError
 from rustray.jupyter import options
-from rustray.jupyter.notebook_server import notebook_session
+from rustray.jupyter.console.opening import notebook_session
 from rustray.jupyter.remote_magic import OF_TASKS, define, read_shell_cell
 
 OPTIONS: options.Options = {

@@ -11,8 +11,8 @@ from rustray.driver import cells
 from rustray.errors import OptionError, RustRayError
 from rustray.jupyter.cell_card import card_html, card_text
 from rustray.jupyter.cell_state import RUNNING, CellState, duration
+from rustray.jupyter.console.opening import notebook_session
 from rustray.jupyter.keeper_link import KeeperLink, other_keepers, shows
-from rustray.jupyter.notebook_server import notebook_session
 
 
 class Attached(Mapping[str, Any]):

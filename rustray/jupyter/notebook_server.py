@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 import rustray
 from rustray.driver.connecting import init_again
-from rustray.driver.current import auto_init, current
-from rustray.driver.session import Session
 from rustray.jupyter.notebook import grace_s, is_restarting, notebook_path
 
 
@@ -30,16 +26,3 @@ def open_own(num_cpus: float | None = None, new: bool = False) -> bool:
         rustray.init("local", num_cpus=num_cpus)
         return False
     return init_again(notebook, num_cpus, grace_s(), is_restarting, new)
-
-
-def notebook_session() -> Session:
-    """The session of this process, opened if there is none."""
-
-    def opened() -> Session:
-        if os.environ.get("RUSTRAY_ADDRESS"):
-            rustray.init()
-        else:
-            open_own()
-        return current()
-
-    return auto_init(opened)

@@ -17,9 +17,9 @@ from rustray.jupyter.cell_card import CellCard
 from rustray.jupyter.cell_run import CellRun
 from rustray.jupyter.cell_state import CellState
 from rustray.jupyter.cell_tasks import CellRequest, Sent
+from rustray.jupyter.console.opening import notebook_session
 from rustray.jupyter.keeper_link import keeper_of
 from rustray.jupyter.mapping import MapClause, map_clause
-from rustray.jupyter.notebook_server import notebook_session
 from rustray.jupyter.parcel import parcel
 from rustray.jupyter.reading import CellCode, read_cell
 from rustray.model.option_checks import unknown_name

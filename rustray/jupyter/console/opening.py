@@ -9,7 +9,8 @@ import rustray
 import rustray.clusters
 from rustray.clusters import Cluster
 from rustray.driver import discovery, registry
-from rustray.driver.current import current, current_or_none, forbid_auto_init
+from rustray.driver.current import auto_init, current, current_or_none, forbid_auto_init
+from rustray.driver.session import Session
 from rustray.errors import ClusterStartError, OptionError, RustRayError
 from rustray.jupyter.console import own_cluster
 from rustray.jupyter.console.plan import Connect, StartNamed, plan
@@ -58,6 +59,16 @@ def init(address: str = "", name: str = "", new: bool = False, num_cpus: float |
     print(f"RustRay is ready with {cpus:g} CPUs{of}, after {passed:.2f} s.")
     if left:
         print("%rustray attach shows the cells that it has run, and gives their results.")
+
+
+def notebook_session() -> Session:
+    """The session of this process; where there is none, that of `init()`."""
+
+    def opened() -> Session:
+        init()
+        return current()
+
+    return auto_init(opened)
 
 
 def _connect(address: str, namespace: str | None) -> None:
