@@ -3,6 +3,7 @@
 
 const LOOK_MS = 8000;
 const STALE_MS = 5000;
+const LOST_MS = 10000;
 
 async function bokeh(model) {
   const version = model.get("bokeh_version");
@@ -27,8 +28,10 @@ export default {
     const panels = await Panels.show(await (loading ??= bokeh(model)), model.get("items"), el);
     let came = Date.now();
     let seen = false;
+    let reached = true; // whether the kernel is there to hear us
     const update = () => {
       came = Date.now();
+      reached = true;
       if (seen) panels.update(model.get("tables"));
     };
     model.on("change:tables", update);
@@ -39,24 +42,26 @@ export default {
       if (!seen) return;
       try {
         model.send({ look: true });
+        reached = true;
       } catch {
-        // The kernel is gone: the page tells so when nothing has come for a while.
+        reached = false; // the kernel is gone, or another has taken its place: told below
       }
     };
     const stopLooking = whenSeen(el, (now) => {
       seen = now;
       came = Date.now();
       look();
-      if (seen) panels.update(model.get("tables"));
+      if (seen && reached) panels.update(model.get("tables"));
     });
     const looks = setInterval(look, LOOK_MS);
     const stale = setInterval(() => {
       const silent = Date.now() - came;
       if (model.get("ended")) panels.tell("ended", model.get("ended"));
-      else if (seen && silent >= STALE_MS) {
+      else if (seen && !reached) panels.tell("ended", "Not connected: the kernel has ended or was restarted. Run the cell again.");
+      else if (seen && silent >= LOST_MS) {
         const seconds = Math.round(silent / 1000);
-        panels.tell("reconnecting", `Nothing new for ${seconds} s. If the kernel was restarted, run the cell again.`);
-      }
+        panels.tell("ended", `Not connected: nothing new for ${seconds} s. If the kernel was restarted, run the cell again.`);
+      } else if (seen && silent >= STALE_MS) panels.tell("reconnecting", "Nothing new comes …");
     }, 1000);
 
     return () => {
