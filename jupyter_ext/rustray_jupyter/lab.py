@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import html
 import json
 import os
 import signal
@@ -13,6 +15,7 @@ import urllib.parse
 import urllib.request
 import webbrowser
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from jupyter_core.paths import jupyter_runtime_dir
@@ -129,12 +132,23 @@ def dashboard_url(panel: str, cluster: str) -> str:
     )
 
 
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect, which could lead the token elsewhere."""
+
+    def redirect_request(self, *_what: Any) -> None:
+        return None
+
+
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay())
+"""The servers are this user's own: a proxy is not to have their tokens."""
+
+
 def _status(server: dict[str, Any], page: str) -> int | None:
     """What the server answers to a request for the page, as an HTTP status; None: nothing in time."""
     headers = {"Authorization": f"token {server['token']}"} if server["token"] else {}
     request = urllib.request.Request(server["url"] + page, headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=PAGE_TIMEOUT_S) as answer:
+        with _DIRECT.open(request, timeout=PAGE_TIMEOUT_S) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -150,8 +164,13 @@ def _with_token(server: dict[str, Any], page: str, query: dict[str, str]) -> str
 
 
 def open_in_browser(url: str) -> None:
-    """Where there is one."""
+    """Where there is one. By way of a file that only this user can read: arguments of a program, all users see."""
+    path = os.path.join(jupyter_runtime_dir(), "rustray-open.html")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(f'<!doctype html><meta http-equiv="refresh" content="0; url={html.escape(url)}">\n')
     try:
-        webbrowser.open(url)
+        webbrowser.open(Path(path).as_uri())
     except webbrowser.Error:
         pass  # the URL is printed

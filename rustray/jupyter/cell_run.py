@@ -129,6 +129,8 @@ class CellRun:
             return f"{name} was told to stop, and has not answered yet"
         except KeyboardInterrupt:
             return f"{name} was told to stop"
+        except RustRayError as error:
+            return f"{name} could not be stopped: {error}"
         return f"{name}: {stopped}"
 
 

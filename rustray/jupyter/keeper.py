@@ -25,7 +25,8 @@ from rustray.driver.patience import Patience
 from rustray.driver.refs import ObjectRef
 from rustray.driver.stopping import KILL_S, KIND_S, LOOK_S, Stop, Stopped
 from rustray.driver.transcript import STREAMS
-from rustray.errors import RustRayError
+from rustray.errors import RustRayError, TaskCancelledError
+from rustray.jupyter.arrivals import Arrivals
 from rustray.jupyter.cell_state import DONE, FAILED, RUNNING, STOPPED, TIMED_OUT, CellState
 from rustray.jupyter.cell_tasks import CellRequest, CellTasks, Sent
 from rustray.jupyter.parcel import as_it_is
@@ -154,7 +155,7 @@ class NotebookKeeper:
         self._grace_s = grace_s
         self._loop = asyncio.get_event_loop()
         self._cells: dict[str, KeptCell] = {}
-        self._arrivals: dict[str, asyncio.Event] = {}
+        self._arrivals = Arrivals()
         """Of cells that somebody has asked for too early."""
         self._by_number = CellTable()
         # One after the other, and in no call's context: the tasks of a cell have numbers that follow each other, and
@@ -175,12 +176,12 @@ class NotebookKeeper:
 
     async def submit(self, request: CellRequest) -> list[list[ObjectRef]]:
         """Run a cell; of a background cell the refs of its tasks, one row each: the value and the wanted variables."""
+        if not self._arrivals.come(request.cell):
+            raise TaskCancelledError(f"{request.name} was stopped before the keeper had it.")
         tasks = CellTasks(
             self._session, request, lambda: self._loop.call_soon_threadsafe(self._on_change, cell)
         )
         cell = self._cells[request.cell] = KeptCell(request, tasks, self._loop)
-        if arrival := self._arrivals.pop(request.cell, None):
-            arrival.set()
         try:
             await self._loop.run_in_executor(self._submitting, self._submit, cell)
         except BaseException:
@@ -220,13 +221,15 @@ class NotebookKeeper:
     async def stop(self, cell: str) -> Stopped:
         """End the tasks of a cell, within two seconds."""
         kept = await self._arrived(cell, STOP_ARRIVES_S)
-        return Stopped() if kept is None else await self._stop(kept, STOPPED)
+        if kept is None:
+            self._arrivals.refuse(cell)
+            return Stopped()
+        return await self._stop(kept, STOPPED)
 
     async def _arrived(self, cell: str, within_s: float) -> KeptCell | None:
         """A cell that has been or is about to be submitted; None if it is not known, or forgotten."""
         if cell not in self._cells:
-            await _wait_for(self._arrivals.setdefault(cell, asyncio.Event()), within_s)
-            self._arrivals.pop(cell, None)
+            await self._arrivals.wait(cell, within_s)
         return self._cells.get(cell)
 
     async def cancel(self, oid: bytes, force: bool, recursive: bool) -> None:
@@ -319,11 +322,11 @@ class NotebookKeeper:
 
     async def results(self, cell: str) -> list[list[ObjectRef]]:
         """The refs of its tasks, one row each; [] if they are not kept any more."""
-        return self._cells[cell].tasks.rows
+        return self._cells[cell].tasks.rows if cell in self._cells else []
 
     async def log(self, cell: str) -> list[Entry]:
-        """What a cell has printed and displayed, its beginning left out where it is long."""
-        return self._cells[cell].log()
+        """What a cell has printed and displayed, its beginning left out where it is long; [] where it is forgotten."""
+        return self._cells[cell].log() if cell in self._cells else []
 
     async def log_of(self, oid: bytes) -> list[Entry]:
         """The same of the cell one of whose tasks makes this object; [] where the cell is forgotten."""

@@ -59,7 +59,9 @@ def _histogram(name: str, labels: dict[str, Any], histogram: Mapping[str, Any]) 
 
 
 def _labels(labels: Mapping[str, Any]) -> str:
-    told = ",".join(f'{name}="{str(value).translate(_ESCAPES)}"' for name, value in labels.items())
+    # Names may have lone surrogates, which no text on the wire has.
+    texts = {name: str(value).encode("utf-8", "replace").decode() for name, value in labels.items()}
+    told = ",".join(f'{name}="{text.translate(_ESCAPES)}"' for name, text in texts.items())
     return f"{{{told}}}" if told else ""
 
 

@@ -222,3 +222,34 @@ class TestDashboard:
         server["token"] = "another"
         with pytest.raises(ClusterStartError, match="None of the 2 Jupyter servers here has"):
             lab.dashboard_url("", "work")
+
+
+def test_a_proxy_gets_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = pytest.importorskip("rustray_jupyter.lab")
+    with socket.socket() as proxy, socket.socket() as server:
+        for sock in (proxy, server):
+            sock.bind(("127.0.0.1", 0))
+            sock.listen()
+            sock.settimeout(0.0)
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        monkeypatch.setenv("no_proxy", "")
+        monkeypatch.setattr(lab, "PAGE_TIMEOUT_S", 0.2)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        assert lab._status({"url": url, "token": "secret"}, "rustray/dashboard") is None
+        server.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+
+
+def test_a_browser_is_given_a_file_that_only_its_user_reads(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lab = pytest.importorskip("rustray_jupyter.lab")
+    opened: list[str] = []
+    monkeypatch.setattr(lab.webbrowser, "open", opened.append)
+    monkeypatch.setattr(lab, "jupyter_runtime_dir", lambda: str(tmp_path))
+    for _again in range(2):
+        lab.open_in_browser("http://localhost:1/rustray/dashboard?cluster=a&token=secret")
+    assert "secret" not in opened[0]
+    path = Path(opened[0].removeprefix("file://"))
+    assert path.stat().st_mode & 0o777 == 0o600 and "token=secret" in path.read_text()

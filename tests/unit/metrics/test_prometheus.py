@@ -85,6 +85,12 @@ def test_histograms_are_cumulative_and_labels_escaped() -> None:
     assert samples[f"rustray_task_failed_total{{{label}}}"] == "1"
 
 
+def test_a_name_that_is_no_text_spoils_nothing() -> None:
+    head = {**HEAD, "address": "h\udc80"}
+    text = prometheus.render(lambda what, *_args: (answers() | {"heads": [head]})[what])
+    assert b'"h?"' in text.encode()
+
+
 def test_a_cluster_that_has_not_measured_yet_says_little() -> None:
     empty = {what: [] for what in answers()} | {"node_metrics": {}}
     assert rendered(**empty) == {}
