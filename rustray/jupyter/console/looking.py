@@ -57,9 +57,10 @@ def tasks(all: bool = False) -> Table:
 
 
 def actors(all: bool = False) -> Table:
-    """The actors; with `all` those that have died as well."""
+    """The actors; with `all` those that have died, and the keepers of notebooks' cells, as well."""
     check_cluster("actors")
-    return state.list_actors(filters=() if all else (("state", "!=", "DEAD"),))
+    users = (("state", "!=", "DEAD"), ("class_name", "!=", "NotebookKeeper"))
+    return state.list_actors(filters=() if all else users)
 
 
 def objects() -> Table:

@@ -14,7 +14,7 @@ import pytest
 import rustray
 from rustray.errors import OptionError, TaskCancelledError
 from tests.integration.actors.classes import Async, Counter, add_ten
-from tests.support import Gate
+from tests.support import Gate, eventually
 
 
 def test_threads_run_at_once() -> None:
@@ -97,9 +97,11 @@ def test_cancelling_calls(tmp_path: Path) -> None:
     class Busy:
         done = 0
 
-        def wait(self, gate: Gate) -> bool:
+        def wait(self, gate: Gate, until_cancelled: bool = False) -> bool:
             gate.wait()
             self.done += 1
+            if until_cancelled:  # word of it may come after the gate has been opened
+                eventually(lambda: rustray.get_runtime_context().is_canceled())
             return rustray.get_runtime_context().is_canceled()
 
         def finished(self) -> int:
@@ -108,7 +110,7 @@ def test_cancelling_calls(tmp_path: Path) -> None:
     for concurrency in (1, 2):
         gates = [Gate(tmp_path / f"gate-{concurrency}-{i}") for i in range(concurrency)]
         busy = Busy.options(max_concurrency=concurrency).remote()
-        running = [busy.wait.remote(gate) for gate in gates]
+        running = [busy.wait.remote(gate, gate is gates[0]) for gate in gates]
         queued = busy.wait.remote(gates[0])
         for gate in gates:
             gate.wait_for_waiters()
