@@ -70,7 +70,7 @@ COMMANDS = (
     ),
     Command("nodes", looking.nodes, "the nodes; --all: also those that left", "state.list_nodes()", ALL),
     Command("tasks", looking.tasks, "tasks by function; --all: one by one", "state.summarize_tasks()", ALL),
-    Command("actors", looking.actors, "the actors; --all: also the dead, and keepers of cells", "state.list_actors()", ALL),
+    Command("actors", looking.actors, "the actors; --all: the dead and keepers too", "state.list_actors()", ALL),
     Command("objects", looking.objects, "the largest objects", "state.list_objects()"),
     Command(
         "jobs", looking.jobs, "programs that use the cluster; --all: also the ended", "state.list_jobs()", ALL
