@@ -33,6 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
     capture = config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         real_stderr = os.fdopen(os.dup(2), "w")
+    # Who is started in the background by a shell inherits that interrupts are ignored, and so would all it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ[MARK] = uuid.uuid4().hex
     # What clusters learn of functions is not to depend on, nor to add to, what this user's own have learned.
     os.environ["RUSTRAY_STATE_DIR"] = tempfile.mkdtemp(prefix="rustray-tests-state-")

@@ -8,14 +8,13 @@ import subprocess
 import sys
 import textwrap
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import psutil
 
-import rustray
+from rustray.driver.current import current
 
 T = TypeVar("T")
 
@@ -71,9 +70,8 @@ class Gate:
 
 def threads_in_get() -> int:
     """How many threads of this process are in rustray.get."""
-    code = rustray.get.__code__
-    stacks = [traceback.walk_stack(frame) for frame in sys._current_frames().values()]
-    return sum(any(frame.f_code is code for frame, _line in stack) for stack in stacks)
+    # Not by sys._current_frames(): CPython before 3.11.9 may deadlock in it when a thread starts or ends meanwhile.
+    return current().reactor._claims
 
 
 def start_program(code: str, *arguments: str, folder: Path | None = None) -> subprocess.Popen[str]:

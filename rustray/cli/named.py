@@ -58,15 +58,15 @@ def show_list(as_json: bool) -> int:
 def show_logs(name: str | None, process: str | None, lines: int, follow: bool) -> int:
     """Print the last lines; with `follow` also what comes, until the cluster has ended or Ctrl-C."""
     cluster = rustray.clusters.find(name)
-    if told := cluster.logs(process, lines):
-        print(told)
     if follow:
         try:
-            for line in logs.follow(lambda: cluster.log_files(process), lambda: cluster.state != "stopped"):
+            for line in logs.follow(lambda: cluster.log_files(process), lambda: cluster.state != "stopped", lines):
                 print(line, flush=True)
         except KeyboardInterrupt:
             return 0
         print(f"The cluster {cluster.name!r} has ended.", file=sys.stderr)
+    elif told := cluster.logs(process, lines):
+        print(told)
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rustray.clusters.connection_file import Process
@@ -39,36 +39,42 @@ class Log:
         return f"==> {self.process}, process {self.pid}: {self.path} <=="
 
 
-def last_lines(path: str, count: int) -> list[str]:
-    """The last lines of a file; none where there is no such file (any more)."""
+def last_lines(path: str, count: int, end: int | None = None) -> list[str]:
+    """The last lines of a file, or of its first `end` bytes; none where there is no such file (any more)."""
     try:
         with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - MAX_BYTES))
-            text = file.read().decode(errors="replace")
+            if end is None:
+                end = file.seek(0, os.SEEK_END)
+            start = max(0, end - MAX_BYTES)
+            file.seek(start)
+            text = file.read(end - start).decode(errors="replace")
     except FileNotFoundError:
         return []
     return text.splitlines()[-count:] if count > 0 else []
 
 
-def tail(logs: Sequence[Log], count: int) -> str:
-    """The last lines of each that has any, below its title."""
+def tail(logs: Sequence[Log], count: int, ends: Mapping[str, int] | None = None) -> str:
+    """The last lines of each that has any, below its title; those before a position, where `ends` gives one."""
     parts = []
     for log in logs:
-        if lines := last_lines(log.path, count):
+        if lines := last_lines(log.path, count, (ends or {}).get(log.path)):
             parts.append("\n".join([log.title, *lines]))
     return "\n\n".join(parts)
 
 
-def follow(logs: Callable[[], Sequence[Log]], goes_on: Callable[[], bool]) -> Iterator[str]:
-    """New lines as they are written, each log's below its title, until the cluster ends.
+def follow(logs: Callable[[], Sequence[Log]], goes_on: Callable[[], bool], count: int = 0) -> Iterator[str]:
+    """The last lines, then new ones as they are written, each log's below its title, until the cluster ends.
 
     Parameters
     ----------
     logs: those of the cluster now; new nodes may come.
     goes_on: asked between looks.
+    count: how many last lines of each log come first.
     """
-    read: dict[str, int] = {log.path: _size(log.path) for log in logs()}
+    known = logs()
+    read = {log.path: _size(log.path) for log in known}
+    if text := tail(known, count, read):
+        yield text
     last = ""
     while True:
         ends = not goes_on()

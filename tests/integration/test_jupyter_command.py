@@ -77,9 +77,10 @@ def test_a_cluster_from_start_to_stop(tmp_path: Path) -> None:
     assert status["token_file"] == rustray.clusters.find("work").token_file
     assert jupyter_rustray("logs", "--process", "head-1", "-n", "1").startswith("==> head-1")
 
-    following = start("logs", "-f", "--lines=0")
+    following = start("logs", "-f", "--lines=1")
     try:
         assert following.stdout is not None
+        assert following.stdout.readline().startswith("==> head-1")  # so it follows from here on
         jupyter_rustray("scale", "2", "--name", "work")
         seen = ""
         while "joined the head" not in seen:

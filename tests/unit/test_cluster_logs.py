@@ -49,6 +49,23 @@ def test_follow(tmp_path: Path, process: Process, monkeypatch: pytest.MonkeyPatc
         yield False
 
     goes_on = steps()
-    lines = list(follow(lambda: Log.of(process), lambda: next(goes_on)))
+    lines = list(follow(lambda: Log.of(process), lambda: next(goes_on), 1))
     one, two = (log.title for log in Log.of(process))
-    assert lines == [f"\n{one}", "new", "half", f"\n{two}", "other"]
+    assert lines == [f"{one}\nold", f"\n{one}", "new", "half", f"\n{two}", "other"]
+
+
+def test_what_is_written_between_the_last_lines_and_the_following_is_told_once(
+    tmp_path: Path, process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "logs" / "node.log"
+    path.write_text("old\n")
+    last_lines = logs.last_lines
+
+    def while_another_writes(*arguments: object) -> list[str]:
+        with open(path, "a") as file:
+            file.write("new\n")
+        return last_lines(*arguments)
+
+    monkeypatch.setattr(logs, "last_lines", while_another_writes)
+    (log,) = (log for log in Log.of(process) if log.path == str(path))
+    assert list(follow(lambda: [log], lambda: False, 1)) == [f"{log.title}\nold", f"\n{log.title}", "new"]
