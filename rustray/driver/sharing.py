@@ -111,7 +111,7 @@ class Sharing:
                     entry.known = True
                     entry.held += 1
                     self._table.entries[entry.id] = entry
-                    messages += (("declare", entry.id), ("hold", [entry.id]))
+                    messages += (("hold", [entry.id]), ("declare", entry.id))  # Rule 8
                     if entry.state != PENDING:
                         messages.append(published(entry))
                     if len(messages) > ESCAPE_BATCH:
@@ -129,8 +129,7 @@ class Sharing:
             entry.known = True
             entry.held += 1
             self._table.entries[entry.id] = entry
-            self._session.tell(("declare", entry.id), ("hold", [entry.id]))
-            self._session.tell(published(entry))
+            self._session.tell(("hold", [entry.id]), ("declare", entry.id), published(entry))
 
     def let_contents_go(self, oid: bytes) -> None:
         """The object `oid`, owned here, needs what it contains no more."""

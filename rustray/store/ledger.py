@@ -6,7 +6,7 @@ calls must be connected, whoever is only named need not be.
 
 Rule 1. Counts are signed, a client: messages of two clients may overtake each other. An object is held while
         any count is not zero, or while a value that exists contains it. What is no longer held is freed.
-Rule 2. Hold first, then publish: a value that nobody holds is not kept. A declaration is kept until its
+Rule 2. Hold first, then declare or publish: a value that nobody holds is not kept. A declaration is kept until its
         value comes, its owner goes, or its last hold ends.
 Rule 3. A want is answered once. It does not hold the object, but it makes an entry for an unknown one.
 Rule 4. A block that has been delivered is *read* until as many `unread` have come back as deliveries went

@@ -155,8 +155,8 @@ class Process:
             oid = self.world.random.choice(oids)
             self.known.add(oid)
             self.held[oid] += 1
-            self.send("declare", oid)
             self.send("hold", [oid])
+            self.send("declare", oid)
 
     def finish(self) -> None:
         """The worker's task returns."""
@@ -242,8 +242,8 @@ class Process:
     def publish(self, task: Task, status: int, payload: Any, contains: tuple[bytes, ...]) -> None:
         if task.oid not in self.known and task.oid not in self.lineage:
             self.held[task.oid] += 1
-            self.send("declare", task.oid)
             self.send("hold", [task.oid])
+            self.send("declare", task.oid)
         self.send("publish", task.oid, status, payload, contains)
 
     def settle(self, task: Task) -> None:

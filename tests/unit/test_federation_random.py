@@ -96,7 +96,7 @@ def storm(
             node.connect()
     for _ in range(steps):
         if not world.processes:
-            next(iter(world.nodes.values())).connect()
+            (next(iter(world.nodes.values()), None) or world.add_node()).connect()
         step(world, deaths, drains)
     world.closing = True
     drain(world)
@@ -151,6 +151,14 @@ def test_nobody_loses_anything_and_nothing_stays(deaths: float) -> None:
             error.add_note(f"storm({seed}, {2 + seed % 3}, 1500, {deaths})")
             raise
     assert MESSAGES <= seen.keys(), "the storms were too mild"
+
+
+@pytest.mark.parametrize("storming", [(1223, 4, 2000, 0.3), (1048, 3, 1500, 0.3), (1249, 3, 1500, 0.1)])
+def test_who_makes_an_object_known_holds_it_before_he_declares_it(
+    storming: tuple[int, int, int, float],
+) -> None:
+    # Declared first, it went with the hold that another had made and ended before its owner's came.
+    storm(*storming)
 
 
 @pytest.mark.parametrize("deaths", [0.0, 0.2])
