@@ -6,9 +6,6 @@ from typing import Any
 
 from rustray.dashboard.colours import Colours
 
-KEEPER = "NotebookKeeper."
-"""What a notebook's keeper does (`jupyter.keeper`) is RustRay's own work, and is shown nowhere."""
-
 
 class Answers(dict[str, Any]):
     """By question: rows, the samples of the last minutes, or what a reader of `feed` has made of many answers.

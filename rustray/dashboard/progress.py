@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rustray.dashboard.answers import KEEPER, Reader
+from rustray.dashboard.answers import Reader
+from rustray.model.own_work import is_own_code
 
 RATE_S = 10.0
 """Seconds over which a rate is taken."""
@@ -59,7 +60,7 @@ class Progress(Reader):
         """The rows of "function_metrics" as they are now."""
         known, self._functions = self._functions, {}
         for row in answer:
-            if row["name"].startswith(KEEPER):
+            if is_own_code(row["name"]):
                 continue
             function = known.get(row["name"])
             if function is None or row["finished"] < function.counters["finished"]:

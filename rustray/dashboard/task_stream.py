@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rustray.dashboard.answers import KEEPER, Reader
+from rustray.dashboard.answers import Reader
+from rustray.model.own_work import is_own_code
 
 SPAN_S = 60.0
 RESOLUTION_S = 0.08
@@ -77,11 +78,11 @@ class TaskStream(Reader):
         if answer["skipped"]:
             self._skipped.append((now, answer["skipped"]))
         for start, seconds, node, pid, function, outcome, _task in answer["events"]:
-            if not function.startswith(KEEPER):
+            if not is_own_code(function):
                 self._draw((node, pid), start, seconds, function, outcome)
         self.running = {}
         for since, node, pid, function, _task in answer["running"]:
-            if not function.startswith(KEEPER):
+            if not is_own_code(function):
                 bar = Bar(min(since, now), now, max(0.0, now - since), function, RUNNING, 1)
                 self.running.setdefault((node, pid), []).append(bar)
         self._forget(now - SPAN_S)

@@ -156,8 +156,8 @@ class Actors:
 
     # -- life ------------------------------------------------------------------------------------------
 
-    def on_actor_ready(self, node: str, actor: bytes, worker: int, incarnation: int) -> None:
-        """Its constructor has returned."""
+    def on_actor_ready(self, node: str, actor: bytes, worker: int, incarnation: int, pid: int) -> None:
+        """Its constructor has returned, in the process `pid`."""
         record = self._state.actors.get(actor)
         if record is None:
             return
@@ -171,7 +171,7 @@ class Actors:
                 self._starts.pace.on_alive(actor, self._now())
                 self._callers.connect_waiting(record)
 
-        self._commits.submit(commands.actor_alive(actor, incarnation, node, worker, 0), alive)
+        self._commits.submit(commands.actor_alive(actor, incarnation, node, worker, pid), alive)
 
     def client_gone(self, client: int) -> None:
         """A client has ended: so do the actors that it made, unless detached."""

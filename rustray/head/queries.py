@@ -11,6 +11,7 @@ from rustray.head.actors import Actors
 from rustray.head.forecasts import Forecasts
 from rustray.head.node_links import NodeLinks
 from rustray.head.task_classes import TaskClasses
+from rustray.model.own_work import is_own_name
 from rustray.scheduler.status import Status
 
 
@@ -116,7 +117,7 @@ class Queries:
         """(id, handle) of a living actor; ActorNotFoundError."""
         record = self._state.actor_named(namespace, name)
         if record is None:
-            living = sorted(n for (space, n) in self._state.names if space == namespace)
+            living = sorted(n for space, n in self._state.names if space == namespace and not is_own_name(n))
             raise ActorNotFoundError(
                 f"No actor named {name!r} lives in namespace {namespace!r}"
                 + (

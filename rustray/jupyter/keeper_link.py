@@ -22,10 +22,9 @@ from rustray.jupyter.cell_state import CellState
 from rustray.jupyter.cell_tasks import CellRequest
 from rustray.jupyter.keeper import Entry, NotebookKeeper
 from rustray.model import ids
-from rustray.util import list_named_actors
+from rustray.model.own_work import KEEPER_NAME, is_own_name
 from rustray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-NAME = "rustray-keeper-"
 ALONE_S = 30.0
 """How long the keeper is asked for news of nothing, which tells it that the kernel is there,"""
 WATCHING_S = 1.0
@@ -211,7 +210,7 @@ def keeper_of(session: Session) -> KeeperLink:
     global _mine
     if _mine is None or not _mine.is_open(session):
         options = {
-            "name": NAME + uuid.uuid4().hex[:12],
+            "name": KEEPER_NAME + uuid.uuid4().hex[:12],
             "namespace": notebook.notebook_path() or None,
             "lifetime": "detached",
             "num_cpus": 0,
@@ -239,11 +238,11 @@ def other_keepers(session: Session) -> list[KeeperLink]:
     mine = present_keeper(session)
     found = []
     namespace = notebook.notebook_path() or session.info["namespace"]
-    for of in list_named_actors(all_namespaces=True):
-        if of["namespace"] != namespace or not of["name"].startswith(NAME):
+    for _namespace, name in session.requests.query("actor_names", namespace):
+        if not is_own_name(name):
             continue
         try:
-            keeper = rustray.get_actor(of["name"], namespace)
+            keeper = rustray.get_actor(name, namespace)
         except ActorError:
             continue  # it has just ended
         if mine is None or keeper != mine.keeper:

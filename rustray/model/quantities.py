@@ -14,10 +14,10 @@ def duration(seconds: float) -> str:
 
 
 def byte_size(count: float) -> str:
-    """As "512 B", "14 MiB", "1.5 GiB"."""
+    """As "512 B", "1.5 MiB", "14 MiB", "1.5 GiB"."""
     for unit in ("B", "KiB", "MiB"):
         if count < 1024:
-            return f"{count:.0f} {unit}"
+            return f"{f'{count:.1f}'.removesuffix('.0') if count < 9.95 else f'{count:.0f}'} {unit}"
         count /= 1024
     return f"{count:.1f} GiB"
 

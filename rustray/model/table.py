@@ -1,23 +1,41 @@
 """Rows for people and programs: a list of dicts that a terminal and a notebook show as a table.
 
-The HTML has no colours of its own, so that it suits light and dark pages alike.
+The HTML has no colours of its own, so that it suits light and dark pages alike. In a terminal a table is as wide as
+that at most, for lines that are wrapped cannot be read; elsewhere as wide as it takes.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from html import escape
 from typing import Any, NamedTuple
 
 SHOWN = 50
 """Rows that are shown; the list has all."""
+NARROWEST = 6
+"""Characters that are left of a cell."""
+BETWEEN = "  "
 
 
 class Column(NamedTuple):
-    """How one field is shown: under which heading, and its value as text."""
+    """How one field is shown: under which heading, its value as text, and whether only to who asks for details."""
 
     heading: str
     show: Callable[[Any], str] = str
+    detail: bool = False
+
+
+class _Shown(NamedTuple):
+    """A column as it is shown: whether it has numbers, which end below each other; its heading, then its cells."""
+
+    number: bool
+    cells: list[str]
+
+    def padded(self) -> list[str]:
+        width = max(map(len, self.cells))
+        return [cell.rjust(width) if self.number else cell.ljust(width) for cell in self.cells]
 
 
 class Row(dict[str, Any]):
@@ -35,7 +53,7 @@ class Table(list[Row]):
 
     Parameters
     ----------
-    columns: the fields that are shown, in their order.
+    columns: the fields that are shown, in their order; those of which no row has anything to show are left out.
     nothing: what is shown where there are no rows.
     """
 
@@ -49,11 +67,16 @@ class Table(list[Row]):
         self._columns = columns
         self._nothing = nothing
 
-    def _cells(self) -> list[list[str]]:
-        return [
-            ["" if row[field] is None else column.show(row[field]) for field, column in self._columns.items()]
-            for row in self[:SHOWN]
-        ]
+    def _shown(self) -> list[_Shown]:
+        rows = self[:SHOWN]
+        found = []
+        for field, column in self._columns.items():
+            values = [row[field] for row in rows]
+            cells = ["" if value is None else column.show(value) for value in values]
+            if any(cells):
+                number = all(value is None or _is_number(value) for value in values)
+                found.append(_Shown(number, [column.heading, *cells]))
+        return found
 
     def _more(self) -> str:
         return f"and {len(self) - SHOWN:,} more" if len(self) > SHOWN else ""
@@ -61,19 +84,48 @@ class Table(list[Row]):
     def __repr__(self) -> str:
         if not self:
             return self._nothing
-        lines = [[column.heading for column in self._columns.values()], *self._cells()]
-        widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
-        text = [
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in lines
-        ]
-        return "\n".join(filter(None, (*text, self._more())))
+        columns = [column.padded() for column in _fitted(self._shown(), _terminal_width())]
+        lines = [BETWEEN.join(line).rstrip() for line in zip(*columns, strict=True)]
+        return "\n".join(filter(None, (*lines, self._more())))
 
     def _repr_html_(self) -> str:
         if not self:
             return f"<em>{escape(self._nothing)}</em>"
-        head = [column.heading for column in self._columns.values()]
-        return html_table(head, self._cells()) + (f"<div>{self._more()}</div>" if self._more() else "")
+        head, *rows = zip(*(column.cells for column in self._shown()), strict=True)
+        return html_table(head, rows) + (f"<div>{self._more()}</div>" if self._more() else "")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _terminal_width() -> int:
+    """Characters of the terminal that is printed to; 0 where it is none."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else 0
+    except (AttributeError, OSError, ValueError):
+        return 0  # something else than a file, or closed
+
+
+def _fitted(columns: list[_Shown], width: int) -> list[_Shown]:
+    """The same in `width` characters, 0 for as many as it takes: the longest cells lose of their middle.
+
+    Of an id both ends tell something: the beginning who made it, the end which one it is.
+    """
+    widths = [max(map(len, column.cells)) for column in columns]
+    while width and sum(widths) + len(BETWEEN) * (len(widths) - 1) > width and max(widths) > NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    return [
+        column._replace(cells=[_cut(cell, room) for cell in column.cells])
+        for column, room in zip(columns, widths, strict=True)
+    ]
+
+
+def _cut(text: str, width: int) -> str:
+    if len(text) <= width:
+        return text
+    end = (width - 1) * 2 // 3
+    return f"{text[: width - 1 - end]}…{text[-end:]}"
 
 
 def html_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -112,7 +112,7 @@ class Actors:
         worker = self._host(client, actor)
         if worker is not None:
             self._store.borrow(client, actor, borrowed)
-            self._head(("actor_ready", actor, client, worker.incarnation))
+            self._head(("actor_ready", actor, client, worker.incarnation, worker.pid))
 
     def on_failed(self, client: int, actor: bytes, packed: bytes) -> None:
         """Its constructor has raised this, or, as its creator says, could not be given its arguments."""

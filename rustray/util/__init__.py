@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from rustray.driver.current import current
+from rustray.model.own_work import is_own_name
 from rustray.serialization import deregister_serializer, register_serializer
 from rustray.util.actor_pool import ActorPool
 from rustray.util.placement_group import (
@@ -30,16 +31,15 @@ __all__ = [
 
 
 def list_named_actors(all_namespaces: bool = False) -> list[Any]:
-    """The names of the living named actors, sorted.
+    """The names of the living named actors, sorted; without those of RustRay's own.
 
     Parameters
     ----------
     all_namespaces: give {"name": ..., "namespace": ...} for those of every namespace, not of this job's only.
     """
     session = current()
-    found = sorted(
-        session.requests.query("actor_names", None if all_namespaces else session.info["namespace"])
-    )
+    asked = session.requests.query("actor_names", None if all_namespaces else session.info["namespace"])
+    found = sorted((namespace, name) for namespace, name in asked if not is_own_name(name))
     if all_namespaces:
         return [{"name": name, "namespace": namespace} for namespace, name in found]
     return [name for _namespace, name in found]

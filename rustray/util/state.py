@@ -11,26 +11,29 @@ Parameters of all
 filters: rows to keep: (field, "=" or "!=", value), all of which must hold. Text is compared without regard to case.
 limit: how many rows to give at most.
 timeout: seconds to wait for the answer.
-detail: show all fields. They are in the rows in any case.
+detail: show all fields, which are in the rows in any case; and what RustRay itself runs, the keepers of notebooks'
+    cells, which is left out otherwise.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rustray.driver.current import current
 from rustray.errors import OptionError
 from rustray.model.option_checks import unknown_name
+from rustray.model.own_work import is_own_code
 from rustray.model.quantities import amounts, byte_size, duration
 from rustray.model.table import Column, Table
 from rustray.util import task_states
 
 LIMIT = 100
 TIMEOUT_S = 30.0
-LONGEST_ID = 12
-"""Characters of an id that are shown; the row has all."""
+EVENTS = 2_000
+"""Events of tasks that are looked at for those of the user's."""
 
 Filters = Sequence[tuple[str, str, Any]]
 
@@ -86,18 +89,19 @@ def list_tasks(
     """
     session = current()
     nodes = {row["number"]: row["name"] for row in _ask(timeout, "nodes")}
-    rows = task_states.unfinished_rows(session, limit, nodes, time.time())
-    rows += task_states.ended_rows(_ask(timeout, "task_events", -limit)["events"])
+    rows = task_states.unfinished_rows(session, limit, nodes, time.time(), detail)
+    events = _ask(timeout, "task_events", -limit if detail else -max(limit, EVENTS))["events"]
+    rows += task_states.ended_rows(events, detail)
     return _table(rows, TASK_COLUMNS, filters, limit, detail, "No task is known.")
 
 
-def summarize_tasks(*, timeout: float = TIMEOUT_S) -> Table:
+def summarize_tasks(*, timeout: float = TIMEOUT_S, detail: bool = False) -> Table:
     """The tasks of the whole cluster by function, the last that ran first.
 
     "name", "running", "waiting", "finished", "failed", "cancelled", "retried", "mean_s", "p95_s" (seconds of a run),
     "peak_memory" (bytes of a worker), and what else `docs/metrics.md` says of functions.
     """
-    rows = _ask(timeout, "function_metrics")
+    rows = [row for row in _ask(timeout, "function_metrics") if detail or not is_own_code(row["name"])]
     return Table(rows, FUNCTION_COLUMNS, "No task has run.")
 
 
@@ -126,6 +130,7 @@ def list_actors(
             "start_time": row["created"],
         }
         for row in _ask(timeout, "actors")
+        if detail or not is_own_code(row["class_name"])
     ]
     rows.sort(key=lambda row: row["state"] == "DEAD")
     return _table(rows, ACTOR_COLUMNS, filters, limit, detail, "There is no actor.")
@@ -163,13 +168,18 @@ def list_jobs(
     "job_id", "status" ("RUNNING", "ENDED"), "name", "namespace", "detached_actors", "start_time", "end_time" (seconds
     since the epoch, None while it runs), "message" (why it has ended).
     """
+    own = Counter(
+        row["job"]
+        for row in ([] if detail else _ask(timeout, "actors"))
+        if row["detached"] and row["state"] != "DEAD" and is_own_code(row["class_name"])
+    )
     rows = [
         {
             "job_id": f"{row['id']:08x}",
             "status": "RUNNING" if row["end"] is None else "ENDED",
             "name": row["name"],
             "namespace": row["namespace"],
-            "detached_actors": row["detached"],
+            "detached_actors": row["detached"] - own[row["id"]],
             "start_time": row["start"],
             "end_time": row["end"],
             "message": row["cause"],
@@ -198,9 +208,8 @@ def _table(
     kept = list(rows)
     for one in filters:
         kept = _kept(kept, one)
-    if detail and kept:
-        columns = {field: columns.get(field, Column(field.replace("_", " "))) for field in kept[0]}
-    return Table(kept[:limit], columns, nothing)
+    shown = {field: column for field, column in columns.items() if detail or not column.detail}
+    return Table(kept[:limit], shown, nothing)
 
 
 def _kept(rows: list[dict[str, Any]], one: tuple[str, str, Any]) -> list[dict[str, Any]]:
@@ -219,10 +228,6 @@ def _plain(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
-def _id(text: str) -> str:
-    return text if len(text) <= LONGEST_ID else text[: LONGEST_ID - 1] + "…"
-
-
 def _time(seconds: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(seconds))
 
@@ -231,7 +236,16 @@ def _count(number: int) -> str:
     return f"{number:,}"
 
 
-def _of(columns: Mapping[str, str | tuple[str, Callable[[Any], str]]]) -> dict[str, Column]:
+def _if_any(show: Callable[[Any], str]) -> Callable[[Any], str]:
+    """Nothing in place of 0."""
+    return lambda number: show(number) if number else ""
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in labels.items())
+
+
+def _of(columns: Mapping[str, str | tuple[Any, ...]]) -> dict[str, Column]:
     return {
         field: Column(told) if isinstance(told, str) else Column(*told) for field, told in columns.items()
     }
@@ -244,6 +258,8 @@ NODE_COLUMNS = _of(
         "state": "state",
         "resources_total": ("has", amounts),
         "resources_available": ("free", amounts),
+        "labels": ("labels", _labels, True),
+        "end_time": ("left", _time, True),
         "death_cause": "cause",
     }
 )
@@ -253,7 +269,7 @@ TASK_COLUMNS = _of(
         "name": "function",
         "state": "state",
         "node_id": "node",
-        "worker_pid": "worker",
+        "worker_pid": "pid",
         "start_time_ms": ("started", lambda milliseconds: _time(milliseconds / 1000)),
         "duration_s": ("took", duration),
     }
@@ -268,18 +284,22 @@ FUNCTION_COLUMNS = _of(
         "cancelled": ("cancelled", _count),
         "mean_s": ("mean", duration),
         "p95_s": ("95 %", duration),
-        "peak_memory": ("memory", byte_size),
+        "peak_memory": ("memory", _if_any(byte_size)),
     }
 )
 ACTOR_COLUMNS = _of(
     {
-        "actor_id": ("actor", _id),
+        "actor_id": "actor",
         "class_name": "class",
         "state": "state",
         "name": "name",
         "node_id": "node",
-        "pid": "worker",
-        "num_restarts": "restarts",
+        "pid": "pid",
+        "num_restarts": ("restarts", _if_any(_count)),
+        "start_time": ("created", _time, True),
+        "ray_namespace": ("namespace", str, True),
+        "job_id": ("job", str, True),
+        "is_detached": ("detached", _if_any(lambda _yes: "yes"), True),
         "death_cause": "cause",
     }
 )
@@ -289,6 +309,7 @@ OBJECT_COLUMNS = _of(
         "object_size": ("size", byte_size),
         "node_id": "node",
         "place": "in",
+        "owner": ("made by client", _count, True),
         "references": "references",
     }
 )
@@ -297,9 +318,10 @@ JOB_COLUMNS = _of(
         "job_id": "job",
         "status": "status",
         "name": "name",
-        "namespace": ("namespace", _id),
+        "namespace": "namespace",
         "start_time": ("started", _time),
-        "detached_actors": "detached actors",
+        "end_time": ("ended", _time),
+        "detached_actors": ("detached actors", _if_any(_count)),
         "message": "ended because",
     }
 )

@@ -10,6 +10,7 @@ from rustray.driver.session import Session
 from rustray.driver.stopping import unfinished
 from rustray.metrics.task_events import CANCELLED, FAILED, OK, Event
 from rustray.model.ids import node_of
+from rustray.model.own_work import is_own_code
 
 STATES = {
     "arguments": "PENDING_ARGS_AVAIL",
@@ -24,7 +25,7 @@ OUTCOMES = {OK: "FINISHED", FAILED: "FAILED", CANCELLED: "CANCELLED"}
 
 
 def unfinished_rows(
-    session: Session, limit: int, nodes: Mapping[int, str], now: float
+    session: Session, limit: int, nodes: Mapping[int, str], now: float, own: bool
 ) -> list[dict[str, Any]]:
     """Of the tasks of this process that have not ended, the first ones.
 
@@ -32,9 +33,11 @@ def unfinished_rows(
     ----------
     nodes: their names, by number.
     now: seconds since the epoch.
+    own: whether RustRay's own are among them.
     """
     rows = []
-    for task in islice(unfinished(session, 0), limit):
+    tasks = (task for task in unfinished(session, 0) if own or not is_own_code(task.target.name))
+    for task in islice(tasks, limit):
         with session.objects.lock:
             about = session.explaining.of_task(task)
         since = about.get("since_s") if about["state"] == "running" else None
@@ -52,8 +55,8 @@ def unfinished_rows(
     return rows
 
 
-def ended_rows(events: Iterable[Event]) -> list[dict[str, Any]]:
-    """Of tasks that have ended, from events of theirs, oldest first; the newest comes first."""
+def ended_rows(events: Iterable[Event], own: bool) -> list[dict[str, Any]]:
+    """Of tasks that have ended, from events of theirs, oldest first; the newest comes first. `own`: as above."""
     return [
         {
             "task_id": task,
@@ -65,4 +68,5 @@ def ended_rows(events: Iterable[Event]) -> list[dict[str, Any]]:
             "duration_s": seconds,
         }
         for start, seconds, node, pid, function, outcome, task in reversed(list(events))
+        if own or not is_own_code(function)
     ]

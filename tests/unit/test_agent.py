@@ -195,8 +195,11 @@ def test_a_worker_speaks_for_the_actor_that_it_hosts(agent: NodeAgent, head: lis
     assert head == []
     say(agent, worker, "actor_ready", hosted, [])
     say(agent, creator, "actor_failed", another, b"its arguments failed")
-    told = [("actor_ready", hosted, worker.client, 0), ("actor_failed", another, b"its arguments failed")]
-    assert head == told
+    pid = agent.actors.hosted[hosted].pid
+    assert head == [
+        ("actor_ready", hosted, worker.client, 0, pid),
+        ("actor_failed", another, b"its arguments failed"),
+    ]
 
 
 def test_who_asks_what_cannot_be_done_is_told(agent: NodeAgent, head: list[Any]) -> None:

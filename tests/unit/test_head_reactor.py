@@ -74,7 +74,7 @@ class Bench:
     def up(self, actor: bytes, worker: int) -> int:
         (start,) = [message for message in self.said() if message[0] == "start_actor"]
         assert start[2] == actor
-        self.say("actor_ready", actor, worker, start[4]["incarnation"])
+        self.say("actor_ready", actor, worker, start[4]["incarnation"], 77)
         return int(start[1])
 
     def incarnation(self, actor: bytes) -> int:
@@ -157,7 +157,7 @@ def test_an_actor_restarts_on_a_new_lease(bench: Bench) -> None:
     bench.say("returned", lease)
     (start,) = bench.said()
     assert start[0] == "start_actor" and start[1] != lease and start[4]["incarnation"] == 1
-    bench.say("actor_ready", actor, 2001, bench.incarnation(actor))
+    bench.say("actor_ready", actor, 2001, bench.incarnation(actor), 77)
     assert bench.said() == [("actor_place", DRIVER, actor)]
     bench.exited(actor, start[1], 2001)
     assert dead_causes(bench.said())[DRIVER] == "its worker was killed"
@@ -299,7 +299,7 @@ def test_an_actor_that_keeps_dying_is_started_later_and_later(bench: Bench) -> N
         bench.head.tick()
         (start,) = bench.said()
     assert start[0] == "start_actor" and start[4]["incarnation"] == 4
-    bench.say("actor_ready", actor, 2001, 4)
+    bench.say("actor_ready", actor, 2001, 4, 77)
     bench.now += 60.0
     bench.exited(actor, start[1], 2001)
     (start,) = bench.said()

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from rustray.errors import OptionError, SessionError
+from rustray.model.quantities import byte_size
 from rustray.model.table import SHOWN, Column, Table
-from rustray.util import state
+from rustray.util import list_named_actors, state
 from rustray.util.task_states import ended_rows
 
 COLUMNS = {"name": Column("name"), "size": Column("bytes", lambda size: f"{size:,}")}
@@ -38,12 +39,44 @@ def test_of_many_rows_the_first_are_shown() -> None:
     assert len(table) == SHOWN + 1_000
 
 
+def test_columns_without_anything_to_show_are_left_out() -> None:
+    table = Table([{"name": "a", "size": None}, {"name": "b", "size": None}], COLUMNS)
+    assert repr(table) == "name\na\nb" and "bytes" not in table._repr_html_()
+
+
+def test_numbers_end_below_each_other() -> None:
+    table = Table([{"name": "a", "size": 1}, {"name": "b", "size": 20_000}], COLUMNS)
+    assert repr(table) == "name   bytes\na          1\nb     20,000"
+
+
+def test_a_table_fits_into_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rustray.model.table._terminal_width", lambda: 24)
+    ids = [f"0000100000010000000000000{n:03d}0000" for n in (1, 2)]
+    lines = repr(Table([{"name": one, "size": 1} for one in ids], COLUMNS)).splitlines()
+    assert max(map(len, lines)) == 24
+    assert lines[1] != lines[2] and "…" in lines[1]
+    monkeypatch.setattr("rustray.model.table._terminal_width", lambda: 0)
+    assert ids[0] in repr(Table([{"name": ids[0], "size": 1}], COLUMNS))
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [(0, "0 B"), (1023, "1023 B"), (1_600_000, "1.5 MiB"), (2**21, "2 MiB"), (15_000_000, "14 MiB")],
+)
+def test_sizes(count: int, told: str) -> None:
+    assert byte_size(count) == told
+
+
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What a cluster answers to each question."""
     told: dict[str, Any] = {}
-    requests = SimpleNamespace(query_within=lambda _timeout, what, *_args: told[what])
-    monkeypatch.setattr("rustray.driver.current._current", SimpleNamespace(requests=requests))
+    requests = SimpleNamespace(
+        query_within=lambda _timeout, what, *_args: told[what], query=lambda what, *_args: told[what]
+    )
+    monkeypatch.setattr(
+        "rustray.driver.current._current", SimpleNamespace(requests=requests, info={"namespace": "n"})
+    )
     return told
 
 
@@ -70,8 +103,27 @@ def test_rows_are_filtered_and_limited(answers: dict[str, Any]) -> None:
     assert [row.name for row in state.list_actors(filters=[("state", "=", "alive")], limit=1)] == ["b"]
     assert [row.name for row in state.list_actors(filters=[("state", "!=", "ALIVE")])] == ["a"]
     assert state.list_actors()[0].job_id == "00000001"
-    assert "is detached" in repr(state.list_actors(detail=True))
-    assert "is detached" not in repr(state.list_actors())
+    assert "namespace" in repr(state.list_actors(detail=True)) and "namespace" not in repr(
+        state.list_actors()
+    )
+
+
+def test_what_rustray_runs_itself_is_shown_to_who_asks_for_it(answers: dict[str, Any]) -> None:
+    keeper = {**an_actor("rustray-keeper-1", "ALIVE"), "class_name": "NotebookKeeper", "detached": True}
+    answers["actors"] = [an_actor("a", "ALIVE"), keeper]
+    assert [row.name for row in state.list_actors()] == ["a"]
+    assert len(state.list_actors(detail=True)) == 2
+    answers["function_metrics"] = [{"name": "NotebookKeeper.news"}, {"name": "f"}]
+    assert [row.name for row in state.summarize_tasks()] == ["f"]
+    assert len(state.summarize_tasks(detail=True)) == 2
+    job = {"id": 1, "end": None, "name": "", "namespace": "", "detached": 2, "start": 1.0, "cause": ""}
+    answers["jobs"] = [job]
+    assert state.list_jobs()[0].detached_actors == 1
+    assert state.list_jobs(detail=True)[0].detached_actors == 2
+    events = [(1.0, 0.5, "n1", 7, name, "ok", "aa") for name in ("NotebookKeeper.news", "f")]
+    assert [row["name"] for row in ended_rows(events, False)] == ["f"] and len(ended_rows(events, True)) == 2
+    answers["actor_names"] = [("n", "a"), ("n", "rustray-keeper-1")]
+    assert list_named_actors(all_namespaces=True) == [{"name": "a", "namespace": "n"}]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +169,7 @@ def test_the_largest_objects_come_first(answers: dict[str, Any]) -> None:
 
 def test_tasks_that_ended_come_newest_first() -> None:
     events = [(1.0, 0.5, "n1", 7, "f", "ok", "aa"), (2.0, 0.1, "n1", 8, "f", "cancelled", "bb")]
-    rows = ended_rows(events)
+    rows = ended_rows(events, False)
     assert [(row["task_id"], row["state"], row["start_time_ms"]) for row in rows] == [
         ("bb", "CANCELLED", 2000),
         ("aa", "FINISHED", 1000),

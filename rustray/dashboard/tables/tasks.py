@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from heapq import nlargest
 
-from rustray.dashboard.answers import KEEPER, Answers
+from rustray.dashboard.answers import Answers
 from rustray.dashboard.colours import FAILED, GREY
 from rustray.dashboard.tables.samples import latest
 from rustray.dashboard.tables.words import (
@@ -20,6 +20,7 @@ from rustray.dashboard.tables.words import (
     values,
 )
 from rustray.dashboard.task_stream import RUNNING, SPAN_S, Bar, TaskStream
+from rustray.model.own_work import is_own_code
 from rustray.model.quantities import counted, duration
 
 LANES = 32
@@ -107,7 +108,7 @@ def _took(bar: Bar) -> str:
 def _values(answers: Answers, stream: TaskStream) -> dict[str, list[object]]:
     states = {"running": 0, "waiting": 0}
     for row in answers["tasks"]:
-        if not row["function"].startswith(KEEPER):
+        if not is_own_code(row["function"]):
             states[row["state"]] = states.get(row["state"], 0) + row["count"]
     sample = latest(answers["metrics"])
     ended, failed = (sample["tasks_per_s"], sample["failed_per_s"]) if sample is not None else (None, None)

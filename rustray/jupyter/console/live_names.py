@@ -17,6 +17,7 @@ from rustray.errors import RustRayError
 from rustray.jupyter.console.opening import attached
 from rustray.jupyter.remote_magic import CELLS
 from rustray.model.ids import make_object_id, task_of
+from rustray.model.own_work import is_own_code, is_own_name
 
 CLUSTERS, PANELS, LOGS, TASKS, VALUES, FILES = "clusters", "panels", "logs", "tasks", "values", "files"
 ASK_S = 0.3
@@ -64,7 +65,7 @@ def _actors(session: Session | None) -> list[str]:
     if session is None:
         return []
     found = session.requests.query_within(ASK_S, "actor_names", session.info["namespace"])
-    return sorted(name for _namespace, name in found)
+    return sorted(name for _namespace, name in found if not is_own_name(name))
 
 
 def _files(_session: Session | None, _space: Space, prefix: str) -> Iterable[str]:
@@ -84,7 +85,7 @@ def _variables(space: Space, *types: type) -> list[str]:
 def _task_ids(session: Session | None) -> list[str]:
     if session is None:
         return []
-    tasks = unfinished(session, 0)[:MOST]
+    tasks = [task for task in unfinished(session, 0) if not is_own_code(task.target.name)][:MOST]
     return [task_of(make_object_id(session.client, task.number, 0)).hex() for task in tasks]
 
 

@@ -51,16 +51,15 @@ def nodes(all: bool = False) -> Table:
 
 
 def tasks(all: bool = False) -> Table:
-    """Tasks by function; with `all` one by one."""
+    """Tasks by function; with `all` one by one, and RustRay's own too."""
     check_cluster("tasks")
-    return state.list_tasks() if all else state.summarize_tasks()
+    return state.list_tasks(detail=True) if all else state.summarize_tasks()
 
 
 def actors(all: bool = False) -> Table:
-    """The actors; with `all` those that have died, and the keepers of notebooks' cells, as well."""
+    """The actors; with `all` those that have died, and RustRay's own, as well."""
     check_cluster("actors")
-    users = (("state", "!=", "DEAD"), ("class_name", "!=", "NotebookKeeper"))
-    return state.list_actors(filters=() if all else users)
+    return state.list_actors(detail=True) if all else state.list_actors(filters=(("state", "!=", "DEAD"),))
 
 
 def objects() -> Table:
