@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -11,21 +13,37 @@ from rustray import clusters
 from rustray.clusters import Cluster
 
 from .lab import Lab
-from .notebook import cell_with, output_of, run_cell, write_notebook
-from .sidebar import card, open_sidebar
+from .notebook import cell_with, errors_of, kernel_is_ready, output_of, press, run_cell, write_notebook
+from .sidebar import card, open_sidebar, seen
 
 pytestmark = pytest.mark.timeout(180)
+STOP_S = 2.0
+"""Within which the tasks of a cell end that is stopped."""
 LINES = """\
 %%remote --no-block --name {name} --num-cpus 0
 import time
 for i in range(20):
     print("{name} says", i)
     time.sleep(0.1)"""
-ENDLESS = """\
-%%remote
+CONNECT = "%load_ext rustray\n%rustray init --name cells"
+BACKGROUND = """\
+%%remote -b --name other --num-cpus 0
 import time
-print("it has begun")
-time.sleep(600)"""
+from pathlib import Path
+print("other has begun")
+while not Path("go").exists():
+    time.sleep(0.05)
+Path("other ended").touch()
+print("other goes on to its end")"""
+ENDLESS = """\
+%%remote --name stopped --map 'n in range(2)' --num-cpus 0
+import time
+from pathlib import Path
+print("it has begun", n)
+try:
+    time.sleep(600)
+finally:
+    Path(f"stopped {n} ended").touch()"""
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +53,8 @@ def cluster(lab: Lab) -> Iterator[Cluster]:
     cluster.stop()
 
 
-def test_lines_come_to_their_cells_and_the_stop_button_ends_a_cell(
-    lab: Lab, page: Page, cluster: Cluster
-) -> None:
-    write_notebook(lab.notebooks / "cells.ipynb", LINES.format(name="one"), LINES.format(name="two"), ENDLESS)
+def test_lines_come_to_their_cells(lab: Lab, page: Page, cluster: Cluster) -> None:
+    write_notebook(lab.notebooks / "cells.ipynb", LINES.format(name="one"), LINES.format(name="two"))
     page.goto(lab.page("cells", "cells.ipynb"))
     sidebar = open_sidebar(page)
     cell_with(page, "--name one").wait_for()
@@ -52,9 +68,40 @@ def test_lines_come_to_their_cells_and_the_stop_button_ends_a_cell(
         expect(output_of(cell).filter(has_text=f"{own} says 19")).to_be_visible()
         expect(output_of(cell).filter(has_text=f"{other} says")).to_have_count(0)
 
-    endless = cell_with(page, "it has begun")
+
+def test_the_stop_button_ends_the_tasks_of_its_cell_and_no_others(
+    lab: Lab, page: Page, cluster: Cluster
+) -> None:
+    folder = lab.notebooks / "stopping"
+    folder.mkdir()
+    write_notebook(folder / "stop.ipynb", CONNECT, BACKGROUND, ENDLESS)
+    page.goto(lab.page("stopping", "stopping/stop.ipynb"))
+    connect, other, endless = (cell_with(page, text) for text in ("init --name", "-b --name", "--map"))
+    kernel_is_ready(page)
+    run_cell(connect)
+    run_cell(other)
+    expect(output_of(other).filter(has_text="other has begun")).to_be_visible()
     run_cell(endless)
-    expect(output_of(endless).filter(has_text="it has begun")).to_be_visible()
-    page.evaluate("jupyterapp.commands.execute('notebook:interrupt-kernel')")
-    expect(output_of(endless).filter(has_text="KeyboardInterrupt")).to_be_visible()
-    expect(endless.locator(".jp-InputPrompt")).not_to_contain_text("*")
+    for n in range(2):
+        expect(output_of(endless).filter(has_text=f"it has begun {n}")).to_be_visible()
+
+    press(page, "interrupt")
+    clicked = time.monotonic()
+    seen(page, lambda: all(path.exists() for path in ends(folder)))
+    assert time.monotonic() - clicked < STOP_S
+    expect(endless.locator(".jp-InputPrompt")).to_contain_text("[3]")
+    ((name, value, shown),) = errors_of(page, endless)
+    assert name == "KeyboardInterrupt"
+    assert "stopped: 2 tasks stopped (2 interrupted)" in shown, (value, shown)
+    expect(output_of(endless).filter(has_text="2 tasks stopped")).to_be_visible()
+    expect(output_of(other)).not_to_contain_text(["KeyboardInterrupt", "stopped"])
+
+    assert not (folder / "other ended").exists()
+    (folder / "go").touch()
+    expect(output_of(other).filter(has_text="other goes on to its end")).to_be_visible()
+    expect(output_of(other).filter(has_text="done after")).to_be_visible()
+    assert errors_of(page, other) == []
+
+
+def ends(folder: Path) -> list[Path]:
+    return [folder / f"stopped {n} ended" for n in range(2)]
