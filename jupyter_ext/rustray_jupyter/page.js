@@ -1,8 +1,9 @@
 // A page of panels, after `feed.js`: shows the figures it came with, and moves them with what the server sends over a
-// WebSocket while the page can be seen.
+// WebSocket while the page can be seen. In a tab of Lab it has no address of its own, but that of Lab as its base.
 
 const facts = JSON.parse(document.getElementById("facts").textContent);
 const PAUSES_MS = [500, 1000, 2000, 5000];
+const ASK_MS = 10000;
 const GONE = 4404;
 
 const panels = await Panels.show(Bokeh, facts.items, document.querySelector("main"));
@@ -18,7 +19,11 @@ whenSeen(panels.element, (now) => {
 
 // The cluster that is meant, else the newest; nothing where it does not run.
 async function cluster() {
-  const answer = await fetch(`${facts.root}/api/clusters`, { headers: { "X-XSRFToken": facts.xsrf } });
+  const answer = await fetch(`${facts.root}/api/clusters`, {
+    headers: { "X-XSRFToken": facts.xsrf },
+    signal: AbortSignal.timeout(ASK_MS),
+  });
+  if (answer.status === 403) throw new Error("it asks for a login: reload this page to log in again");
   if (!answer.ok) throw new Error(`it answered ${answer.status}`);
   const rows = await answer.json();
   const meant = (row) => (facts.cluster ? row.name === facts.cluster : row.state !== "starting");
@@ -31,14 +36,15 @@ function absent() {
   return `The cluster ${facts.cluster} ${how}. This page goes on once one of this name is started.`;
 }
 
-// One connection; when it ends, whether it had brought something.
+// One connection; when it ends, whether it had brought something, or nobody looked any more before it was made.
 async function listen() {
   const name = await cluster();
+  if (!seen) return true;
   if (!name) {
     panels.tell("ended", absent());
     return false;
   }
-  const url = new URL(`${facts.root}/api/clusters/${encodeURIComponent(name)}/live`, location.href);
+  const url = new URL(`${facts.root}/api/clusters/${encodeURIComponent(name)}/live`, document.baseURI);
   url.protocol = url.protocol.replace("http", "ws");
   url.search = new URLSearchParams({ panels: facts.panels.join(",") });
   socket = new WebSocket(url);

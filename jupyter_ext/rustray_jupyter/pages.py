@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import secrets
 from html import escape
 from pathlib import Path
@@ -24,6 +25,8 @@ DRAWING = Path(rustray.dashboard.__file__).with_name("feed.js")
 """The script that draws panels, here and in notebooks."""
 THEMES = ("light", "dark")
 YEAR_S = 365 * 24 * 3600
+HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?")
+"""What a policy can name: no IPv6 address."""
 
 
 def script_files() -> dict[str, Path]:
@@ -52,7 +55,6 @@ class PageHandler(JupyterHandler):
         cluster = self.get_argument("cluster", "")
         drawn = await asyncio.to_thread(items, panels)
         nonce = secrets.token_urlsafe(16)
-        self.set_header("Content-Security-Policy", f"{self.content_security_policy}; {_policy(nonce)}")
         self.set_header("Cache-Control", "no-store")
         self.finish(self._page(panels, cluster, theme if theme in THEMES else "light dark", drawn, nonce))
 
@@ -73,6 +75,7 @@ class PageHandler(JupyterHandler):
         return Template((HERE / "page.html").read_text()).substitute(
             title=escape(title),
             theme=theme,
+            policy=policy(nonce, self.request.host),
             nonce=nonce,
             bokeh=escape(f"{root}/static/bokeh.min.js?v={bokeh_version}"),
             facts=json.dumps(facts).replace("<", "\\u003c"),
@@ -80,11 +83,22 @@ class PageHandler(JupyterHandler):
         )
 
 
-def _policy(nonce: str) -> str:
-    """Scripts of ours only. Bokeh styles its figures inline, and `'self'` does not mean WebSockets in all browsers."""
+def policy(nonce: str, host: str) -> str:
+    """What a page may load and connect to: scripts of ours, the server that it came from, nothing else.
+
+    It is in the page and not in a header, because tabs of Lab put the page into a frame as text; there `'self'` means
+    Lab's origin, which is the same. Bokeh styles its figures inline.
+
+    Parameters
+    ----------
+    host: as the browser has asked for it. `'self'` means WebSockets too (CSP 3), but not in older browsers, for which
+        the host stands beside it. Behind a proxy that puts a name of its own here that is of no use and does no harm;
+        what X-Forwarded-Host says is not looked at, for anyone can send it.
+    """
+    sockets = f" ws://{host} wss://{host}" if HOST.fullmatch(host) else ""
     return (
         f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'unsafe-inline'; img-src 'self' data: blob:; "
-        "connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'"
+        f"connect-src 'self'{sockets}; base-uri 'none'; form-action 'none'"
     )
 
 

@@ -46,7 +46,7 @@ def panel_frame(page: Page, title: str) -> Frame:
     element = page.locator(f'iframe[title="{title}"]').element_handle()
     frame = element.content_frame()
     assert frame is not None
-    frame.wait_for_url("**/rustray/dashboard/*")
+    frame.wait_for_url("about:srcdoc")
     eventually(lambda: frame.evaluate("() => window.Bokeh && Bokeh.documents.length"))
     return frame
 

@@ -116,13 +116,15 @@ def test_tabs_follow_the_theme_and_come_back(lab: Lab, page: Page, cluster: Clus
     sidebar = open_sidebar(page)
     card(sidebar, "shown").get_by_role("button", name="Resources").click()
     frame = page.locator('iframe[title="Resources · shown"]')
-    expect(frame).to_have_attribute("src", f"{lab.url}rustray/dashboard/resources?cluster=shown&theme=light")
+    shown = frame.content_frame.locator("html")
+    expect(shown).to_have_css("color-scheme", "light")
     page.evaluate("jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
-    expect(frame).to_have_attribute("src", f"{lab.url}rustray/dashboard/resources?cluster=shown&theme=dark")
+    expect(shown).to_have_css("color-scheme", "dark")
+    expect(shown.locator("[data-rustray-state=live]")).to_be_visible()
 
     seen(page, lambda: any("rustray-dashboard-shown-resources" in text for text in kept))
     page.goto(lab.page("theme"))
-    expect(frame).to_have_attribute("src", f"{lab.url}rustray/dashboard/resources?cluster=shown&theme=dark")
+    expect(shown).to_have_css("color-scheme", "dark")
 
 
 USERS = """\

@@ -10,6 +10,7 @@ import pytest
 from tornado.httpclient import HTTPClientError
 
 from rustray.dashboard import PANELS
+from rustray_jupyter.pages import policy
 
 from .conftest import NAME, Fetch
 
@@ -39,13 +40,35 @@ async def test_nothing_is_fetched_from_elsewhere(jp_fetch: Fetch, jp_base_url: s
     page = await jp_fetch("rustray", "dashboard")
     sources = re.findall(r'(?:src|href)="([^"]*)"', page.body.decode())
     assert sources and all(source.startswith(f"{jp_base_url}rustray/static/") for source in sources)
-    policy = page.headers["Content-Security-Policy"]
-    assert (
-        "default-src 'none'" in policy and "frame-ancestors 'self'" in policy and "unsafe-eval" not in policy
-    )
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page.body.decode())
+    assert "default-src 'none'" in policy and "unsafe-eval" not in policy
+    assert "frame-ancestors 'self'" in page.headers["Content-Security-Policy"]
     for source in sources:
         script = await jp_fetch(*source.removeprefix(jp_base_url).partition("?")[0].split("/"))
         assert script.headers["Content-Type"].startswith("text/javascript") and len(script.body) > 1000
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        ("hub.example", "'self' ws://hub.example wss://hub.example"),
+        ("127.0.0.1:8888", "'self' ws://127.0.0.1:8888 wss://127.0.0.1:8888"),
+        ("[::1]:8888", "'self'"),
+        ("*", "'self'"),
+        ("a; script-src *", "'self'"),
+        ('a"><script>', "'self'"),
+        ("", "'self'"),
+    ],
+)
+def test_a_page_connects_to_its_own_host_only(host: str, allowed: str) -> None:
+    (connect,) = [part.strip() for part in policy("n", host).split(";") if "connect-src" in part]
+    assert connect == f"connect-src {allowed}"
+
+
+async def test_a_server_that_lets_no_page_be_framed_is_obeyed(jp_fetch: Fetch, jp_web_app: Any) -> None:
+    jp_web_app.settings.setdefault("headers", {})["Content-Security-Policy"] = "frame-ancestors 'none'"
+    page = await jp_fetch("rustray", "dashboard")
+    assert page.headers["Content-Security-Policy"] == "frame-ancestors 'none'"
 
 
 async def test_what_comes_from_the_address_is_no_script(jp_fetch: Fetch) -> None:

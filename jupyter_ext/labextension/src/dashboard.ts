@@ -1,4 +1,8 @@
 // A panel of the dashboard as a tab of Lab.
+//
+// Its page is fetched and put into a frame as text, for a frame that loads it by its address stays empty behind
+// JupyterHub, which lets no page be framed (`frame-ancestors 'none'`): a framed one could be read by other users' pages,
+// whose origin is the same. The request that fetches it has the token against forgery, which they do not have.
 
 import { IFrame, MainAreaWidget } from '@jupyterlab/apputils';
 import { rustrayIcon } from './icon';
@@ -20,7 +24,8 @@ class Page extends IFrame {
     private theme: Theme
   ) {
     super({ sandbox: ['allow-scripts', 'allow-same-origin'] });
-    this.node.querySelector('iframe')!.title = title(page);
+    this._frame = this.node.querySelector('iframe')!;
+    this._frame.title = title(page);
   }
 
   setTheme(theme: Theme): void {
@@ -52,19 +57,40 @@ class Page extends IFrame {
     this._unload = window.setTimeout(() => this.unload(), UNLOAD_MS);
   }
 
-  private load(): void {
-    const url = this.server.page(this.page.panel, this.page.cluster, this.theme);
-    if (url !== this._loaded) {
-      this.url = this._loaded = url;
+  private async load(): Promise<void> {
+    const theme = this.theme;
+    if (theme === this._loaded) {
+      return;
+    }
+    this._loaded = theme;
+    let text: string | null = null;
+    let failure = '';
+    try {
+      text = await this.server.pageText(this.page.panel, this.page.cluster, theme);
+    } catch (error) {
+      failure = (error as Error).message;
+    }
+    if (theme === this._loaded) {
+      this._frame.srcdoc = text ?? told(failure, theme);
+      this._loaded = text === null ? null : theme; // what has failed is tried again when the tab is seen next
     }
   }
 
   private unload(): void {
-    this.url = this._loaded = 'about:blank';
+    this._loaded = null;
+    this._frame.srcdoc = '';
   }
 
-  private _loaded = '';
+  private _frame: HTMLIFrameElement;
+  private _loaded: Theme | null = null;
   private _unload = 0;
+}
+
+/** A page that says this. */
+function told(text: string, theme: Theme): string {
+  const line = document.createElement('p');
+  line.textContent = text;
+  return `<!DOCTYPE html><style>:root { color-scheme: ${theme}; }</style>${line.outerHTML}`;
 }
 
 export class DashboardTab extends MainAreaWidget<Page> {

@@ -56,12 +56,21 @@ export class RustRayServer {
     return new this.settings.WebSocket(path + URLExt.objectToQueryString(query));
   }
 
+  /** Where the page of a panel is. */
   page(panel: string, cluster: string, theme: Theme): string {
-    const path = URLExt.join(this.settings.baseUrl, 'rustray/dashboard', encodeURIComponent(panel));
-    return path + URLExt.objectToQueryString({ cluster, theme });
+    return URLExt.join(this.settings.baseUrl, pagePath(panel, cluster, theme));
+  }
+
+  /** The page itself, as HTML. */
+  async pageText(panel: string, cluster: string, theme: Theme): Promise<string> {
+    return this.text('GET', pagePath(panel, cluster, theme));
   }
 
   private async request<T>(method: string, path: string, body?: unknown): Promise<T> {
+    return parsed(await this.text(method, path, body)) as T;
+  }
+
+  private async text(method: string, path: string, body?: unknown): Promise<string> {
     const url = URLExt.join(this.settings.baseUrl, path);
     const init = { method, ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
     let response: Response;
@@ -71,12 +80,15 @@ export class RustRayServer {
       throw new RequestError('The Jupyter server does not answer. See whether it still runs, or wait for it to be back.');
     }
     const text = await response.text();
-    const answer = parsed(text);
     if (response.ok) {
-      return answer as T;
+      return text;
     }
-    throw new RequestError(advice(response.status, answer));
+    throw new RequestError(advice(response.status, parsed(text)));
   }
+}
+
+function pagePath(panel: string, cluster: string, theme: Theme): string {
+  return `rustray/dashboard/${encodeURIComponent(panel)}` + URLExt.objectToQueryString({ cluster, theme });
 }
 
 function parsed(text: string): unknown {
