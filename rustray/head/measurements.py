@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from rustray.head.metrics import Metrics
+from rustray.head.history import History
 from rustray.head.node_links import NodeLinks
 from rustray.head.scheduling import Scheduling
-from rustray.metrics.functions import Functions
-from rustray.metrics.task_events import TaskEvents
 from rustray.scheduler import events
-
-EPOCH_SHIFT = 32
-"""Events are numbered from epoch << 32 on, so a cursor of an earlier leader is known for one."""
 
 
 class Measurements:
-    """All of it, since this head began to lead; bounded, and in no log: a new leader begins anew.
+    """All of it; bounded, and in no log.
+
+    Parameters
+    ----------
+    wall: seconds since the epoch. history: what this head knows of the past; it goes on from there.
 
     Attributes
     ----------
@@ -26,12 +25,13 @@ class Measurements:
     head_rtt: round trip to each node in seconds, by its name, as the links measure it.
     """
 
-    def __init__(self, nodes: NodeLinks, scheduling: Scheduling, epoch: int) -> None:
+    def __init__(
+        self, nodes: NodeLinks, scheduling: Scheduling, wall: Callable[[], float], history: History
+    ) -> None:
         self._nodes = nodes
+        self._wall = wall
         self._scheduling = scheduling
-        self.metrics = Metrics()
-        self.functions = Functions()
-        self.events = TaskEvents(epoch << EPOCH_SHIFT)
+        self.metrics, self.functions, self.events = history.metrics, history.functions, history.events
         self.running: dict[str, list[tuple[Any, ...]]] = {}
         self.network: dict[str, list[tuple[int, float, float]]] = {}
         self.head_rtt: dict[str, float] = {}
@@ -70,8 +70,9 @@ class Measurements:
         ended: events of tasks: (start, seconds, pid, function, outcome, task id). skipped: tasks without one.
         running: (since, pid, function, task id) of tasks that have not ended.
         """
-        self.functions.ran(ran)
-        self.functions.owned(node, owned)
+        now = self._wall()
+        self.functions.ran(ran, now)
+        self.functions.owned(node, owned, now)
         self.events.add(
             ((start, seconds, node, *fields) for start, seconds, *fields in ended),
             skipped,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rustray.metrics.series import KEEP, Series
+
+HANDED = 200
+"""Nodes whose samples are handed to other heads: those that have been here longest."""
 
 _OF_MACHINES = (
     "cpus",
@@ -35,10 +38,19 @@ Scheduled = Callable[[], Mapping[str, Any]]
 level), "suspended", "leases" (given), and "idle" (leases that clients keep without use)."""
 
 
+Handed = tuple[str, list[float], list[dict[str, Any]]]
+"""(name of a node, what OF_A_NODE names of its newest sample, its GPUs)"""
+
+
 class _OfNode:
     def __init__(self) -> None:
         self.series = Series(OF_A_NODE)
         self.gpus: deque[tuple[float, list[dict[str, Any]]]] = deque(maxlen=KEEP)
+
+    def add(self, sample: Mapping[str, float], gpus: list[dict[str, Any]]) -> None:
+        self.series.add(sample)
+        if gpus:
+            self.gpus.append((sample["time"], gpus))
 
 
 class Metrics:
@@ -52,6 +64,31 @@ class Metrics:
         self._samples: deque[dict[str, Any]] = deque(maxlen=KEEP)
         self._latest: dict[str, dict[str, Any]] = {}
         self._nodes: dict[str, _OfNode] = {}
+
+    def lead(self) -> None:
+        """This head leads from now on: it has heard no node yet."""
+        self._latest.clear()
+
+    def hand(self, since: float) -> tuple[list[dict[str, Any]], list[Handed]]:
+        """For another head: samples of the cluster after `since`, and the newest of each of HANDED nodes."""
+        nodes = []
+        for name, kept in itertools.islice(self._nodes.items(), HANDED):
+            sample = kept.series.latest
+            gpus = kept.gpus[-1][1] if kept.gpus and kept.gpus[-1][0] == sample["time"] else []
+            nodes.append((name, list(sample.values()), gpus))
+        return self.since(since), nodes
+
+    def take(self, samples: Sequence[dict[str, Any]], nodes: Iterable[Handed]) -> None:
+        """Another head has handed these."""
+        for first in samples[:1]:
+            while self._samples and self._samples[-1]["time"] >= first["time"]:
+                self._samples.pop()
+        self._samples.extend(samples)
+        told = {name: (dict(zip(OF_A_NODE, values, strict=True)), gpus) for name, values, gpus in nodes}
+        self._nodes = {name: self._nodes.get(name) or _OfNode() for name in told}
+        for name, (sample, gpus) in told.items():
+            if sample["time"] != self._nodes[name].series.latest.get("time"):
+                self._nodes[name].add(sample, gpus)
 
     def add(self, node: str, sample: dict[str, Any], scheduled: Scheduled, keep: bool = True) -> None:
         """A node's sample has come.
@@ -81,9 +118,7 @@ class Metrics:
             kept = self._nodes[node] = _OfNode()
         # Tasks count where they ran, while those of the whole cluster count where their results are.
         ran = {"tasks_per_s": sample["ran_per_s"], "failed_per_s": sample["ran_failed_per_s"]}
-        kept.series.add({**sample, **ran})
-        if sample["gpus"]:
-            kept.gpus.append((sample["time"], sample["gpus"]))
+        kept.add({**sample, **ran}, sample["gpus"])
 
     def forget(self, node: str) -> None:
         """The node has gone."""

@@ -17,6 +17,7 @@ from rustray.daemon import Daemon, read_settings
 from rustray.driver.registry import head_storage, update_connection_file
 from rustray.errors import ClusterStartError, OptionError
 from rustray.head.addresses import grpc_address, raft_address
+from rustray.head.history import HAND_EVERY_S, History
 from rustray.wire.security import (
     Security,
     check_bind,
@@ -27,6 +28,8 @@ from rustray.wire.security import (
 )
 
 if TYPE_CHECKING:
+    import asyncio
+
     from rustray.head.links import Links
     from rustray.head.prediction_file import PredictionFile
     from rustray.head.raft import Replica
@@ -60,6 +63,8 @@ class HeadProcess(Daemon):
         self._links: Links | None = None
         self._elections = 0
         self._predictions: PredictionFile | None = None
+        self._history = History()
+        self._handing: asyncio.TimerHandle | None = None
 
     async def begin(self) -> None:
         """Listen, and take part in the log."""
@@ -87,6 +92,7 @@ class HeadProcess(Daemon):
             self._on_leader,
             self._on_follower,
             bind=join_address(host, port),
+            on_word=self._history.take,
             on_failed=self._on_failed,
         )
         try:
@@ -139,11 +145,26 @@ class HeadProcess(Daemon):
             self.loop.call_later(OFFICE_AGAIN_S, self._take_office, election)
             return
         log.info("leads, epoch %d", result["epoch"])
-        head = Head(time.monotonic, time.time, self._replica, result["epoch"], may_grow=True)  # type: ignore[arg-type]
+        head = Head(
+            time.monotonic,
+            time.time,
+            self._replica,  # type: ignore[arg-type]
+            result["epoch"],
+            may_grow=True,
+            history=self._history,
+        )
         self._links = Links(self.loop, head, self._heads)
         self._predictions = PredictionFile(self.loop, head.forecasts)
         self._predictions.start()
+        if len(self._heads) > 1:
+            self._hand_history()
         self.tell_registry(leads=True, epoch=result["epoch"])
+
+    def _hand_history(self) -> None:
+        assert self._replica is not None
+        self._handing = self.loop.call_later(HAND_EVERY_S, self._hand_history)
+        if history := self._history.hand():
+            self._replica.tell_others(history)
 
     def _on_follower(self) -> None:
         if self._links is not None:
@@ -158,6 +179,9 @@ class HeadProcess(Daemon):
         if self._predictions is not None:
             self._predictions.stop()
             self._predictions = None
+        if self._handing is not None:
+            self._handing.cancel()
+            self._handing = None
 
     def _on_failed(self, error: BaseException) -> None:
         log.critical("the log has failed, this head ends: %s", error)

@@ -32,6 +32,7 @@ from rustray.head.raft_thread import (
     RaftThread,
     Submitted,
     Timing,
+    Word,
 )
 
 COMMIT_TIMEOUT = 10.0  # seconds after which a command is answered "unknown_outcome" in any case
@@ -73,6 +74,7 @@ class Replica:
     on_leader: this head leads now, and its state has all that was ever committed.
     on_follower: it leads no more.
     bind: "host:port" to listen on; "" for loopback. A head without others does not listen.
+    on_word: the leading head has said this: see `tell_others`.
     on_failed: the replica has stopped for good because of this error, and the process should end.
     timing, compact_entries, segment_bytes: for tests. None: as fits the number of heads.
 
@@ -94,6 +96,7 @@ class Replica:
         on_follower: Callable[[], None],
         *,
         bind: str = "",
+        on_word: Callable[[bytes], None] = lambda _word: None,
         on_failed: Callable[[BaseException], None] | None = None,
         timing: Timing | None = None,
         compact_entries: int = COMPACT_ENTRIES,
@@ -109,6 +112,7 @@ class Replica:
         self._loop = loop
         self._on_leader = on_leader
         self._on_follower = on_follower
+        self._on_word = on_word
         self._on_failed = on_failed
         self._assembly = Assembly()
         self._pending: dict[str, _Pending] = {}
@@ -171,6 +175,10 @@ class Replica:
         refused = self._submit(op, payload, then)
         if refused is not None:
             self._loop.call_soon(then, refused)
+
+    def tell_others(self, word: bytes) -> None:
+        """Say something to the other heads, as long as this one leads: it is in no log, and may be lost."""
+        self._thread.put(Word(word))
 
     def compact(self) -> None:
         """Write a snapshot soon, and forget the entries that it covers."""
@@ -303,6 +311,10 @@ class Replica:
 
     def on_refused(self, operation: str, code: str) -> None:
         self._answer(operation, self._refusal(code))
+
+    def on_word(self, word: bytes) -> None:
+        if not self.is_leader:
+            self._on_word(word)
 
     def on_stopped(self, error: BaseException) -> None:
         self.on_deposed()

@@ -65,6 +65,12 @@ class Facts(NamedTuple):
     facts: dict[str, Any]
 
 
+class Word(NamedTuple):
+    """For the other heads, while this one leads; in no log, and it may be lost."""
+
+    word: bytes
+
+
 class Listener(Protocol):
     """Who is told, in this order and in the thread that `post` brings it to."""
 
@@ -74,6 +80,7 @@ class Listener(Protocol):
     def on_elected(self, term: int) -> None: ...
     def on_deposed(self) -> None: ...
     def on_refused(self, operation: str, code: str) -> None: ...
+    def on_word(self, word: bytes) -> None: ...
     def on_stopped(self, error: BaseException) -> None: ...
 
 
@@ -168,7 +175,7 @@ class RaftThread:
         self._listener = listener
         self._post = post
         self._events: list[Event] = []
-        self._inbox: deque[Submitted | Facts] = deque()
+        self._inbox: deque[Submitted | Facts | Word] = deque()
         self._closing = False
         self._leading: int | None = None  # the term
         self._barrier = 0  # the last entry when it was elected
@@ -190,7 +197,9 @@ class RaftThread:
         )
 
         def make_transport(raft: Any, me: Any, nodes: Any) -> RaftTransport:
-            self._transport = RaftTransport(raft, nodes, self._membership, self._journal, token, bind)
+            self._transport = RaftTransport(
+                raft, nodes, self._membership, self._journal, token, bind, self._take_word
+            )
             return self._transport
 
         self._raft = _Raft(self._membership, conf, folder, self._snapshots, make_transport, self._take_entry)
@@ -203,7 +212,7 @@ class RaftThread:
 
     # -- in the listener's thread
 
-    def put(self, item: Submitted | Facts) -> None:
+    def put(self, item: Submitted | Facts | Word) -> None:
         self._inbox.append(item)
         self._wake()
 
@@ -301,9 +310,12 @@ class RaftThread:
             self._let_another_lead(now)
         self._hand_over()
 
-    def _take(self, item: Submitted | Facts) -> None:
+    def _take(self, item: Submitted | Facts | Word) -> None:
         if isinstance(item, Facts):
             self._snapshots.provide(*item)
+        elif isinstance(item, Word):
+            if self._leading is not None:
+                self._transport.tell_all(item.word)
         elif item.term != self._leading:
             self._tell(self._listener.on_refused, item.operation, "not_leader")
         else:
@@ -335,6 +347,9 @@ class RaftThread:
 
     def _take_entry(self, entry: bytes) -> None:
         self._tell(self._listener.on_entry, entry)
+
+    def _take_word(self, word: bytes) -> None:
+        self._tell(self._listener.on_word, word)
 
     def _want_facts(self, index: int) -> None:
         self._tell(self._listener.on_facts_wanted, index)

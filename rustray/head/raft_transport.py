@@ -16,7 +16,7 @@ import logging
 import math
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from rustray.errors import ClusterStartError
@@ -40,7 +40,7 @@ Message = dict[str, Any]
 
 
 class RaftTransport(Transport):  # type: ignore[misc]
-    """Parameters: raft: the SyncObj that owns it. bind: host:port to listen on.
+    """Parameters: raft: the SyncObj that owns it. bind: host:port to listen on. hear: takes a word of the leader.
 
     Raises ClusterStartError where the port cannot be had. A head without others listens to nobody.
     """
@@ -53,8 +53,10 @@ class RaftTransport(Transport):  # type: ignore[misc]
         journal: Journal,
         token: bytes,
         bind: str,
+        hear: Callable[[bytes], None],
     ) -> None:
         super().__init__(raft, None, others)
+        self._hear = hear
         self._raft = raft
         self._nodes: dict[str, TCPNode] = {node.address: node for node in others}
         self._membership = membership
@@ -256,7 +258,12 @@ class RaftTransport(Transport):  # type: ignore[misc]
     def _on_vote(self, node: TCPNode, message: Message) -> None:
         self._onMessageReceived(node, message)
 
+    def _on_word(self, node: TCPNode, message: Message) -> None:
+        if message["term"] == self._raft.raftCurrentTerm and self._raft._getLeader() == node:
+            self._hear(message["word"])
+
     _HANDLERS = {
+        "word": _on_word,
         "append_entries": _on_append,
         "next_node_idx": _on_ack,
         "request_vote": _on_vote_wanted,
@@ -278,6 +285,14 @@ class RaftTransport(Transport):  # type: ignore[misc]
             self._asked.setdefault(node.address, time.monotonic())
         self._connections[node.address].send(message)
         return node.address in self._joined
+
+    def tell_all(self, word: bytes) -> None:
+        """Say something to the other heads that is in no log; those that are slow to listen are passed over."""
+        message = {"type": "word", "term": self._raft.raftCurrentTerm, "word": word}
+        for address in list(self._joined):
+            connection = self._connections[address]
+            if connection.backlog == 0:
+                connection.send(message)
 
     def backlog(self, node: TCPNode) -> int:
         connection = self._connections.get(node.address)

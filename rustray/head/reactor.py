@@ -17,6 +17,7 @@ from rustray.head.commits import Commits
 from rustray.head.explaining import Explaining
 from rustray.head.forecasts import Forecasts
 from rustray.head.gathering import Gathering
+from rustray.head.history import History
 from rustray.head.infeasible import Refusals
 from rustray.head.jobs import Jobs
 from rustray.head.keyvalue import KeyValue
@@ -44,6 +45,7 @@ class Head:
     log: takes commands; its `state` has the facts.
     epoch: the number of this leader; leases are numbered by it.
     may_grow: whether nodes may join, so that what no node can run now waits.
+    history: what was measured before, where another head led then.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Head:
         log: Log,
         epoch: int = 1,
         may_grow: bool = False,
+        history: History | None = None,
     ) -> None:
         self._now = now
         self.epoch = epoch
@@ -62,7 +65,9 @@ class Head:
         scheduling = self.scheduling = Scheduling(now, nodes, first_lease=epoch << 32)
         status = self.status = scheduling.status
         classes = TaskClasses()
-        measured = self.measured = Measurements(nodes, scheduling, epoch)
+        past = history or History()
+        past.lead(epoch)
+        measured = self.measured = Measurements(nodes, scheduling, wall, past)
         forecasts = self.forecasts = Forecasts(wall, nodes, scheduling, classes)
         groups = PlacementGroups(state, wall, commits, scheduling)
         jobs = Jobs(state, wall, commits, nodes, scheduling, classes)

@@ -49,9 +49,13 @@ class Histogram:
             self.count += times
         self.sum += total
 
+    def sparse(self) -> Sparse:
+        """The counts, as they travel."""
+        return [(at, times) for at, times in enumerate(self.counts) if times]
+
     def take(self) -> tuple[Sparse, float]:
         """(counts, sum) since the last time."""
-        taken = [(at, times) for at, times in enumerate(self.counts) if times], self.sum
+        taken = self.sparse(), self.sum
         self.counts = [0] * len(self.counts)
         self.count, self.sum = 0, 0.0
         return taken

@@ -36,6 +36,12 @@ class Series:
             column[self._next] = sample[name]
         self._next = (self._next + 1) % self._keep
 
+    @property
+    def latest(self) -> dict[str, float]:
+        """The newest sample; nothing where there is none."""
+        at = next(self._newest_first(), None)
+        return {} if at is None else {name: column[at] for name, column in self._columns.items()}
+
     def since(self, time: float) -> list[dict[str, float]]:
         """The samples that are newer than `time`, oldest first."""
         times = self._columns["time"]

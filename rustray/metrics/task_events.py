@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from heapq import nlargest
 from itertools import islice, takewhile
 from typing import Any
@@ -35,15 +35,16 @@ def longest(events: Iterable[Event], budget: int = BUDGET) -> list[Event]:
 class TaskEvents:
     """A ring of events. Every task that has ended has a number here, whether its event is kept or not: so who has read
     up to a number learns how many he has missed.
-
-    Parameters
-    ----------
-    first: the number of the first; greater than any that an earlier ring may have given.
     """
 
-    def __init__(self, first: int = 0, keep: int = KEEP) -> None:
-        self._first = self._next = first
+    def __init__(self, keep: int = KEEP) -> None:
+        self._first = self._next = self._handed = 0
         self._ring: deque[tuple[int, Event]] = deque(maxlen=keep)
+
+    def lead(self, first: int) -> None:
+        """Number what comes from now on from `first`, which is greater than any that an earlier leader has given. So
+        who has read what that one told is not told it again."""
+        self._first = self._next = self._handed = first
 
     def add(self, events: Iterable[Event], skipped: int = 0) -> None:
         """Tasks have ended, `skipped` of them without an event."""
@@ -52,27 +53,35 @@ class TaskEvents:
             self._next += 1
         self._next += skipped
 
+    def hand(self) -> list[Event]:
+        """Those that took longest of all since the last time."""
+        since, self._handed = self._handed, self._next
+        return longest(event for _number, event in self._newer(since))
+
     def since(self, cursor: int, limit: int = ANSWERED) -> dict[str, Any]:
         """What has come since: "next" (the cursor to ask with next), "events" (oldest first, at most `limit`) and
-        "skipped", tasks in between of which there is no event.
+        "skipped", tasks in between of which there is no event; those before this head led are not counted.
 
         Parameters
         ----------
         cursor: 0 for all that there is; negative for so many of the newest.
         """
-        newer: Iterator[tuple[int, Event]]
         if cursor < 0:
             found = list(islice(reversed(self._ring), min(-cursor, limit)))[::-1]
             return {"next": self._next, "events": [event for _number, event in found], "skipped": 0}
-        cursor = cursor if self._first <= cursor <= self._next else self._first
-        newer = takewhile(lambda item: item[0] >= cursor, reversed(self._ring))
-        found = list(newer)[::-1]
+        if cursor > self._next:
+            cursor = self._first  # of another cluster
+        found = self._newer(cursor)
         after = self._next
         if len(found) > limit:
             after = found[limit][0]
             found = found[:limit]
+        counted = sum(number >= self._first for number, _event in found)
         return {
             "next": after,
             "events": [event for _number, event in found],
-            "skipped": after - cursor - len(found),
+            "skipped": max(0, after - max(cursor, self._first) - counted),
         }
+
+    def _newer(self, cursor: int) -> list[tuple[int, Event]]:
+        return list(takewhile(lambda item: item[0] >= cursor, reversed(self._ring)))[::-1]

@@ -11,6 +11,9 @@ from rustray.wire.frames import Message
 
 Row = tuple[Any, ...]
 
+HELD = 5_000
+"""Rows that are kept while there is no head to be told; of more the newest."""
+
 
 class Figures:
     """See the module.
@@ -44,8 +47,11 @@ class Figures:
             self.ran += sum(times for _at, times in runs)
             self.errors += errors
         self._ran += rows
+        del self._ran[:-HELD]
         self._events += [(start, seconds, pid, *fields) for start, seconds, *fields in events]
-        self._skipped += skipped
+        beyond = max(0, len(self._events) - HELD)
+        del self._events[:beyond]
+        self._skipped += skipped + beyond
         if running:
             self._running[client] = [(since, pid, *fields) for since, *fields in running]
         elif self._running.pop(client, None) is not None:
@@ -57,6 +63,7 @@ class Figures:
         for row in map(Owned._make, rows):
             if row.waits or row.failed or row.cancelled or row.retried:
                 self._came.append(tuple(row._replace(waiting=0, running=[], suspended=[])))
+                del self._came[:-HELD]
             if row.waiting or row.running or row.suspended:
                 present.append(tuple(row._replace(waits=[], waited=0.0, failed=0, cancelled=0, retried=0)))
         self._changed = True

@@ -17,6 +17,11 @@ class HeadOutage:
         self._now: tuple[float, str, Sequence[str]] | None = None
         """Since when there is no head, why, and which were tried."""
 
+    @property
+    def lasts(self) -> bool:
+        """Whether no head answers now."""
+        return self._now is not None
+
     def on_lost(self, reason: str, heads: Sequence[str]) -> None:
         """No head answers, for this reason: for the first time, or still."""
         since = self._loop.time()

@@ -119,7 +119,7 @@ class Monitor:
             "links": node.neighbours.links(),
         }
         node.head(("sample", sample))
-        if (told := figures.take()) is not None:
+        if not node.outage.lasts and (told := figures.take()) is not None:
             node.head(told)
         self._tell_memory()
 

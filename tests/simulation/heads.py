@@ -49,6 +49,7 @@ class SimulatedHead(HeadProcess, VirtualDaemon, Host):
             disk,
             self._on_leader,
             self._on_follower,
+            self._history.take,
         )
         self._replica = self.replica  # type: ignore[assignment]
         peers[raft_address(address)] = self.replica

@@ -51,6 +51,7 @@ class Replica:
         disk: Disk,
         on_leader: Callable[[], None],
         on_follower: Callable[[], None],
+        on_word: Callable[[bytes], None],
     ) -> None:
         self.state = ClusterState()
         self.is_leader = False
@@ -65,6 +66,7 @@ class Replica:
         disk.boots += 1
         self._on_leader = on_leader
         self._on_follower = on_follower
+        self._on_word = on_word
         self._role = "follower"
         self._commit = 0
         self._votes: set[str] = set()
@@ -100,6 +102,15 @@ class Replica:
             return
         self._pending[operation] = self._clock.now + COMMIT_TIMEOUT_S, [then]
         self._append(Entry(self._disk.term, op, marshal.dumps(payload, 4), operation))
+
+    def tell_others(self, word: bytes) -> None:
+        """See `rustray.head.raft.Replica.tell_others`."""
+        if self.is_leader:
+            self._broadcast("on_word", self._disk.term, word)
+
+    def on_word(self, term: int, word: bytes) -> None:
+        if term == self._disk.term and self._role == "follower":
+            self._on_word(word)
 
     def _append(self, entry: Entry) -> None:
         self._disk.log.append(entry)

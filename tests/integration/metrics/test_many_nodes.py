@@ -1,8 +1,9 @@
-"""The same with three heads and two nodes; what a leader knew is gone with it, and measured anew by the next."""
+"""The same with three heads and two nodes; what a leader knew the next one knows."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 import rustray
 from rustray.cli import main
+from rustray.head.history import HAND_EVERY_S
 from rustray.metrics import prometheus
 from rustray.testing import Cluster
 from rustray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -115,8 +117,14 @@ def test_the_commands(
     assert "cannot be written" in capsys.readouterr().err
 
 
-def test_the_next_leader_measures_anew(cluster: Cluster, kept: list[Any]) -> None:
+def test_the_next_leader_goes_on_where_the_last_was(cluster: Cluster, kept: list[Any]) -> None:
+    work.check_functions(work.measured())
+    began = query("metrics")[0]["time"]
+    known = time.time()
+    eventually(lambda: query("metrics")[-1]["time"] > known + 2 * HAND_EVERY_S)  # all of it has been handed on
     cursor = query("task_events", 0)["next"]
+    counts = ("finished", "failed", "retried")
+    before = {row["name"]: [row[name] for name in counts] for row in query("function_metrics")}
     epoch = query("office")["epoch"]
     leader = query("office")["leader"]
     next(head for head in cluster.heads if head.address == leader).kill()
@@ -128,5 +136,11 @@ def test_the_next_leader_measures_anew(cluster: Cluster, kept: list[Any]) -> Non
         return [event for event in answer["events"] if event[4] == "slow"]
 
     assert len(eventually(lambda: len(found := news()) == 2 and found)) == 2
+    assert len([event for event in query("task_events", 0)["events"] if event[4] == "slow"]) == work.SLOW + 2
+    before["slow"][0] += 2
+    eventually(lambda: work.functions()["slow"]["finished"] == before["slow"][0])
+    assert {name: [row[count] for count in counts] for name, row in work.functions().items()} == before
+    assert query("metrics")[0]["time"] == began
+    assert all(samples[0]["time"] < known for samples in query("node_metrics").values())
     eventually(lambda: len(query("node_metrics")) == 2)
     eventually(lambda: {row["state"] for row in query("heads")} == {"leads", "follows", "does not answer"})

@@ -17,7 +17,7 @@ from rustray.metrics.functions import Owned, Ran
 from rustray.metrics.histogram import SECONDS
 from rustray.metrics.task_events import BUDGET
 from rustray.node import gpu_usage
-from rustray.node.figures import Figures
+from rustray.node.figures import HELD, Figures
 from rustray.node.gpu_usage import GpuUsage
 from rustray.node.throughput import Rates
 from rustray.worker.context import Running
@@ -147,6 +147,18 @@ def test_how_things_are_is_told_until_it_is_otherwise_and_what_came_once() -> No
     figures.forget(5)
     assert told() == []
     assert figures.take() is None
+
+
+def test_while_there_is_no_head_to_tell_a_node_keeps_what_came_and_not_too_much() -> None:
+    figures = node(w1=77)
+    for at in range(HELD + 5):
+        figures.on_ran(1, [ran(f"f{at}")], [(float(at), 0.1, "f", "ok", "aa")], 1, [])
+        figures.on_owned(5, [owned(f"f{at}", failed=1)])
+    message = figures.take()
+    assert message is not None
+    _op, runs, own, events, skipped, _running = message
+    assert len(runs) == len(own) == HELD and own[-1][0] == f"f{HELD + 4}"
+    assert len(events) == BUDGET and len(events) + skipped == 2 * (HELD + 5)
 
 
 # -- a worker

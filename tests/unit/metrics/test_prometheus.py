@@ -40,8 +40,8 @@ HEAD = {"address": "h:1", "state": "leads", "term": 3, "committed": 9, "lag": 0,
 
 def answers() -> dict[str, Any]:
     functions = Functions()
-    functions.ran([ran('odd "name"\n', seconds=0.5, count=3)])
-    functions.owned("n", [owned('odd "name"\n', failed=1)])
+    functions.ran([ran('odd "name"\n', seconds=0.5, count=3)], 1000.0)
+    functions.owned("n", [owned('odd "name"\n', failed=1)], 1000.0)
     return {
         "metrics": [CLUSTER],
         "node_metrics": {"n1": [NODE], "silent": []},

@@ -9,8 +9,14 @@ def event(start: float, seconds: float = 0.1) -> tuple[Any, ...]:
     return (start, seconds, "n1", 7, "f", "ok", "00")
 
 
+def events_from(first: int) -> TaskEvents:
+    events = TaskEvents()
+    events.lead(first)
+    return events
+
+
 def test_a_reader_sees_each_event_once_and_learns_what_he_missed() -> None:
-    events = TaskEvents(first=100)
+    events = events_from(100)
     assert events.since(0) == {"next": 100, "events": [], "skipped": 0}
     events.add([event(1), event(2)], skipped=5)
     first = events.since(0)
@@ -40,16 +46,38 @@ def test_long_answers_come_in_parts() -> None:
 
 
 def test_the_newest_can_be_asked_for() -> None:
-    events = TaskEvents(first=50)
+    events = events_from(50)
     events.add([event(at) for at in range(5)])
     assert events.since(-2) == {"next": 55, "events": [event(3), event(4)], "skipped": 0}
 
 
 def test_a_cursor_of_an_earlier_leader_begins_anew() -> None:
-    events = TaskEvents(first=2 << 32)
+    events = events_from(2 << 32)
     events.add([event(1)])
     answer = events.since((1 << 32) + 77)
     assert answer["events"] == [event(1)] and answer["skipped"] == 0
+
+
+def test_who_has_read_what_an_earlier_leader_told_is_told_what_is_new() -> None:
+    leader, follower = events_from(1 << 32), TaskEvents()
+    leader.add([event(1), event(2)])
+    follower.add(leader.hand())
+    assert leader.hand() == []
+    cursor = leader.since(0)["next"]
+    follower.lead(2 << 32)
+    follower.add([event(3)], skipped=4)
+    assert follower.since(cursor) == {"next": (2 << 32) + 5, "events": [event(3)], "skipped": 4}
+    assert follower.since(0) == {
+        "next": (2 << 32) + 5,
+        "events": [event(1), event(2), event(3)],
+        "skipped": 4,
+    }
+
+
+def test_a_cursor_of_another_cluster_begins_anew() -> None:
+    events = events_from(1 << 32)
+    events.add([event(1)])
+    assert events.since((1 << 32) + 500)["events"] == [event(1)]
 
 
 def test_those_that_take_longest_are_chosen_and_stay_in_order() -> None:
