@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import html
 import json
 import os
@@ -21,6 +20,7 @@ from typing import Any
 from jupyter_core.paths import jupyter_runtime_dir
 
 import rustray
+from rustray import private_files
 from rustray.clusters.logs import last_lines
 from rustray.errors import ClusterStartError, OptionError
 
@@ -46,7 +46,8 @@ def run(arguments: Sequence[str], browser: bool) -> int:
     if os.geteuid() == 0:
         command.append("--allow-root")  # who starts a cluster as root has decided so already
     path = os.path.join(jupyter_runtime_dir(), f"rustray-lab-{os.getpid()}.log")
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as log:
+    private_files.write(path, "")  # Jupyter prints its token there
+    with open(path, "ab") as log:
         process = subprocess.Popen([*command, *arguments], stdout=log, stderr=log)
     signal.signal(signal.SIGHUP, signal.default_int_handler)
     try:
@@ -166,11 +167,10 @@ def _with_token(server: dict[str, Any], page: str, query: dict[str, str]) -> str
 def open_in_browser(url: str) -> None:
     """Where there is one. By way of a file that only this user can read: arguments of a program, all users see."""
     path = os.path.join(jupyter_runtime_dir(), "rustray-open.html")
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(f'<!doctype html><meta http-equiv="refresh" content="0; url={html.escape(url)}">\n')
     try:
+        private_files.write(
+            path, f'<!doctype html><meta http-equiv="refresh" content="0; url={html.escape(url)}">\n'
+        )
         webbrowser.open(Path(path).as_uri())
-    except webbrowser.Error:
+    except (OSError, webbrowser.Error):
         pass  # the URL is printed

@@ -8,6 +8,7 @@ import signal
 import time
 from typing import Any
 
+from rustray import private_files
 from rustray.cli.option_texts import check_gaps, read_addresses, read_labels, read_resources
 from rustray.clusters import entering
 from rustray.driver import launch
@@ -244,7 +245,16 @@ def _facts(started: launch.StartedProcess) -> dict[str, Any]:
 
 
 def _kept_token(storage: str) -> str | None:
-    """Of a head that has used this storage before, and was killed: its nodes know no other."""
+    """Of a head that has used this storage before, and was killed: its nodes know no other.
+
+    ClusterStartError: it is no place for a token, old or new.
+    """
+    try:
+        private_files.check_folder(storage)
+    except FileNotFoundError:
+        return None  # the head will make it
+    except OSError as error:
+        raise ClusterStartError(f"The head cannot be started: {error}.") from error
     path = os.path.join(storage, TOKEN_FILE)
     return read_token(path) if os.path.exists(path) else None
 

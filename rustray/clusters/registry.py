@@ -1,6 +1,6 @@
 """The registry of clusters that have names: a connection file (0600) for each in Jupyter's runtime folder.
 
-Rule 1. A name is taken by making its file, which fails where there is one (O_EXCL).
+Rule 1. A name is taken by making its file, which fails where there is one.
 Rule 2. Files are changed and removed under one lock, held for moments; they are replaced whole, so reading needs none.
 Rule 3. Who starts, scales or stops a cluster enters itself as "busy" first; others wait for it, if it lives.
 Rule 4. Whoever lists removes the files of clusters that have no process left.
@@ -9,7 +9,6 @@ Rule 4. Whoever lists removes the files of clusters that have no process left.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import shutil
@@ -18,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from rustray import private_files
 from rustray.clusters.connection_file import (
     ConnectionFile,
     from_text,
@@ -28,6 +28,7 @@ from rustray.clusters.connection_file import (
 from rustray.clusters.folder import PREFIX, SUFFIX, path_of, runtime_folder
 from rustray.clusters.processes import is_alive, this_process
 from rustray.errors import AuthenticationError, ClusterStartError, RustRayError
+from rustray.file_lock import locked
 from rustray.pids import ELSEWHERE, LIVES, STALE, create_time, here
 
 log = logging.getLogger(__name__)
@@ -114,23 +115,14 @@ def find(name: str | None = None) -> ConnectionFile | None:
 @contextlib.contextmanager
 def _locked() -> Iterator[None]:
     path = os.path.join(runtime_folder(), _LOCK)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        deadline = time.monotonic() + LOCK_TIMEOUT_S
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise ClusterStartError(
-                        f"{path} has been locked for {LOCK_TIMEOUT_S:g} s: another program of yours that works on "
-                        "clusters hangs. Find it with: fuser " + path
-                    ) from None
-            time.sleep(0.01)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(path, LOCK_TIMEOUT_S))
+        except TimeoutError as error:
+            raise ClusterStartError(
+                f"{error}: another program of yours that works on clusters hangs. Find it with: fuser {path}"
+            ) from None
         yield
-    finally:
-        os.close(fd)
 
 
 def sweep(name: str) -> None:
@@ -183,13 +175,12 @@ def claim_free(base: str, heads: Sequence[str] = (), token: str = "") -> str:
 def _claimed_before(name: str, heads: Sequence[str], token: str) -> ConnectionFile | None:
     """The cluster that has the name; None: this process has it now."""
     path = path_of(name)
-    fresh = ConnectionFile(name, time.time(), here(), tuple(heads), token, busy=this_process())
+    starting = ConnectionFile(name, time.time(), here(), tuple(heads), token, busy=this_process())
     sweep(name)
     with _locked():
         taken = read(name)
         if taken is None:
-            with _written(fresh, path) as new:
-                os.link(new, path)  # as O_EXCL, and the file is whole from the beginning
+            _write(starting, path, fresh=True)
         return taken
 
 
@@ -208,22 +199,11 @@ def _taken(file: ConnectionFile) -> str:
     )
 
 
-@contextlib.contextmanager
-def _written(file: ConnectionFile, path: str) -> Iterator[str]:
-    """A new file with this content, to be put at `path`."""
-    new = f"{path}.new"  # there is one at a time, as the lock is held
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(new)
+def _write(file: ConnectionFile, path: str, fresh: bool = False) -> None:
     try:
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "w", encoding="utf-8") as out:
-            out.write(to_text(file))
-        yield new
+        private_files.write(path, to_text(file), fresh)
     except OSError as error:
-        raise ClusterStartError(f"{path} cannot be written: {error.strerror}.") from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(new)
+        raise ClusterStartError(f"{path} cannot be written: {error}.") from error
 
 
 def change(name: str, to: Callable[[ConnectionFile], ConnectionFile]) -> ConnectionFile | None:
@@ -235,8 +215,7 @@ def change(name: str, to: Callable[[ConnectionFile], ConnectionFile]) -> Connect
             return None
         changed = to(file)
         if changed != file:
-            with _written(changed, path) as new:
-                os.replace(new, path)
+            _write(changed, path)
         return changed
 
 

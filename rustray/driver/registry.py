@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from rustray import private_files
 from rustray.errors import ClusterStartError
 from rustray.pids import LIVES, STALE, Place, create_time, here, state
 
@@ -77,18 +78,18 @@ def head_storage(address: str) -> str:
 
 
 def keep_token(storage: str, token: str) -> str:
-    """Write the cluster's token beside a head's memory; the path of the file."""
+    """Write the cluster's token beside a head's memory; the path of the file. ClusterStartError."""
     path = os.path.join(storage, TOKEN_FILE)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(token + "\n")
+    try:
+        private_files.write(path, token + "\n")
+    except OSError as error:
+        raise ClusterStartError(f"The cluster's token cannot be kept: {error}.") from error
     return path
 
 
 def write_connection_file(folder: str, content: dict[str, Any]) -> None:
     """Put a process into the registry."""
-    fd = os.open(os.path.join(folder, CONNECTION_FILE), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "w") as file:
-        json.dump(content, file)
+    private_files.write(os.path.join(folder, CONNECTION_FILE), json.dumps(content), fresh=True)
 
 
 def read_connection_file(folder: str) -> dict[str, Any]:
@@ -100,12 +101,8 @@ def read_connection_file(folder: str) -> dict[str, Any]:
 
 def update_connection_file(folder: str, **more: Any) -> None:
     """Add facts to a session's connection file, all at once for its readers."""
-    path = os.path.join(folder, CONNECTION_FILE)
     content = {**read_connection_file(folder), **more}
-    fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "w") as file:
-        json.dump(content, file)
-    os.replace(path + ".new", path)
+    private_files.write(os.path.join(folder, CONNECTION_FILE), json.dumps(content))
 
 
 def clusters() -> list[dict[str, Any]]:

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import logging
 import os
 import tempfile
-import time
-from collections.abc import Iterator
 from typing import Any
 
+from rustray.file_lock import locked
 from rustray.head.forecasts import Forecasts
 from rustray.scheduler.prediction import Predictions
 
@@ -104,7 +102,7 @@ def save(folder: str, changed: dict[str, Any]) -> None:
         return
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        with _lock(folder):
+        with locked(os.path.join(folder, NAME + ".lock"), LOCK_S):  # what is lost otherwise is an estimate
             predictions = Predictions()
             predictions.merge(read(folder))
             predictions.merge(changed)
@@ -123,22 +121,3 @@ def _replace(folder: str, text: str) -> None:
         with contextlib.suppress(OSError):
             os.unlink(new)
         raise
-
-
-@contextlib.contextmanager
-def _lock(folder: str) -> Iterator[None]:
-    """One writer at a time. It is not waited for long: what is lost then is an estimate."""
-    fd = os.open(os.path.join(folder, NAME + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        deadline = time.monotonic() + LOCK_S
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
-        yield
-    finally:
-        os.close(fd)

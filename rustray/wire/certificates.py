@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from rustray import private_files
 from rustray.errors import ClusterStartError
 from rustray.wire.security import CA_FILE, CA_KEY_FILE, CERTIFICATE_FILE, KEY_FILE, TLS_NAME
 
@@ -37,8 +38,8 @@ def make(folder: str, hosts: Sequence[str]) -> list[str]:
     """Make a certificate in `folder`, with an authority if there is none yet.
 
     It is good for heads and nodes on any machine; `hosts` are the names by which clients of other makes reach them,
-    beside those of this machine. The folder becomes 0700, keys 0600. An authority that is there already stays, so that
-    the certificates of other machines remain good.
+    beside those of this machine. The folder becomes 0700, all in it 0600. An authority that is there already stays,
+    so that the certificates of other machines remain good.
 
     Returns
     -------
@@ -46,19 +47,20 @@ def make(folder: str, hosts: Sequence[str]) -> list[str]:
 
     Raises
     ------
-    ClusterStartError: the folder cannot be written or holds something else.
+    ClusterStartError: the folder cannot be written, is another's or can be written by others, or holds something else.
     """
     names = list(dict.fromkeys([*hosts, *local_names()]))
     pem = serialization.Encoding.PEM
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
+        private_files.check_folder(folder)  # before anything that is there is believed
         os.chmod(folder, 0o700)
         authority, authority_key = _authority(folder)
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _certificate([*names, TLS_NAME], key, authority, authority_key)
-        _write(folder, KEY_FILE, _pem_of(key))
-        _write(folder, CERTIFICATE_FILE, certificate.public_bytes(pem))
-        _write(folder, CA_FILE, authority.public_bytes(pem))
+        private_files.write(os.path.join(folder, KEY_FILE), _pem_of(key))
+        private_files.write(os.path.join(folder, CERTIFICATE_FILE), certificate.public_bytes(pem))
+        private_files.write(os.path.join(folder, CA_FILE), authority.public_bytes(pem))
     except (OSError, ValueError) as error:
         raise ClusterStartError(f"Certificates cannot be made in {folder}: {error}.") from error
     return names
@@ -97,7 +99,7 @@ def _authority(folder: str) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKe
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(new.public_key()), critical=False)
         .sign(new, hashes.SHA256())
     )
-    _write(folder, CA_KEY_FILE, _pem_of(new))
+    private_files.write(os.path.join(folder, CA_KEY_FILE), _pem_of(new))
     return authority, new
 
 
@@ -146,12 +148,3 @@ def _pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def _write(folder: str, name: str, content: bytes) -> None:
-    """In place of what is there, all at once, and readable by nobody else."""
-    path = os.path.join(folder, name)
-    fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(content)
-    os.replace(path + ".new", path)
