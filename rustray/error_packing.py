@@ -16,9 +16,12 @@ import marshal
 import pickle
 from typing import Any, NamedTuple
 
+from rustray.errors import TaskCancelledError
 from rustray.exception_state import ExceptionState, revive, state_of
 from rustray.task_error import Caller, RustRayError, TaskError, plain
 from rustray.traceback_text import frames_text, traceback_text
+
+_CANCELLED = f"{TaskCancelledError.__module__}.{TaskCancelledError.__qualname__}"
 
 
 class ErrorSummary(NamedTuple):
@@ -29,6 +32,11 @@ class ErrorSummary(NamedTuple):
     type_name: str
     message: str
     traceback: str
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the task itself was cancelled, and not one whose value it waited for."""
+        return not self.function_name and self.type_name == _CANCELLED
 
 
 def pack_error(

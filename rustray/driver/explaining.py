@@ -21,6 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rustray.driver.entry import BLOCK, ERROR, PENDING, Entry
+from rustray.driver.tasks import KeepsOrder
 from rustray.error_packing import read_summary
 from rustray.model import ids
 
@@ -80,6 +81,24 @@ class Explaining:
             about["cancelled"] = True
         return about
 
+    def name_of(self, task: Task) -> str:
+        """Of its function, or of the method, as "Counter.add"."""
+        if not isinstance(task.target, KeepsOrder):
+            return str(task.target.name)
+        actor: Any = task.target
+        return str(actor.method_name(task.function))
+
+    def in_words(self, task: Task) -> str:
+        """The same in two or three words, as quickly for the last task of a long queue as for the first."""
+        with self._session.objects.lock:
+            if task.cancelled:
+                return "being cancelled"
+            if task.where is not None:
+                return "running" if is_running(task) else "sent to a worker"
+            if task.missing:
+                return "waits for its arguments"
+            return "waits for its actor" if isinstance(task.target, KeepsOrder) else "waits for a worker"
+
     def _find(self, number: int) -> Task | None:
         session = self._session
         task = session.tasks.held_up.get(number)
@@ -89,6 +108,14 @@ class Explaining:
                 if (task := target.find(number)) is not None:
                     break
         return task
+
+
+def is_running(task: Task) -> bool:
+    """Whether a worker is at it, of a task that has been sent. Caller has the table's lock."""
+    if isinstance(task.target, KeepsOrder):
+        actor: Any = task.target
+        return bool(actor.concurrent) or next(iter(actor.in_flight), None) == task.number
+    return bool(task.where.page.started == task.number)
 
 
 def _settled(entry: Entry) -> Description:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rustray.driver.entry import ERROR, Entry, wake_all
 from rustray.driver.refs import ObjectRef
+from rustray.model.quantities import counted
 
 if TYPE_CHECKING:
     from rustray.driver.session import Session
@@ -78,6 +79,14 @@ class Stream:
         if not self._ended:
             self._append(self._session.new_object_id(), ERROR, error, ())
             self.end()
+
+    def told(self, task: Task) -> str:
+        """How its task is, and how much has come."""
+        values = counted(self.received, "value")
+        if self._ended:
+            return f"ended after {values}"
+        state = self._session.explaining.in_words(task)
+        return f"{state}, {values} so far" if self.received else state
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []
@@ -162,4 +171,4 @@ class ObjectRefGenerator(Iterator[ObjectRef], AsyncIterator[ObjectRef]):
         return self._task
 
     def __repr__(self) -> str:
-        return f"ObjectRefGenerator({self._task.target.name})"
+        return f"ObjectRefGenerator({self._task.target.name}(), {self._stream.told(self._task)})"

@@ -29,6 +29,10 @@ class OnBehalf(Protocol):
         """As `rustray.logs`."""
         ...
 
+    def told(self, ref: ObjectRef) -> tuple[str, str]:
+        """(state, name) of the task as they are known here, without asking; "" for what is not."""
+        ...
+
 
 def submitter_of(session: Session, ref: ObjectRef) -> OnBehalf | None:
     """Which of them has submitted the task that makes this object, None if it was another process."""

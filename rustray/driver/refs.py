@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rustray import serialization
 from rustray.driver.entry import BLOCK, ERROR, PENDING, Entry
+from rustray.driver.on_behalf import submitter_of
 from rustray.error_packing import read_summary
 from rustray.model import ids
 
@@ -48,10 +49,6 @@ class ObjectRef:
         """The id in hexadecimal."""
         return self._entry.id.hex()
 
-    def is_nil(self) -> bool:
-        """False: a nil reference cannot be made."""
-        return False
-
     def task_id(self) -> str:
         """The id, in hexadecimal, of the task that makes the object."""
         return ids.task_of(self._entry.id).hex()
@@ -80,24 +77,32 @@ class ObjectRef:
         return isinstance(other, ObjectRef) and self._entry.id == other._entry.id
 
     def _state(self) -> tuple[str, str]:
-        """(state, function) as this process knows them, without asking or waiting; the function is "" if unknown."""
-        entry = self._entry
-        task = entry.task or self._table.session.lineage.tasks.get(entry.id)
-        name = "" if task is None else f"{task.target.name}()"
+        """(state, function) as this process knows them, without asking or waiting; "" for what it does not know."""
+        entry, session = self._entry, self._table.session
+        making = entry.task
+        task = making or session.lineage.tasks.get(entry.id)
+        name = "" if task is None else f"{session.explaining.name_of(task)}()"
         if entry.state == ERROR:
             told = read_summary(entry.payload)
             name = f"{told.function_name}()" if told.function_name else name
-            return f"failed: {told.type_name.rpartition('.')[2]}", name
-        if entry.state == PENDING:
-            return "pending" if entry.owned else "not asked for yet", name
-        return "ready, in the store" if entry.state == BLOCK else "ready", name
+            return "cancelled" if told.cancelled else f"failed: {told.type_name.rpartition('.')[2]}", name
+        if entry.state != PENDING:
+            return "ready, in the store" if entry.state == BLOCK else "ready", name
+        if making is not None:
+            return session.explaining.in_words(making), name
+        if entry.owned:
+            return "pending", name
+        submitter = submitter_of(session, self)
+        return ("", "") if submitter is None else submitter.told(self)
 
     def __repr__(self) -> str:
-        return f"ObjectRef({', '.join(filter(None, (self.hex(), *reversed(self._state()))))})"
+        state, name = self._state()
+        return f"ObjectRef({', '.join(filter(None, (self.hex(), name, state)))})"
 
     def _repr_html_(self) -> str:
-        state, name = map(escape, self._state())
-        return f"<code>ObjectRef({self.hex()})</code> <small>{name} {state}</small>"
+        state, name = self._state()
+        told = escape(" ".join(filter(None, (name, state))))
+        return f"<code>ObjectRef({self.hex()})</code> <small>{told}</small>"
 
 
 def _load_ref(oid: bytes) -> ObjectRef:

@@ -60,11 +60,10 @@ class CellRun:
     def rows(self) -> list[list[ObjectRef]]:
         """Of a background cell, the refs of its tasks: the value and the wanted variables of each."""
         try:
-            found: list[list[ObjectRef]] = rustray.get(self._submitted)
+            return self._link.submitted_rows(self._request.cell, self._submitted)
         except KeyboardInterrupt as error:
             error.add_note(self.stop())
             raise
-        return found
 
     def results(self) -> list[list[Any]]:
         """Of another cell, the same as values, when it has ended; then all that it has printed has come too.

@@ -21,6 +21,7 @@ from rustray.jupyter import notebook
 from rustray.jupyter.cell_state import CellState
 from rustray.jupyter.cell_tasks import CellRequest
 from rustray.jupyter.keeper import Entry, NotebookKeeper
+from rustray.jupyter.known_cells import KnownCells
 from rustray.model import ids
 from rustray.model.own_work import KEEPER_NAME, is_own_name
 from rustray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -49,6 +50,7 @@ class KeeperLink:
         self.session = session
         self.keeper = keeper
         self._writers = _writers_of(session)
+        self._known = KnownCells()
         self._shown: dict[str, tuple[CellState | None, Show]] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -84,11 +86,20 @@ class KeeperLink:
     def cells(self) -> list[CellState]:
         """All that the keeper knows, the oldest first."""
         found: list[CellState] = rustray.get(self.keeper.cells.remote(), timeout=ANSWER_S)
+        for state in found:
+            self._known.heard(state)
         return found
 
     def results(self, cell: str) -> list[list[ObjectRef]]:
         """The refs of a cell's tasks, one row each; [] if they are not kept any more."""
         rows: list[list[ObjectRef]] = rustray.get(self.keeper.results.remote(cell), timeout=ANSWER_S)
+        self._known.submitted(cell, rows)
+        return rows
+
+    def submitted_rows(self, cell: str, submitted: ObjectRef) -> list[list[ObjectRef]]:
+        """The same of a cell in the background, by what `submit` has given, when it has been submitted."""
+        rows: list[list[ObjectRef]] = rustray.get(submitted)
+        self._known.submitted(cell, rows)
         return rows
 
     def log_of_cell(self, cell: str) -> TaskLog:
@@ -120,6 +131,9 @@ class KeeperLink:
     def cancel(self, ref: ObjectRef, force: bool, recursive: bool) -> None:
         rustray.get(self.keeper.cancel.remote(ref.binary(), force, recursive), timeout=ANSWER_S)
 
+    def told(self, ref: ObjectRef) -> tuple[str, str]:
+        return self._known.told(ids.number_of(ref.binary()))
+
     def log(self, ref: ObjectRef) -> TaskLog:
         return _task_log(rustray.get(self.keeper.log_of.remote(ref.binary()), timeout=ANSWER_S))
 
@@ -150,6 +164,7 @@ class KeeperLink:
                     self._shown[cell] = (state, show)
                 else:
                     del self._shown[cell]
+            self._known.heard(state)
             show(state)
         if known:
             threading.Event().wait(PAUSE_S)

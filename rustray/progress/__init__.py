@@ -110,7 +110,7 @@ class _Watch:
         """Look, and show it; whether all have ended."""
         count = self._counting.look(now, self._predictions.look(now, self._counting.keys))
         if self._before is None:
-            self._before = count.done + count.failed
+            self._before = count.ended
         self._screen.show(bar(self._desc, count, now - self._began, self._before))
         self._pause = max(LOOK_S, SHARE * (time.monotonic() - now))
         return not count.left
@@ -125,17 +125,17 @@ def bar(desc: str, count: Count, seconds: float, before: int = 0) -> Bar:
     seconds: for which they have been looked at.
     before: how many had ended before.
     """
-    ended = count.done + count.failed
-    since = ended - before
-    failed = (f"{count.failed:,} failed",) if count.failed else ()
+    since = count.ended - before
+    without = {"failed": count.failed, "cancelled": count.cancelled}
+    failed = tuple(f"{number:,} {how}" for how, number in without.items() if number)
     pace = (rate_text(since / seconds),) if since and seconds > 0 else ()
     if not count.left:
         took = (f"in {duration(seconds)}", *pace) if since else ()
-        return Bar(desc, ended, count.total, (*failed, *took))
+        return Bar(desc, count.ended, count.total, (*failed, *took))
     running = (f"{count.running:,} running",)
     left = expected(count, seconds, before)
     rest = (f"{_about(left)} left",) if left is not None else ()
-    return Bar(desc, ended, count.total, (*failed, *running, *pace, *rest))
+    return Bar(desc, count.ended, count.total, (*failed, *running, *pace, *rest))
 
 
 def _about(left: Forecast) -> str:

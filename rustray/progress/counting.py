@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from rustray.driver.entry import ERROR
+from rustray.driver.explaining import is_running
 from rustray.driver.refs import ObjectRef
 from rustray.driver.tasks import KeepsOrder
+from rustray.error_packing import read_summary
 from rustray.progress.forecast import Forecast, Group, by_pace, forecast
 
 Expected = dict[bytes, tuple[float, float]]
@@ -23,7 +25,8 @@ class Count:
 
     Attributes
     ----------
-    done: have ended with a value. failed: without one. running: run on workers now, as far as this process knows.
+    done: have ended with a value. failed: without one. cancelled: were cancelled, and are not among the failed.
+    running: run on workers now, as far as this process knows.
     workers: processes that have some of them. groups: those that have not ended, of classes of which something is
         expected. unknown: how many others there are.
     """
@@ -35,11 +38,17 @@ class Count:
     workers: int
     groups: tuple[Group, ...]
     unknown: int
+    cancelled: int = 0
+
+    @property
+    def ended(self) -> int:
+        """How many have, in whatever way."""
+        return self.done + self.failed + self.cancelled
 
     @property
     def left(self) -> int:
-        """How many have not ended."""
-        return self.total - self.done - self.failed
+        """How many have not."""
+        return self.total - self.ended
 
 
 class Counting:
@@ -61,6 +70,7 @@ class Counting:
         self.pending = list(refs)
         self._total = len(self.pending)
         self._failed = 0
+        self._cancelled = 0
         self._begun: dict[int, float] = {}
         self.keys: list[bytes] = []
 
@@ -76,7 +86,10 @@ class Counting:
             if not ref._entry.ready:
                 pending.append(ref)
             elif ref._entry.state == ERROR:
-                self._failed += 1
+                if read_summary(ref._entry.payload).cancelled:
+                    self._cancelled += 1
+                else:
+                    self._failed += 1
         self.pending = pending
         tasks = {id(task): task for ref in pending if (task := ref._entry.task) is not None}
         waiting = Counter(key for task in tasks.values() if (key := _class_of(task)))
@@ -86,7 +99,7 @@ class Counting:
         with self._lock:  # what has been sent is little, however many wait
             for task in [task for task in tasks.values() if task.where is not None]:
                 places.add(id(task.where))
-                if _runs(task):
+                if is_running(task):
                     since = begun[task.number] = self._begun.get(task.number, now)
                     if key := _class_of(task):
                         running[key].append(now - since)
@@ -96,8 +109,10 @@ class Counting:
         known_keys = sorted(waiting.keys() & expected.keys())
         groups = tuple(Group(waiting[key], tuple(running[key]), *expected[key]) for key in known_keys)
         known = sum(group.waiting + len(group.running) for group in groups)
-        done = self._total - len(pending) - self._failed
-        return Count(self._total, done, self._failed, len(begun), len(places), groups, len(pending) - known)
+        done = self._total - len(pending) - self._failed - self._cancelled
+        unknown = len(pending) - known
+        counts = (self._total, done, self._failed, len(begun), len(places))
+        return Count(*counts, groups, unknown, self._cancelled)
 
 
 def expected(count: Count, seconds: float, before: int) -> Forecast | None:
@@ -111,17 +126,9 @@ def expected(count: Count, seconds: float, before: int) -> Forecast | None:
     """
     if not count.unknown and (found := forecast(count.groups, count.workers)) is not None:
         return found
-    return by_pace(count.done + count.failed - before, count.left, seconds)
+    return by_pace(count.ended - before, count.left, seconds)
 
 
 def _class_of(task: Any) -> bytes:
     """The key of its scheduling class; b"" of an actor's call, which has none."""
     return b"" if isinstance(task.target, KeepsOrder) else task.target.key
-
-
-def _runs(task: Any) -> bool:
-    """Whether a worker is at it, of a task that has been sent."""
-    if isinstance(task.target, KeepsOrder):
-        actor: Any = task.target
-        return bool(actor.concurrent) or next(iter(actor.in_flight), None) == task.number
-    return bool(task.where.page.started == task.number)

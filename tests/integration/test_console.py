@@ -91,7 +91,7 @@ def test_cancelling(notebook: Notebook) -> None:
     stopped = notebook.run("%rustray cancel --all").text["stdout"]
     assert stopped.startswith("RustRay: 1 task stopped (")
     shown = notebook.run("(queued[0], dozing)")
-    assert (shown.value or "").count("failed: TaskCancelledError") == 2
+    assert (shown.value or "").count("cancelled)") == 2
     again = notebook.run("late = nap.options(num_cpus=2).remote(60)\ntask = late.task_id()")
     assert again.error == ""
     notebook.run("rustray.cancel(task)")

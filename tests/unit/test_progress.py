@@ -16,6 +16,8 @@ from rustray.driver import bars, output
 from rustray.driver.entry import ERROR, VALUE, Entry
 from rustray.driver.output import Output, Terminal
 from rustray.driver.task import Task
+from rustray.driver.tasks import cancelled
+from rustray.error_packing import pack_error
 from rustray.errors import OptionError
 from rustray.progress import _refs, bar
 from rustray.progress.bar import Bar, drawing, rate_text
@@ -83,13 +85,16 @@ def a_task(number: int, name: str, where: Any = None) -> tuple[Any, Task]:
 
 def test_tasks_are_counted_as_their_owner_sees_them() -> None:
     lease = SimpleNamespace(page=SimpleNamespace(started=2))
-    tasks = [a_task(1, "f", lease), a_task(2, "f", lease), a_task(3, "f"), a_task(4, "g"), a_task(5, "g")]
+    tasks = [a_task(1, "f", lease), a_task(2, "f", lease), a_task(3, "f")]
+    tasks += [a_task(4, "g"), a_task(5, "g"), a_task(6, "g")]
     counting: Any = Counting([ref for ref, _task in tasks], threading.RLock())
     tasks[3][0]._entry.settle(VALUE, None)
-    tasks[4][0]._entry.settle(ERROR, b"")
+    tasks[4][0]._entry.settle(ERROR, pack_error(ValueError("no"), "g"))
+    tasks[5][0]._entry.settle(ERROR, cancelled(tasks[5][1]))
     counting.look(10.0, {})
     count = counting.look(11.5, {b"f": (2.0, 0.1)})
     assert (count.done, count.failed, count.running, count.workers, count.left) == (1, 1, 1, 1, 3)
+    assert count.cancelled == 1 and count.ended == 3
     assert count.groups == (Group(2, (1.5,), 2.0, 0.1),)
     assert count.unknown == 0 and counting.keys == [b"f"]
     assert len(counting.pending) == 3
@@ -113,6 +118,8 @@ def test_a_bar_in_words() -> None:
     assert bar("", done, 2.0).words() == "1,000,000 of 1,000,000, in 2 s, 500,000/s"
     assert bar("", done, 2.0, 999_990).words() == "1,000,000 of 1,000,000, in 2 s, 5/s"
     assert bar("", done, 2.0, 1_000_000).words() == "1,000,000 of 1,000,000"
+    stopped = Count(10, 4, 1, 2, 2, (), 2, 3)
+    assert bar("", stopped, 2.0).words() == "8 of 10, 1 failed, 3 cancelled, 2 running, 4/s, 500 ms ± 180 ms left"
     assert Bar("", 1.5, None).words() == "1.50"
 
 
