@@ -19,6 +19,7 @@ from rustray.driver import cells, descriptors, discovery, launch, patience, stop
 from rustray.driver.current import current, current_or_none, set_auto_init, set_current
 from rustray.driver.environment import driver_place
 from rustray.driver.output import print_log
+from rustray.driver.program import program_name
 from rustray.driver.session import Session
 from rustray.errors import ClusterStartError, OptionError, SessionError
 from rustray.model import labels as label_rules
@@ -96,6 +97,7 @@ def init(
     namespace: where this job's named actors are found; its own if not given.
     runtime_env: "env_vars", "working_dir", "py_modules" for all workers of this job.
     ignore_reinit_error: keep the present connection instead of raising SessionError.
+    job_name: what this program is called in lists; its notebook or script if not given.
     log_to_driver: print here what tasks print.
     labels: what tasks may ask of the node of a cluster started here, {"zone": "a"}.
     qos: what kind of job this is: "interactive" (weight 2, priority 1), "normal", "batch" (weight 0.5, priority -1).
@@ -220,7 +222,7 @@ def _connect(
     hello: dict[str, Any] = {
         "pid": os.getpid(),
         "namespace": namespace,
-        "name": name,
+        "name": name or program_name(),
         "options": terms,
         **driver_place(),
     }

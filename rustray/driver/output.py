@@ -102,7 +102,7 @@ class Terminal:
                 self._transcript = Transcript("; rustray.logs(ref) has more of it", _is_terminal())
             if kind not in STREAMS:
                 kind, text = "stdout", plain_text(kind, text)
-            self._show(self._transcript.take(time.monotonic(), kind, text, Source(name, pid)))
+            self._show(self._transcript.take(time.monotonic(), kind, text, Source(name, pid) if name else None))
 
     def tick(self) -> None:
         """Show what was held back and is due."""

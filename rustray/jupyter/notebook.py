@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from rustray.driver import program
 from rustray.driver.cells import kernel_shell
 
 GRACE_VARIABLE = "RUSTRAY_KERNEL_GRACE_S"
@@ -18,8 +19,7 @@ def notebook_path() -> str:
     shell = kernel_shell()
     if shell is None:
         return ""
-    path = shell.user_ns.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME")
-    return str(path) if path else f"kernel {Path(_connection_file(shell)).stem}"
+    return program.notebook_path() or f"kernel {Path(_connection_file(shell)).stem}"
 
 
 def _connection_file(shell: Any) -> str:
