@@ -16,15 +16,22 @@ RATE_S = 10.0
 """Seconds over which a rate is taken."""
 QUIET_S = 3.0
 """A function that has had nothing to do for so long begins anew with its next task."""
+SHOWN_S = 300.0
+"""Seconds for which a function that has nothing to do any more is shown."""
+
+ENDS = ("finished", "failed", "cancelled")
+"""Counters of the ends of tasks."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One function. `rate` is ended tasks a second, `remaining_s` None where nothing can be said yet."""
+    """One function. `rate` is tasks a second that have ended by themselves, `remaining_s` None where nothing can be
+    said yet; `stopped` tasks were cancelled."""
 
     name: str
     done: int
     failed: int
+    stopped: int
     running: int
     waiting: int
     rate: float
@@ -37,17 +44,21 @@ class Row:
     @property
     def total(self) -> int:
         """All tasks of this go."""
-        return self.done + self.failed + self.running + self.waiting
+        return self.done + self.failed + self.stopped + self.running + self.waiting
 
 
 @dataclass
 class _Function:
-    done_before: int = 0
-    failed_before: int = 0
+    worked: float
+    """When it last had something to do."""
+    before: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ENDS, 0))
+    """The counters when this go began."""
     points: deque[tuple[float, int]] = field(default_factory=deque)
-    """(when, ended in all)"""
-    worked: float = 0.0
+    """(when, ended by themselves in this go)"""
     counters: Mapping[str, Any] = field(default_factory=dict)
+
+    def ended(self, name: str) -> int:
+        return int(self.counters[name]) - self.before[name]
 
 
 class Progress(Reader):
@@ -60,33 +71,34 @@ class Progress(Reader):
         """The rows of "function_metrics" as they are now."""
         known, self._functions = self._functions, {}
         for row in answer:
-            if is_own_code(row["name"]):
-                continue
-            function = known.get(row["name"])
-            if function is None or row["finished"] < function.counters["finished"]:
-                function = _Function(worked=now)  # a new one, or a new head has begun to count
-            self._functions[row["name"]] = function
-            self._count(function, row, now)
-
-    def _count(self, function: _Function, row: Mapping[str, Any], now: float) -> None:
-        ended = row["finished"] + row["failed"]
-        before = function.counters
-        moved = bool(before) and ended != before["finished"] + before["failed"]
-        if row["running"] or row["waiting"] or moved:
-            if now - function.worked > QUIET_S:
-                function.done_before, function.failed_before = before["finished"], before["failed"]
-                function.points.clear()
-                function.points.append((now, before["finished"] + before["failed"]))
-            function.worked = now
-        function.counters = row
-        function.points.append((now, ended))
-        while len(function.points) > 2 and function.points[1][0] < now - RATE_S:
-            function.points.popleft()
+            if not is_own_code(row["name"]):
+                function = known.get(row["name"]) or _Function(min(now, row["last"]))
+                self._functions[row["name"]] = function
+                _count(function, row, now)
 
     def seen(self, now: float) -> list[Row]:
-        """Those that have something to do first, then those that had it last."""
+        """Those that have something to do first, then those that had it last; no more those that had it long ago."""
         rows = [_row(name, function, now) for name, function in self._functions.items()]
-        return sorted(rows, key=lambda row: (not row.active, -row.since, row.name))
+        shown = (row for row in rows if row.active or now - row.since < SHOWN_S)
+        return sorted(shown, key=lambda row: (not row.active, -row.since, row.name))
+
+
+def _count(function: _Function, row: Mapping[str, Any], now: float) -> None:
+    last = function.counters or row
+    moved = any(row[name] != last[name] for name in ENDS)
+    if row["running"] or row["waiting"] or moved:
+        if now - function.worked > QUIET_S:
+            function.before = {name: last[name] for name in ENDS}
+            function.points.clear()
+            function.points.append((now, 0))
+        function.worked = now
+    for name in ENDS:
+        if row[name] < last[name]:  # others count now, from less than those before: what was done stays done
+            function.before[name] += row[name] - last[name]
+    function.counters = row
+    function.points.append((now, function.ended("finished") + function.ended("failed")))
+    while len(function.points) > 2 and function.points[1][0] < now - RATE_S:
+        function.points.popleft()
 
 
 def _row(name: str, function: _Function, now: float) -> Row:
@@ -104,8 +116,9 @@ def _row(name: str, function: _Function, now: float) -> Row:
         remaining = left * mean / running
     return Row(
         name,
-        counters["finished"] - function.done_before,
-        max(0, counters["failed"] - function.failed_before),
+        function.ended("finished"),
+        function.ended("failed"),
+        function.ended("cancelled"),
         running,
         waiting,
         rate,

@@ -280,11 +280,11 @@ class Tasks:
     def fail(self, task: Task, error: bytes) -> None:
         """The task ends without a result: every one of its objects raises `error`."""
         with self._objects.lock:
-            self.failed += 1
             figures = task.target.figures_of(task)
             if task.cancelled:
                 figures.cancelled += 1
             else:
+                self.failed += 1
                 figures.failed += 1
             self.held_up.pop(task.number, None)
             for entry in task.entries:

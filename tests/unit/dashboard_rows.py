@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rustray.cluster.commands import NODE_LEFT
+
 GIB = 2**30
 NOW = 1_000.5
 
@@ -49,6 +51,7 @@ def function(name: str, **changes: Any) -> dict[str, Any]:
         "retried": 0,
         "running": 0,
         "waiting": 0,
+        "last": NOW,
         "mean_s": None,
     }
     return {"name": name, **made, **changes}
@@ -74,7 +77,7 @@ ANSWERS: dict[str, Any] = {
         {"function": "slow", "state": "waiting", "node": "", "count": 30},
     ],
     "function_metrics": [
-        function("slow", finished=6, failed=1, running=2, waiting=3, mean_s=4.0),
+        function("slow", finished=6, failed=1, cancelled=2, running=2, waiting=3, mean_s=4.0),
         function("quick", finished=50, mean_s=0.01),
     ],
     "levels": [
@@ -88,6 +91,7 @@ ANSWERS: dict[str, Any] = {
     ],
     "gone_nodes": [
         {"name": "node-0", "removed": NOW - 5.0, "cause": "it was lost"},
+        {"name": "node-y", "removed": NOW - 15.0, "cause": NODE_LEFT},
         {"name": "node-x", "removed": NOW - 5000.0, "cause": "it was lost"},
     ],
     "objects": [

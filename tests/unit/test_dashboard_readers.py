@@ -8,7 +8,7 @@ from rustray.dashboard.colours import FUNCTIONS, Colours
 from rustray.dashboard.feed import Feed
 from rustray.dashboard.head_strips import HeadStrips
 from rustray.dashboard.history import History, NodeHistory
-from rustray.dashboard.progress import QUIET_S, Progress, Row
+from rustray.dashboard.progress import QUIET_S, SHOWN_S, Progress, Row
 from rustray.dashboard.task_stream import BARS_OF_WORKER, RUNNING, SPAN_S, TaskStream
 from rustray.dashboard.watch import LOOKED_S, Watch
 
@@ -111,7 +111,7 @@ def test_progress_has_a_rate_and_what_remains() -> None:
 
 def test_progress_begins_anew_after_a_pause() -> None:
     progress = Progress()
-    progress.add([function("f", finished=50, failed=2)], 10.0)
+    progress.add([function("f", finished=50, failed=2, last=10.0)], 10.0)
     assert row(progress, 10.0).total == 52
     progress.add([function("f", finished=50, failed=2, waiting=4)], 11.0 + QUIET_S)
     assert (row(progress, 14.0).done, row(progress, 14.0).total) == (0, 4)
@@ -119,11 +119,37 @@ def test_progress_begins_anew_after_a_pause() -> None:
     assert (row(progress, 14.5).done, row(progress, 14.5).active) == (4, False)
 
 
-def test_a_new_head_counts_from_the_beginning() -> None:
+def test_what_was_done_stays_done_when_a_new_head_counts_from_the_beginning() -> None:
     progress = Progress()
     progress.add([function("f", finished=50, running=1)], 10.0)
     progress.add([function("f", finished=2, running=1)], 11.0)
-    assert (row(progress, 11.0).done, row(progress, 11.0).rate) == (2, 0.0)
+    assert (row(progress, 11.0).done, row(progress, 11.0).rate) == (50, 0.0)
+    progress.add([function("f", finished=7, running=1)], 12.0)
+    assert (row(progress, 12.0).done, row(progress, 12.0).rate) == (55, 2.5)
+
+
+def test_what_was_stopped_is_apart_from_what_failed() -> None:
+    progress = Progress()
+    progress.add([function("f", running=2, waiting=8)], 10.0)
+    progress.add([function("f", cancelled=9, failed=1)], 11.0)
+    found = row(progress, 11.0)
+    assert (found.stopped, found.failed, found.total, found.rate) == (9, 1, 10, 1.0)
+    progress.add([function("f", cancelled=9, failed=1, waiting=1)], 12.0 + QUIET_S)
+    assert row(progress, 15.0).total == 1
+
+
+def test_what_has_had_nothing_to_do_for_long_is_shown_no_more() -> None:
+    progress = Progress()
+    rows = [
+        function("of an old notebook", finished=9, last=NOW - SHOWN_S),
+        function("of another", finished=9, last=NOW - 60.0),
+        function("slept on", running=1, last=NOW),
+    ]
+    progress.add(rows, NOW)
+    assert [found.name for found in progress.seen(NOW)] == ["slept on", "of another"]
+    progress.add([function("of an old notebook", finished=9, waiting=1, last=NOW), *rows[1:]], NOW)
+    newest, *_others = (found for found in progress.seen(NOW) if found.name == "of an old notebook")
+    assert (newest.done, newest.total) == (0, 1)
 
 
 def test_heads_are_remembered_as_spans() -> None:

@@ -96,10 +96,16 @@ def test_tasks_are_bars_by_worker_and_failures_are_marked() -> None:
 def test_progress_is_a_bar_a_function() -> None:
     table = TABLES["progress"]
     assert table["rows"]["name"] == ["slow", "quick"]
-    assert table["rows"]["told"] == ["6/12 · 1 failed · 10 s left", "50/50"]
+    assert table["rows"]["told"] == ["6/14 · 1 failed · 2 stopped · 10 s left", "50/50"]
     parts = table["parts"]
-    assert [parts["state"][at] for at in range(4)] == ["done", "failed", "running", "waiting"]
-    assert (parts["left"][0], parts["right"][3]) == (0.0, pytest.approx(1.0))
+    assert [parts["state"][at] for at in range(5)] == [
+        "done",
+        "failed",
+        "stopped",
+        "running",
+        "waiting",
+    ]
+    assert (parts["left"][0], parts["right"][4]) == (0.0, pytest.approx(1.0))
     assert table["rows"]["color"][0] == TABLES["tasks"]["bars"]["color"][1], (
         "a function has one colour everywhere"
     )
@@ -116,8 +122,9 @@ def test_queues_have_their_levels() -> None:
 def test_nodes_are_tiles() -> None:
     table = TABLES["nodes"]
     states = dict(zip(table["tiles"]["name"], table["tiles"]["state"], strict=True))
-    assert states == {"node-0": "lost", "node-1": "busy", "node-2": "nearly full"}
+    assert states == {"node-0": "lost", "node-1": "busy", "node-2": "nearly full", "node-y": "left"}
     assert value(table, "nodes")[2] == 2
+    assert value(table, "lost")[:2] == ("1", "in 2 min"), "who left in order is not lost"
 
 
 def test_the_store_shows_its_largest_objects_first() -> None:

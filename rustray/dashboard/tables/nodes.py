@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rustray.cluster.commands import NODE_LEFT
 from rustray.dashboard.answers import Answers
-from rustray.dashboard.colours import BLUE, FAILED, GREEN, ORANGE, PURPLE, TRACK
+from rustray.dashboard.colours import BLUE, FAILED, GREEN, GREY, ORANGE, PURPLE, TRACK
 from rustray.dashboard.tables.words import Table, columns, legend, note, rate, short, values
 from rustray.model.quantities import byte_size
 
 TILES = 120
 GONE_S = 120.0
-"""Seconds that a node which is lost is still shown."""
+"""Seconds that a node which is lost, or has left in order, is still shown."""
 SILENT_S = 3.0
 FULL = 0.9
 
 WELL, BUSY, FULL_STATE, SILENT, LOST = "well", "busy", "nearly full", "silent", "lost"
-COLOURS = {WELL: GREEN, BUSY: BLUE, FULL_STATE: ORANGE, SILENT: PURPLE, LOST: FAILED}
+LEFT_IT = "left"
+COLOURS = {WELL: GREEN, BUSY: BLUE, FULL_STATE: ORANGE, SILENT: PURPLE, LOST: FAILED, LEFT_IT: GREY}
 
 LEFT, RIGHT = 0.22, 0.76
 """Ends of a meter, in a tile that is one unit wide."""
@@ -33,7 +35,7 @@ def tables(answers: Answers, now: float) -> Table:
     tiles += [_gone(row, now) for row in gone]
     tiles = sorted(tiles, key=lambda tile: str(tile["name"]))[:TILES]
     counts = {state: sum(tile["state"] == state for tile in tiles) for state in COLOURS}
-    living = len(tiles) - counts[LOST]
+    living = len(tiles) - counts[LOST] - counts[LEFT_IT]
     worst = max((tile["memory"] for tile in tiles), default=None)
     return {
         "tiles": columns(
@@ -110,7 +112,8 @@ def _tile(row: Mapping[str, Any], samples: Sequence[Mapping[str, Any]], now: flo
 
 
 def _gone(row: Mapping[str, Any], now: float) -> Tile:
-    return _plain(row["name"], LOST, f"{now - row['removed']:.0f} s ago", str(row["cause"] or "it left"))
+    state = LEFT_IT if row["cause"] == NODE_LEFT else LOST
+    return _plain(row["name"], state, f"{now - row['removed']:.0f} s ago", str(row["cause"]))
 
 
 def _plain(name: str, state: str, told: str, more: str = "") -> Tile:

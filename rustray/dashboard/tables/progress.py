@@ -1,9 +1,9 @@
-"""Progress by function: one bar each, of what is done, failed, running and waiting."""
+"""Progress by function: one bar each, of what is done, failed, stopped, running and waiting."""
 
 from __future__ import annotations
 
 from rustray.dashboard.answers import Answers
-from rustray.dashboard.colours import DONE, FAILED, RUNNING, WAITING
+from rustray.dashboard.colours import CANCELLED, DONE, FAILED, RUNNING, WAITING
 from rustray.dashboard.progress import Row
 from rustray.dashboard.tables.words import (
     Table,
@@ -20,7 +20,13 @@ from rustray.model.quantities import duration
 
 ROWS = 12
 ROW_PX = 34
-STATES = (("done", DONE), ("failed", FAILED), ("running", RUNNING), ("waiting", WAITING))
+STATES = (
+    ("done", DONE),
+    ("failed", FAILED),
+    ("stopped", CANCELLED),
+    ("running", RUNNING),
+    ("waiting", WAITING),
+)
 
 
 def tables(answers: Answers, now: float) -> Table:
@@ -28,8 +34,9 @@ def tables(answers: Answers, now: float) -> Table:
     rows: list[Row] = answers["function_metrics"]
     shown = [row for row in rows if row.total][:ROWS]
     parts = [part for at, row in enumerate(shown) for part in _parts(at, row)]
-    done, failed = sum(row.done for row in shown), sum(row.failed for row in shown)
-    running, waiting = sum(row.running for row in rows), sum(row.waiting for row in rows)
+    done, failed, stopped, running, waiting = (
+        sum(getattr(row, state) for row in rows) for state, _color in STATES
+    )
     return {
         "parts": columns(("y", "left", "right", "color", "state", "count", "function"), parts),
         "rows": columns(
@@ -44,6 +51,7 @@ def tables(answers: Answers, now: float) -> Table:
             ("running", "Running", number(running), "", running),
             ("waiting", "Waiting", number(waiting), "", waiting),
             ("failed", "Failed", number(failed), "", failed),
+            ("stopped", "Stopped", number(stopped), "", stopped),
         ),
         "legend": legend(STATES),
         "note": note("" if shown else "No tasks yet"),
@@ -70,6 +78,8 @@ def _told(row: Row) -> str:
     told = [f"{number(row.done)}/{number(row.total)}"]
     if row.failed:
         told.append(f"{number(row.failed)} failed")
+    if row.stopped:
+        told.append(f"{number(row.stopped)} stopped")
     if row.rate and row.active:
         told.append(rate(row.rate))
     if row.remaining_s is not None:

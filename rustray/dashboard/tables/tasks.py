@@ -5,7 +5,7 @@ from __future__ import annotations
 from heapq import nlargest
 
 from rustray.dashboard.answers import Answers
-from rustray.dashboard.colours import FAILED, GREY
+from rustray.dashboard.colours import CANCELLED, FAILED, GREY
 from rustray.dashboard.tables.samples import latest
 from rustray.dashboard.tables.words import (
     UNKNOWN,
@@ -51,6 +51,7 @@ def tables(answers: Answers, now: float) -> Table:
     )
     running = bool(stream.running)
     failed = [(lane, bar) for lane, bar in bars if bar.outcome == "failed"]
+    stopped = any(bar.outcome == "cancelled" for _lane, bar in bars)
     return {
         "bars": columns(
             ("lane", "left", "right", "color", "alpha", "line", "function", "took", "outcome"),
@@ -81,6 +82,7 @@ def tables(answers: Answers, now: float) -> Table:
                 ),
                 *([("runs now: pale", GREY)] if running else ()),
                 *([("failed: framed, with a cross", FAILED)] if failed else ()),
+                *([("stopped: framed", CANCELLED)] if stopped else ()),
             ]
         ),
         "note": note("" if bars else f"No tasks in the last {SPAN_S:.0f} s"),
@@ -94,7 +96,7 @@ def tables(answers: Answers, now: float) -> Table:
 def _line(bar: Bar, answers: Answers) -> str | None:
     if bar.outcome == RUNNING:
         return answers.colours[bar.function]
-    return FAILED if bar.outcome == "failed" else None
+    return {"failed": FAILED, "cancelled": CANCELLED}.get(bar.outcome)
 
 
 def _took(bar: Bar) -> str:

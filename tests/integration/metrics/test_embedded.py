@@ -68,6 +68,30 @@ def test_a_task_that_runs_is_told_before_it_ends(kept: list[Any], tmp_path: Path
     assert task in [event[-1] for event in told["events"]], "the same answer tells that it has ended"
 
 
+def test_what_was_stopped_has_not_failed(kept: list[Any], tmp_path: Path) -> None:
+    gate = Gate(tmp_path / "gate")
+
+    @rustray.remote(max_retries=0)
+    def stopped(gate: Gate) -> None:
+        gate.wait()
+
+    began = query("metrics")[-1]["time"]
+    refs = [stopped.remote(gate) for _ in range(10)]
+    gate.wait_for_waiters()
+    for ref in refs:
+        rustray.cancel(ref, force=True)
+
+    def told() -> Any:
+        rows = [row for name, row in work.functions().items() if name.endswith("stopped")]
+        return rows[0] if rows and rows[0]["cancelled"] else None
+
+    eventually(lambda: eventually(told)["cancelled"] == len(refs))
+    assert (told()["failed"], told()["finished"], told()["running"]) == (0, 0, 0)
+    now = query("metrics")[-1]["time"]
+    eventually(lambda: query("metrics")[-1]["time"] > now)
+    assert not any(sample["failed_per_s"] for sample in query("metrics", began))
+
+
 def test_samples_of_cluster_and_node(kept: list[Any]) -> None:
     began = time.time()
     refs = [work.quick.remote() for _ in range(2000)]
