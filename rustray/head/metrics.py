@@ -30,6 +30,8 @@ _OF_NODES = (
     "store",
     "store_capacity",
     "spilled",
+    "spilled_per_s",
+    "restored_per_s",
 )
 OF_A_NODE = ("time", "cpu", *_OF_MACHINES, *_OF_NODES, "suspended", "objects")
 

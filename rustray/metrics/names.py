@@ -109,6 +109,20 @@ METRICS = (
     _gauge("store_used_bytes", "Shared memory in use by objects.", "objects", "used", NODE),
     _gauge("store_capacity_bytes", "Shared memory that objects may use.", "objects", "capacity", NODE),
     _gauge("store_spilled_bytes", "Objects on disk.", "objects", "spilled", NODE),
+    _gauge(
+        "store_spilled_bytes_per_second",
+        "Objects written to disk for want of memory.",
+        "node_metrics",
+        "spilled_per_s",
+        NODE,
+    ),
+    _gauge(
+        "store_restored_bytes_per_second",
+        "Objects read back into memory.",
+        "node_metrics",
+        "restored_per_s",
+        NODE,
+    ),
     _gauge("store_objects", "Objects known.", "objects", "count", NODE),
     # -- functions
     _counter("finished", "Runs that gave a result.", "finished"),

@@ -39,8 +39,8 @@ class Monitor:
     "cpus" (how many it has), "memory" and "memory_total" (bytes), "disk_read_per_s", "disk_write_per_s", "net_in_per_s"
     and "net_out_per_s" (bytes, loopback left out), "tasks_per_s" and "failed_per_s" (results that came to clients
     here), "ran_per_s" and "ran_failed_per_s" (runs that ended here), "workers", "busy" (workers with a lease),
-    "suspended" (workers), "store", "store_capacity" and "spilled" (bytes), "objects", "gpus" (see `gpu_usage`) and
-    "links" (see `Neighbours.links`).
+    "suspended" (workers), "store", "store_capacity" and "spilled" (bytes), "spilled_per_s" and "restored_per_s" (bytes
+    written to disk, and read back), "objects", "gpus" (see `gpu_usage`) and "links" (see `Neighbours.links`).
 
     When the machine's memory is used beyond $RUSTRAY_MEMORY_THRESHOLD (a fraction, 0.95 by default), the largest
     worker is killed, and its task fails or is retried with OutOfMemoryError: better one task than, by the kernel's
@@ -95,6 +95,8 @@ class Monitor:
             "failed": node.failed,
             "ran": figures.ran,
             "ran_failed": figures.errors,
+            "spilled": node.store.spilled,
+            "restored": node.store.restored,
         }
         if now - self._machine_at >= MACHINE_S:
             self._machine_at = now

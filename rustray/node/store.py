@@ -41,9 +41,8 @@ log = logging.getLogger(__name__)
 Send = Callable[..., None]
 
 PATIENCE_S = 3.0
-"""Seconds for which a request for room is tried again before it is refused, and after which those who want to read
+"""Seconds for which who wants to write a value waits for room that others keep, and after which those who want to read
 what finds no room are told: that arrays have been collected and references dropped takes a moment to be told."""
-TRY_AGAIN_S = 0.1
 ASK_OWNERS_S = 5.0
 FORGET_AFTER_S = 10.0
 """Seconds for which what a dead node held stays held: it may have handed that on just before."""
@@ -57,6 +56,10 @@ class StoreService:
     capacity: bytes, None for `default_capacity`.
     spill_folder: where objects go that memory has no room for.
     send: send(client, *messages, fds=()), ignored for a client that is gone.
+
+    Attributes
+    ----------
+    spilled, restored: bytes written to spill files and read back into memory so far.
     """
 
     def __init__(
@@ -79,11 +82,12 @@ class StoreService:
         self.ledger = Ledger(self._capacity)
         self._segments: dict[int, tuple[int, int]] = {}
         self._spill = SpillDirectory(spill_folder)
+        self.spilled = self.restored = 0
         self._mapped: dict[int, set[int]] = {}
         self._clients: set[int] = set()
         self._asking: asyncio.TimerHandle | None = None
-        self._delayed: dict[tuple[int, int], tuple[int, float]] = {}
-        """(client, request) of those that wait for room: (size, when they are refused)"""
+        self._delayed: dict[tuple[int, int], asyncio.TimerHandle | None] = {}
+        """When to refuse a (client, request) that waits for others to make room; None: as soon as it waits for them."""
         self._short: dict[bytes, asyncio.TimerHandle] = {}
         """When to look again after objects that wait for room."""
         self._neighbours: Neighbours | None = None
@@ -94,7 +98,7 @@ class StoreService:
         # Faulting in a segment and writing a spill file take long; one thread keeps them in order.
         self._io = ThreadPoolExecutor(1, "rustray-store")
         self.handlers: dict[str, Callable[..., None]] = {
-            "alloc": self._on_alloc,
+            "alloc": lambda c, request, size: self.do(self.ledger.reserve(c, request, size)),
             "seal": lambda c, oid, s, o, n, contains, holder: self.do(
                 self.ledger.seal(c, oid, s, o, n, tuple(contains), holder)
             ),
@@ -196,30 +200,30 @@ class StoreService:
         self.do(self.ledger.disconnect(client))
         for clients in self._mapped.values():
             clients.discard(client)
+        for key in [key for key in self._delayed if key[0] == client]:
+            self._end_delay(key)
 
     def _ask_owners(self) -> None:
         self.do(self.ledger.ask_owners())
         self._asking = self._loop.call_later(ASK_OWNERS_S, self._ask_owners) if self._clients else None
 
-    def _on_alloc(self, client: int, request: int, size: int) -> None:
-        actions = self.ledger.reserve(client, request, size)
-        if not (len(actions) == 1 and type(actions[0]) is act.Granted):
-            self._delayed[client, request] = size, self._loop.time() + PATIENCE_S
-        self.do(actions)
-
-    def _on_full(self, action: act.Full) -> None:
+    def _on_delayed(self, action: act.Delayed) -> None:
         key = action.client, action.request
-        size, deadline = self._delayed.pop(key, (0, 0.0))
-        if size > self._capacity or self._loop.time() > deadline:
-            self._send(action.client, ("full", action.request, action.text))
-            return
+        if key not in self._delayed:
+            self._delayed[key] = self._loop.call_later(PATIENCE_S, self._refuse, key)
+        elif self._delayed[key] is None:
+            self._loop.call_soon(self._refuse, key)
 
-        def again() -> None:
-            if action.client in self._clients:
-                self._delayed[key] = size, deadline
-                self.do(self.ledger.reserve(action.client, action.request, size))
+    def _refuse(self, key: tuple[int, int]) -> None:
+        """A request has waited long enough. One for which something is being spilled waits for that too."""
+        if key in self._delayed:
+            self._delayed[key] = None
+            self.do(self.ledger.refuse(*key))
 
-        self._loop.call_later(TRY_AGAIN_S, again)
+    def _end_delay(self, key: tuple[int, int]) -> None:
+        timer = self._delayed.pop(key, None)
+        if timer is not None:
+            timer.cancel()
 
     def _look_after(self, oid: bytes) -> None:
         """An object has waited for room: tell those who want it why, or that there is no hope."""
@@ -250,7 +254,7 @@ class StoreService:
                 self._send(action.owner, ("freed", action.oids))  # type: ignore[union-attr]
             elif kind is act.Granted:
                 if self._delayed:
-                    self._delayed.pop((action.client, action.request), None)  # type: ignore[union-attr]
+                    self._end_delay((action.client, action.request))  # type: ignore[union-attr]
                 self._send(
                     action.client,  # type: ignore[union-attr]
                     ("block", action.request, action.segment, action.offset, action.size),  # type: ignore[union-attr]
@@ -280,7 +284,10 @@ class StoreService:
 
     def _do_rare(self, action: act.Action) -> None:
         if isinstance(action, act.Full):
-            self._on_full(action)
+            self._end_delay((action.client, action.request))
+            self._send(action.client, ("full", action.request, action.text))
+        elif isinstance(action, act.Delayed):
+            self._on_delayed(action)
         elif isinstance(action, act.Recover):
             self._send(action.owner, ("recover", action.oid))
         elif isinstance(action, act.CreateSegment):
@@ -333,6 +340,7 @@ class StoreService:
         except (SpillFailed, OSError) as error:
             text = str(error)
             return lambda: self.ledger.spill_failed(action.oid, text)
+        self.spilled += action.size
         return lambda: self.ledger.spilled(action.oid, path)
 
     def _restore(self, action: act.RestoreIn) -> Callable[[], Sequence[act.Action]]:
@@ -341,14 +349,16 @@ class StoreService:
         except (StoreError, OSError) as error:
             text = str(error)
             return lambda: self.ledger.restore_failed(action.oid, text)
+        self.restored += action.size
         return lambda: self.ledger.restored(action.oid)
 
     def close(self) -> None:
         """Let all memory and files go."""
         if self._asking is not None:
             self._asking.cancel()
-        for timer in self._short.values():
-            timer.cancel()
+        for timer in (*self._short.values(), *self._delayed.values()):
+            if timer is not None:
+                timer.cancel()
         for puller in self._pullers.values():
             puller.abandon()
         for sources in self._sources.values():

@@ -181,10 +181,14 @@ class TestPressure:
         eventually(lambda: store.query("store")["used"] + store.query("store")["spilled"] == 0)
 
     def test_more_than_fits_is_spilled_and_read_back(self):
+        query = current().requests.query
+        began = time.time()
         refs = [rustray.put(np.full(4 * MIB, number, dtype=np.uint8)) for number in range(50)]
-        assert current().requests.query("store")["spilled"] > 0
+        assert query("store")["spilled"] > 0
         for number, ref in enumerate(refs):
             assert (rustray.get(ref) == number).all()
+        for way in ("spilled_per_s", "restored_per_s"):
+            eventually(lambda way=way: any(sample[way] > 0 for sample in query("metrics", began)))
 
     def test_small_and_big_ones(self):
         sizes = [200_000, 5 * MIB, 1 * MIB, 300_000] * 25

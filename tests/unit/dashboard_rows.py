@@ -25,6 +25,8 @@ def sample(**changes: Any) -> dict[str, Any]:
         "store": 5 * 2**20,
         "store_capacity": GIB,
         "spilled": 0,
+        "spilled_per_s": 0.0,
+        "restored_per_s": 0.0,
         "net_in_per_s": 2048.0,
         "net_out_per_s": 0.0,
         "disk_read_per_s": 0.0,

@@ -17,6 +17,11 @@ def draw(sources: Sources) -> LayoutDOM:
     line = area(used, samples, "store", BLUE)
     used.line("ago", "spilled", source=samples, color=ORANGE, line_width=1.6, line_dash="dashed")
     tips(used, [line], [("in memory", "@store{0.0 ib}"), ("spilled", "@spilled{0.0 ib}")], mode="vline")
+    moved = over_time("To disk /s, and back dashed", BYTES)
+    line = area(moved, samples, "spilling", ORANGE)
+    moved.line("ago", "restoring", source=samples, color=BLUE, line_width=1.6, line_dash="dashed")
+    told = [("spilled", "@spilling{0.0 ib}/s"), ("read back", "@restoring{0.0 ib}/s")]
+    tips(moved, [line], told, mode="vline")
     nodes = rows(
         "By node",
         "node_bars",
@@ -37,4 +42,4 @@ def draw(sources: Sources) -> LayoutDOM:
         [("", "in @place"), ("owner", "@owner"), ("references", "@references")],
         axis_px=26,
     )
-    return side_by_side([column(used, nodes, sizing_mode="stretch_width"), objects], least_px=280, most=2)
+    return side_by_side([column(used, moved, nodes, sizing_mode="stretch_width"), objects], least_px=280, most=2)

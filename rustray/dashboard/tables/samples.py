@@ -22,6 +22,8 @@ OF_CLUSTER = (
     ("store", "store"),
     ("capacity", "store_capacity"),
     ("spilled", "spilled"),
+    ("spilling", "spilled_per_s"),
+    ("restoring", "restored_per_s"),
     ("net_in", "net_in_per_s"),
     ("net_out", "net_out_per_s"),
     ("disk_read", "disk_read_per_s"),

@@ -7,8 +7,8 @@ from typing import Any
 
 from rustray.dashboard.answers import Answers
 from rustray.dashboard.colours import BLUE, ORANGE, TRACK
-from rustray.dashboard.tables.samples import cluster_columns
-from rustray.dashboard.tables.words import Table, columns, legend, note, number, short, values
+from rustray.dashboard.tables.samples import cluster_columns, latest
+from rustray.dashboard.tables.words import Table, columns, flow, legend, note, number, short, values
 from rustray.model.quantities import byte_size
 
 NODES = 12
@@ -27,10 +27,12 @@ def tables(answers: Answers, now: float) -> Table:
     used, capacity, spilled, count = (
         sum(row[name] for row in nodes) for name in ("used", "capacity", "spilled", "count")
     )
+    sample = latest(answers["metrics"])
+    spilling, restoring = (sample[name] if sample else 0.0 for name in ("spilled_per_s", "restored_per_s"))
     fullest = sorted(nodes, key=lambda row: -row["used"])[:NODES]
     largest = max((one["size"] for _node, one in objects), default=1)
     return {
-        "samples": cluster_columns(answers["metrics"], now, ("store", "spilled")),
+        "samples": cluster_columns(answers["metrics"], now, ("store", "spilled", "spilling", "restoring")),
         "node_parts": columns(
             ("y", "left", "right", "color", "state", "size"),
             (part for at, row in enumerate(fullest) for part in _parts(at, row)),
@@ -67,7 +69,9 @@ def tables(answers: Answers, now: float) -> Table:
         ),
         "values": values(
             ("used", "Used", byte_size(used), f"of {byte_size(capacity)}", used),
-            ("spilled", "Spilled", byte_size(spilled), "to disk", spilled),
+            ("spilled", "Spilled", byte_size(spilled), "on disk", spilled),
+            ("spilling", "To disk", flow(spilling), "", spilling),
+            ("restoring", "Back", flow(restoring), "", restoring),
             ("objects", "Objects", number(count), "", count),
         ),
         "legend": legend((USED, SPILLED, FREE)),

@@ -27,6 +27,8 @@ NODE = {
     "disk_write_per_s": 0.0,
     "net_in_per_s": 0.0,
     "net_out_per_s": 0.0,
+    "spilled_per_s": 5.0,
+    "restored_per_s": 6.0,
     "tasks_per_s": 3.0,
     "failed_per_s": 1.0,
     "workers": 2,
