@@ -17,21 +17,27 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from rustray.driver import output, tracebacks
 from rustray.driver.folding import Source
 from rustray.driver.redrawing import Shown
+from rustray.driver.stopping import unfinished_numbers
 from rustray.driver.task import Task
+from rustray.driver.threads import numbers_alive, present_number
 from rustray.driver.transcript import STREAMS, Transcript
 
 if TYPE_CHECKING:
     from rustray.driver.session import Session
 
 KEEP_CELLS = 1000
+"""Cells that are known, beside those of which tasks have not ended; and threads that have ended."""
 KEEP_OF_THREAD = 8
-"""Beginnings and ends of threads with one identity, which the system gives again."""
+"""Cells of one thread, as of one that runs cells itself beside others (a subshell)."""
+SPARE = 100
+"""Cells more than these before some are forgotten."""
 OF_TASK = "; rustray.logs(ref) has more of it"
 
 Write = Callable[[str, str], None]
@@ -41,44 +47,70 @@ Write = Callable[[str, str], None]
 class CellTable:
     """The cells of one session, by the number of the first task that each could have submitted.
 
-    Output of a task whose cell is forgotten goes to the oldest cell that is known.
+    Of a task whose cell is forgotten there is none: what it shows is in its log only. No cell is forgotten that has
+    a task which has not ended.
+
+    Parameters
+    ----------
+    unfinished: gives the numbers of the tasks that have not ended.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, unfinished: Callable[[], Iterable[int]]) -> None:
+        self._unfinished = unfinished
         self._first: list[int] = []
-        self._cells: list[Any] = []
-        self._of_threads: dict[int, list[tuple[int, Any]]] = {}
+        self._cells: list[Any] = []  # None: of the tasks from this number on the cell is forgotten
+        self._most = KEEP_CELLS + SPARE
+        self._of_threads: dict[int, list[tuple[int, Any]]] = {}  # None: by the number alone from here on
         self._alive: set[int] = set()
+        self._gone: deque[int] = deque()
 
     def begin(self, first: int, cell: Any) -> None:
         """From task number `first` on, tasks are of `cell`."""
         self._first.append(first)
         self._cells.append(cell)
-        if len(self._first) > KEEP_CELLS:
-            del self._first[0], self._cells[0]
+        if len(self._first) > self._most:
+            self._forget()
+            self._most = len(self._first) + SPARE
+
+    def _forget(self) -> None:
+        live = sorted(self._unfinished())
+        old = len(self._first) - KEEP_CELLS
+        kept: list[tuple[int, Any]] = []
+        for at, (first, cell) in enumerate(zip(self._first, self._cells, strict=True)):
+            if at < old:
+                next_live = bisect.bisect_left(live, first)
+                if next_live == len(live) or live[next_live] >= self._first[at + 1]:
+                    cell = None
+            if cell is not None or (kept and kept[-1][1] is not None):
+                kept.append((first, cell))
+        self._first = [first for first, _cell in kept]
+        self._cells = [cell for _first, cell in kept]
 
     def outlived(self, first: int, alive: set[int]) -> None:
-        """The next cell begins with task number `first`, and these threads are there: those that were not there
-        before are of the cell that has run last, and those that are gone are of none any more."""
+        """The next cell begins with task number `first`, and these threads (`driver.threads`) are there: those that
+        were not there before are of the cell that has run last. Those that are there no more have ended, or one of
+        them runs the next cell."""
         for thread in alive - self._alive if self._cells else ():
             self._of_threads.setdefault(thread, []).append((first, self.latest()))
         for thread in self._alive - alive:
             if thread in self._of_threads:
                 self._of_threads[thread].append((first, None))
                 del self._of_threads[thread][:-KEEP_OF_THREAD]
+                self._gone.append(thread)
+        while len(self._gone) > KEEP_CELLS:
+            if (thread := self._gone.popleft()) not in alive:
+                self._of_threads.pop(thread, None)
         self._alive = alive
-        for thread in self._of_threads.keys() - alive:
-            if self._of_threads[thread][-1][0] < self._first[0]:
-                del self._of_threads[thread]  # its tasks are of forgotten cells
 
     def cell_of(self, number: int, thread: int = 0) -> Any:
-        """The cell that submitted the task of this number, in this thread."""
+        """The cell that submitted the task of this number, in this thread; None if it is forgotten."""
         for first, cell in reversed(self._of_threads.get(thread, ())):
             if first <= number:
                 if cell is None:
                     break
                 return cell
-        return self._cells[max(0, bisect.bisect_right(self._first, number) - 1)]
+        at = bisect.bisect_right(self._first, number) - 1
+        return self._cells[at] if at >= 0 else None
 
     def latest(self) -> Any:
         """The cell that runs, or that ran last."""
@@ -147,17 +179,17 @@ def attach(session: Session) -> None:
         session.on_tick.append(output.terminal.tick)
         session.on_end.append(output.terminal.end)
         return
-    table = CellTable()
+    table = CellTable(lambda: unfinished_numbers(session))
 
     def begin(*_info: object) -> None:
         first = session.tasks.next_number()
-        me = threading.get_ident()
-        table.outlived(first, {thread.ident for thread in threading.enumerate() if thread.ident} - {me})
+        table.outlived(first, numbers_alive() - {present_number()})
         table.begin(first, CellOutput(shell, shell.get_parent(), OF_TASK))
 
     def show(kind: str, text: str, name: str, pid: int, task: Task | None) -> None:
         cell = table.latest() if task is None else table.cell_of(task.number, task.thread)
-        cell.take(kind, text, Source(name, pid))
+        if cell is not None:
+            cell.take(kind, text, Source(name, pid))
 
     def end(*_info: object) -> None:
         CellOutput.show_due(float("inf"))

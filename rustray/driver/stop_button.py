@@ -7,7 +7,6 @@ the cell began is not the cell's. A cell that handles the KeyboardInterrupt itse
 from __future__ import annotations
 
 import sys
-import threading
 import weakref
 from typing import Any
 
@@ -15,6 +14,7 @@ from rustray.driver.cells import kernel_shell
 from rustray.driver.session import Session
 from rustray.driver.stopping import stop_and_wait, unfinished
 from rustray.driver.task import Task
+from rustray.driver.threads import numbers_alive, present_number
 
 _spared: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -41,8 +41,7 @@ class StopButton:
     def begin(self, *_info: object) -> None:
         """A cell begins."""
         self._first = self._session.tasks.next_number()
-        me = threading.get_ident()
-        self._others = {thread.ident for thread in threading.enumerate() if thread.ident} - {me}
+        self._others = numbers_alive() - {present_number()}
 
     def end(self, result: Any) -> None:
         """A cell has ended."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rustray.driver.session import Session
 from rustray.driver.task import Task
 from rustray.driver.tasks import KeepsOrder
+
+if TYPE_CHECKING:
+    from rustray.driver.session import Session
 
 KIND_S = 1.0
 """Seconds that interrupted tasks have to end before their workers are killed,"""
@@ -127,3 +129,8 @@ def unfinished(session: Session, first: int) -> list[Task]:
             found.update((task.number, task) for task in (*channel.queue, *channel.in_flight.values()))
         found.update(session.tasks.held_up)
     return [task for number, task in found.items() if number >= first and not task.ended]
+
+
+def unfinished_numbers(session: Session) -> list[int]:
+    """The numbers of all tasks of this process that have not ended."""
+    return [task.number for task in unfinished(session, 0)]

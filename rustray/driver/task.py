@@ -32,7 +32,7 @@ class Task:
     bound: the node to which its big arguments are on their way while it waits, 0 for none.
     submitted: when, in monotonic seconds.
     retries: how often it may be run again, -1 without end.
-    thread: the one that submitted it.
+    thread: the number of the one that submitted it, see `driver.threads`.
     """
 
     __slots__ = (

@@ -6,10 +6,10 @@ target (a scheduling class or an actor), and publishes each result once, whateve
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
-from threading import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,6 +21,7 @@ from rustray.driver.generator import ObjectRefGenerator, Stream
 from rustray.driver.packing import INLINE_LIMIT, inline, packed_size
 from rustray.driver.refs import ObjectRef
 from rustray.driver.task import Task
+from rustray.driver.threads import present_number
 from rustray.errors import SessionError, TaskCancelledError
 from rustray.model import ids
 
@@ -97,7 +98,7 @@ class Tasks:
         if not number % VISIT_EVERY:
             self._session.reactor.visit()
         task = Task(number, target, function, b"", returns, retries, options)
-        task.thread = get_ident()
+        task.thread = present_number()
         if args or kwargs:
             self.pack(task, args, kwargs, signature)
         prefix = self._session.id_prefix
@@ -391,6 +392,12 @@ class Tasks:
 
 def cancelled(task: Task) -> bytes:
     """The payload of a cancelled task's objects."""
+    return _cancelled(task.target.name)
+
+
+@functools.lru_cache(maxsize=64)
+def _cancelled(name: str) -> bytes:
+    # A loop of many elements is cancelled at once.
     return failures.typed(
-        TaskCancelledError(f"Task {task.target.name}() was cancelled before it finished; nothing to get.")
+        TaskCancelledError(f"Task {name}() was cancelled before it finished; nothing to get.")
     )

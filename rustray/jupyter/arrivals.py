@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 
 KEEP_REFUSED = 1000
-"""Cells that were stopped before they came; each comes within seconds, if at all."""
+"""Cells that were stopped before they came, which they do within seconds, if at all; or could not be submitted."""
 
 
 class Arrivals:
@@ -17,7 +17,7 @@ class Arrivals:
         self._refused: deque[str] = deque(maxlen=KEEP_REFUSED)
 
     async def wait(self, cell: str, within_s: float) -> None:
-        """Until `come`, or so many seconds."""
+        """Until `come` or `refuse`, or so many seconds."""
         arrival: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(cell, []).append(arrival)
         try:
@@ -31,11 +31,19 @@ class Arrivals:
 
     def come(self, cell: str) -> bool:
         """It has come; whether it may run."""
-        for arrival in self._waiting.pop(cell, ()):
-            if not arrival.done():
-                arrival.set_result(None)
+        self._wake(cell)
         return cell not in self._refused
 
     def refuse(self, cell: str) -> None:
-        """It was stopped before it came."""
+        """It is not to run when it comes: nobody waits for it any more."""
         self._refused.append(cell)
+        self._wake(cell)
+
+    def is_refused(self, cell: str) -> bool:
+        """Whether it is not to run."""
+        return cell in self._refused
+
+    def _wake(self, cell: str) -> None:
+        for arrival in self._waiting.pop(cell, ()):
+            if not arrival.done():
+                arrival.set_result(None)

@@ -9,7 +9,8 @@ from typing import Any
 import rustray
 from rustray.driver.grouping import grouped_failures
 from rustray.driver.refs import ObjectRef
-from rustray.errors import GetTimeoutError, RustRayError, SerializationError, TaskError
+from rustray.driver.stopping import Stopped
+from rustray.errors import GetTimeoutError, RustRayError, SerializationError, TaskCancelledError, TaskError
 from rustray.jupyter.cell_card import CellCard
 from rustray.jupyter.cell_state import TIMED_OUT, CellState
 from rustray.jupyter.cell_tasks import CellRequest, Sent
@@ -30,7 +31,8 @@ _OF_RESULT = re.compile(r"(?:the result|result (\d+)) of (.*?)\(\)(?: -> |: )", 
 
 
 class CellRun:
-    """See the module.
+    """See the module. To be entered: an interrupt inside, wherever it comes, stops what has been submitted, and has
+    what was stopped in its `__notes__`.
 
     Parameters
     ----------
@@ -41,15 +43,32 @@ class CellRun:
         self._link = link
         self._request = request
         self._card = card
-        self._submitted = link.submit(request)
+        self._sent = False
+        self._end: ObjectRef | None = None
+
+    def __enter__(self) -> CellRun:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            error.add_note(self._stop_surely())
+        if self._sent and not self._request.background and self._link.session.ended is None:
+            self._link.keeper.delivered.remote(self._request.cell)
+
+    def submit(self) -> ObjectRef:
+        """Have it run; gives the ref of what `KeeperLink.submit` gives."""
+        request, link = self._request, self._link
+        self._sent = True  # from here on it may have left
+        submitted = link.submit(request)
         self._end = link.follow(
             request.cell,
             request.name,
             named=request.elements is not None,
             wants_results=not request.background,
         )
-        if card is not None:
-            link.show(request.cell, card.update)
+        if self._card is not None:
+            link.show(request.cell, self._card.update)
+        return submitted
 
     def _show_card(self) -> None:
         request = self._request
@@ -58,30 +77,31 @@ class CellRun:
         self._link.show(request.cell, self._card.update)
 
     def rows(self) -> list[list[ObjectRef]]:
-        """Of a background cell, the refs of its tasks: the value and the wanted variables of each."""
-        try:
-            return self._link.submitted_rows(self._request.cell, self._submitted)
-        except KeyboardInterrupt as error:
-            error.add_note(self.stop())
-            raise
+        """Run a background cell; gives the refs of its tasks: the value and the wanted variables of each."""
+        return self._link.submitted_rows(self._request.cell, self.submit())
 
     def results(self) -> list[list[Any]]:
-        """Of another cell, the same as values, when it has ended; then all that it has printed has come too.
+        """Run another cell; gives the same as values, when it has ended. Then all that it has printed has come too."""
+        submitted = self.submit()
+        if self._card is None and not rustray.wait([self._end], timeout=CARD_S)[0]:
+            self._show_card()
+        state, sent = self._ended(submitted)
+        self._show(state)
+        if state.how == TIMED_OUT:
+            raise GetTimeoutError(
+                f"%%remote --timeout: {self._request.name} was stopped after {self._request.timeout:g} s."
+            )
+        if len(sent) < state.total:
+            raise TaskCancelledError(f"{self._request.name} was stopped before all of it was submitted.")
+        return [self._one_of(sent[0])] if self._request.elements is None else self._all_of(sent)
 
-        KeyboardInterrupt stops it first; its `__notes__` tell what was stopped.
-        """
+    def _ended(self, submitted: ObjectRef) -> tuple[CellState, list[list[Sent]]]:
         try:
-            if self._card is None and not rustray.wait([self._end], timeout=CARD_S)[0]:
-                self._show_card()
-            _rows, (state, sent) = rustray.get([self._submitted, self._end])
-            self._show(state)
-            return [self._one_of(sent[0])] if self._request.elements is None else self._all_of(sent)
-        except KeyboardInterrupt as error:
-            error.add_note(self.stop())
+            end: tuple[CellState, list[list[Sent]]] = rustray.get(self._end)
+        except RustRayError:
+            rustray.get(submitted)  # why it was not submitted says more
             raise
-        finally:
-            if self._link.session.ended is None:
-                self._link.keeper.delivered.remote(self._request.cell)
+        return end
 
     def _one_of(self, row: list[Sent]) -> list[Any]:
         try:
@@ -108,29 +128,36 @@ class CellRun:
         return results
 
     def _show(self, state: CellState) -> None:
-        """Show its last state; GetTimeoutError if its `--timeout` has stopped it."""
+        """Show its last state."""
         if self._card is not None:
             self._link.hide(self._request.cell)
             self._card.update(state)
-        if state.how == TIMED_OUT:
-            raise GetTimeoutError(
-                f"%%remote --timeout: {self._request.name} was stopped after {self._request.timeout:g} s."
-            )
 
-    def stop(self) -> str:
-        """End its tasks, and only its; says what was stopped."""
-        name = self._request.name
+    def _stop_surely(self) -> str:
+        """Who presses the button again, before the keeper was told to stop, means just that."""
+        if not self._sent:
+            return f"{self._request.name} had not begun"
+        while True:
+            try:
+                stopping = self._link.begin_stop(self._request.cell)
+            except KeyboardInterrupt:
+                continue
+            except RustRayError as error:
+                return f"{self._request.name} could not be stopped: {error}"
+            return f"{self._request.name}{self._stopped(stopping)}"
+
+    def _stopped(self, stopping: ObjectRef) -> str:
         try:
-            stopped = self._link.stop(self._request.cell, STOP_S)
-            if rustray.wait([self._end], timeout=SHOWN_S)[0]:
+            stopped: Stopped = rustray.get(stopping, timeout=STOP_S)
+            if self._end is not None and rustray.wait([self._end], timeout=SHOWN_S)[0]:
                 self._show(rustray.get(self._end)[0])
         except GetTimeoutError:
-            return f"{name} was told to stop, and has not answered yet"
+            return " was told to stop, and has not answered yet"
         except KeyboardInterrupt:
-            return f"{name} was told to stop"
+            return " was told to stop"
         except RustRayError as error:
-            return f"{name} could not be stopped: {error}"
-        return f"{name}: {stopped}"
+            return f" could not be stopped: {error}"
+        return f": {stopped}"
 
 
 def opened(sent: Sent) -> Any:

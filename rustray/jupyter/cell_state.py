@@ -65,10 +65,10 @@ class CellState:
         parts = [f"{self.done} of {self.total} done"]
         if self.how == RUNNING and self.running:
             parts.append(f"{self.running} on workers")
-        if self.failed:
-            parts.append(
-                f"{self.failed} {'without a value' if self.how in (STOPPED, TIMED_OUT) else 'failed'}"
-            )
+        if self.how in (STOPPED, TIMED_OUT) and self.done < self.total:
+            parts.append(f"{self.total - self.done} without a value")
+        elif self.failed:
+            parts.append(f"{self.failed} failed")
         if self.done and self.seconds(now) > 0:
             parts.append(f"{rate(self.done / self.seconds(now))}")
         if self.how == RUNNING:

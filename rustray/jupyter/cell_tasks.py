@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -67,14 +66,18 @@ class CellTasks:
     Attributes
     ----------
     rows: the refs of each task: its value, then the wanted variables.
+    total: how many there are to be. left_out: of these, how many were not submitted.
     """
 
     def __init__(self, session: Session, request: CellRequest, on_change: Callable[[], object]) -> None:
         self._session = session
         self._request = request
         self._on_change = on_change
-        self._stopping = threading.Event()
+        self._begun = False
+        self._submitted = False
+        self._stopping = False
         self.total = 1 if request.elements is None else len(request.elements)
+        self.left_out = 0
         self.done = 0
         self.failed = 0
         self.ended_at: float | None = None
@@ -84,8 +87,17 @@ class CellTasks:
         self._target: SchedulingClass | None = None
 
     def submit(self) -> None:
-        """Submit them all, or as many as there are until `stop`."""
-        request = self._request
+        """Submit them all, or as many as there are until `end_submission`."""
+        with self._session.objects.lock:
+            if self._stopping:
+                return
+            self._begun = True
+        try:
+            self._submit_each(self._request)
+        finally:
+            self._over()
+
+    def _submit_each(self, request: CellRequest) -> None:
         body = functools.partial(
             remote_cell.task, request.source, request.file, request.wanted, request.target
         )
@@ -97,27 +109,33 @@ class CellTasks:
         )
         returns = 1 + len(request.wanted)
         for element in ((),) if request.elements is None else zip(request.elements, strict=True):
-            if self._stopping.is_set():
+            if self._stopping:
                 break
             args = (request.names, *element)
             submitted = self._session.tasks.submit(
                 self._target, key, args, {}, returns, options.max_retries, options, body
             )
             self._watch([submitted] if returns == 1 else submitted)
+
+    def _over(self) -> None:
+        """There will be no more rows."""
         with self._session.objects.lock:
-            self.total = len(self.rows)
-            if self.done + self.failed < self.total:
-                return
-            self.ended_at = self.ended_at or time.time()
+            self._submitted = True
+            self.left_out = self.total - len(self.rows)
+            if self.done + self.failed >= len(self.rows):
+                self.ended_at = self.ended_at or time.time()
         self._on_change()
 
     def _watch(self, refs: list[ObjectRef]) -> None:
         entry = refs[0]._entry
         with self._session.objects.lock:
-            if entry.task is not None:
-                self._live[entry] = entry.task
+            task = entry.task
+            if task is not None:
+                self._live[entry] = task
         self.rows.append(refs)
         self._session.objects.when_ready(entry, lambda: self._on_ended(entry))
+        if self._stopping and task is not None:
+            self._session.tasks.cancel(task, False, True)  # who stopped the others did not know of it
 
     def _on_ended(self, entry: Entry) -> None:
         with self._session.objects.lock:
@@ -126,7 +144,7 @@ class CellTasks:
                 self.failed += 1
             else:
                 self.done += 1
-            if self.done + self.failed >= self.total:
+            if self._submitted and self.done + self.failed >= len(self.rows):
                 self.ended_at = time.time()
         self._on_change()
 
@@ -162,9 +180,17 @@ class CellTasks:
         with self._session.objects.lock:
             return list(self._live.values())
 
-    def end_submission(self) -> None:
-        """Submit no more."""
-        self._stopping.set()
+    def end_submission(self) -> bool:
+        """Submit no more; whether the last one may be on its way still.
+
+        This is the end of a cell that has not begun, as one behind the submission of a big loop.
+        """
+        with self._session.objects.lock:
+            self._stopping = True
+            if self._begun:
+                return not self._submitted
+        self._over()
+        return False
 
     def let_results_go(self) -> None:
         """Whoever wants them has refs of his own."""

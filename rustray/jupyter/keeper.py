@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from rustray.actor import exit_actor
@@ -23,7 +24,7 @@ from rustray.driver.cells import CellTable
 from rustray.driver.current import current
 from rustray.driver.patience import Patience
 from rustray.driver.refs import ObjectRef
-from rustray.driver.stopping import KILL_S, KIND_S, LOOK_S, Stop, Stopped
+from rustray.driver.stopping import KILL_S, KIND_S, LOOK_S, Stop, Stopped, unfinished_numbers
 from rustray.driver.transcript import STREAMS
 from rustray.errors import RustRayError, TaskCancelledError
 from rustray.jupyter.arrivals import Arrivals
@@ -43,9 +44,9 @@ CELLS_KEPT = 100
 RESULTS_KEPT = 20
 """Cells that have ended, and results of background cells, that are kept."""
 ARRIVES_S = 60.0
-"""Calls that follow a cell may come before the one that submits it, whose arguments lie in the store; by so much,"""
-STOP_ARRIVES_S = 3.0
-"""and one that stops it."""
+"""Calls that follow a cell may come before the one that submits it, whose arguments lie in the store; by so much."""
+SUBMITS_S = 0.5
+"""For which a cell that is stopped may still be submitting a task; what comes after that is stopped as it comes."""
 PAUSE_S = 0.05
 """News of one kernel come no closer than this."""
 
@@ -157,7 +158,7 @@ class NotebookKeeper:
         self._cells: dict[str, KeptCell] = {}
         self._arrivals = Arrivals()
         """Of cells that somebody has asked for too early."""
-        self._by_number = CellTable()
+        self._by_number = CellTable(lambda: unfinished_numbers(session))
         # One after the other, and in no call's context: the tasks of a cell have numbers that follow each other, and
         # go on when the kernel whose call submitted them is gone.
         self._submitting = concurrent.futures.ThreadPoolExecutor(1, "rustray-cells")
@@ -182,17 +183,21 @@ class NotebookKeeper:
             self._session, request, lambda: self._loop.call_soon_threadsafe(self._on_change, cell)
         )
         cell = self._cells[request.cell] = KeptCell(request, tasks, self._loop)
+        if request.timeout is not None:
+            self._loop.call_later(request.timeout, self._time_out, cell)
+        submission = self._loop.run_in_executor(self._submitting, self._submit, cell)
+        submission.add_done_callback(lambda _submission: cell.submitted.set())
         try:
-            await self._loop.run_in_executor(self._submitting, self._submit, cell)
-        except BaseException:
+            await asyncio.shield(submission)
+        except Exception:  # the kernel is told, and what was submitted before it is not to go on alone
+            self._arrivals.refuse(request.cell)
+            await self._stop(cell, FAILED)
             cell.ended.set()
             del self._cells[request.cell]
             raise
-        finally:
-            cell.submitted.set()
-        if request.timeout is not None:
-            self._loop.call_later(request.timeout, self._time_out, cell)
         self._forget_old()
+        if tasks.left_out and request.background:
+            raise TaskCancelledError(f"{request.name} was stopped before all of it was submitted.")
         return tasks.rows if request.background else []
 
     def _submit(self, cell: KeptCell) -> None:
@@ -220,17 +225,11 @@ class NotebookKeeper:
 
     async def stop(self, cell: str) -> Stopped:
         """End the tasks of a cell, within two seconds."""
-        kept = await self._arrived(cell, STOP_ARRIVES_S)
+        kept = self._cells.get(cell)
         if kept is None:
             self._arrivals.refuse(cell)
             return Stopped()
         return await self._stop(kept, STOPPED)
-
-    async def _arrived(self, cell: str, within_s: float) -> KeptCell | None:
-        """A cell that has been or is about to be submitted; None if it is not known, or forgotten."""
-        if cell not in self._cells:
-            await self._arrivals.wait(cell, within_s)
-        return self._cells.get(cell)
 
     async def cancel(self, oid: bytes, force: bool, recursive: bool) -> None:
         """End the one task that makes this object, as `rustray.cancel` does."""
@@ -242,16 +241,18 @@ class NotebookKeeper:
                     self._session.tasks.cancel(task, force, recursive)
 
     async def _stop(self, cell: KeptCell, why: str) -> Stopped:
-        cell.tasks.end_submission()
-        await cell.submitted.wait()
-        if not cell.ended.is_set():
-            cell.why_ended = why
+        if cell.ended.is_set():
+            return Stopped()
+        cell.why_ended = why
+        if cell.tasks.end_submission():
+            await _wait_for(cell.submitted, SUBMITS_S)
         stop = Stop(self._session, cell.tasks.unfinished())
-        stop.interrupt()
+        await asyncio.to_thread(stop.interrupt)  # of a big loop for a second, in which others ask
         if not await _ends(stop, KIND_S):
             stop.kill()
             await _ends(stop, KILL_S)
-        return stop.outcome()
+        outcome = stop.outcome()
+        return replace(outcome, dropped=outcome.dropped + cell.tasks.left_out)
 
     def _time_out(self, cell: KeptCell) -> None:
         if not cell.ended.is_set():
@@ -266,7 +267,9 @@ class NotebookKeeper:
 
         Until then what it prints goes to the caller, as the output of this call.
         """
-        kept = await self._arrived(cell, ARRIVES_S)
+        if cell not in self._cells and not self._arrivals.is_refused(cell):
+            await self._arrivals.wait(cell, ARRIVES_S)
+        kept = self._cells.get(cell)
         if kept is None:
             raise RustRayError(f"The cell {cell} has not come to its keeper, or is not kept any more.")
         call = running.get()
@@ -306,7 +309,7 @@ class NotebookKeeper:
 
     async def delivered(self, cell: str) -> None:
         """The kernel has the results of a cell for which it has waited."""
-        if cell in self._cells:
+        if cell in self._cells and self._cells[cell].ended.is_set():
             self._cells[cell].tasks.let_results_go()
 
     async def cells(self) -> list[CellState]:

@@ -14,7 +14,7 @@ from rustray.driver.actor_handle import ActorHandle
 from rustray.driver.folding import Source
 from rustray.driver.refs import ObjectRef
 from rustray.driver.session import Session
-from rustray.driver.stopping import Stopped
+from rustray.driver.stopping import Stopped, unfinished_numbers
 from rustray.driver.task_logs import LogEntry, TaskLog
 from rustray.errors import ActorError, RustRayError
 from rustray.jupyter import notebook
@@ -106,10 +106,15 @@ class KeeperLink:
         """What a cell has printed and displayed, its beginning left out where it is long."""
         return _task_log(rustray.get(self.keeper.log.remote(cell), timeout=ANSWER_S))
 
-    def stop(self, cell: str, timeout: float = ANSWER_S) -> Stopped:
+    def stop(self, cell: str) -> Stopped:
         """End the tasks of a cell; GetTimeoutError if the keeper says nothing in time."""
-        stopped: Stopped = rustray.get(self.keeper.stop.remote(cell), timeout=timeout)
+        stopped: Stopped = rustray.get(self.begin_stop(cell), timeout=ANSWER_S)
         return stopped
+
+    def begin_stop(self, cell: str) -> ObjectRef:
+        """The same without waiting for what it gives."""
+        ref: ObjectRef = self.keeper.stop.remote(cell)
+        return ref
 
     def show(self, cell: str, show: Show) -> None:
         """Call `show` with each new state of a cell, until it has ended; from another thread."""
@@ -173,8 +178,8 @@ class KeeperLink:
 class Writers:
     """What writes the text that comes by `follow_cell` calls, by the number of the call."""
 
-    def __init__(self) -> None:
-        self._table = cells.CellTable()
+    def __init__(self, session: Session) -> None:
+        self._table = cells.CellTable(lambda: unfinished_numbers(session))
 
     def begin(self, first: int, write: Callable[[str, str, int], None]) -> None:
         """Calls from number `first` on are written by this."""
@@ -182,7 +187,9 @@ class Writers:
 
     def take(self, kind: str, text: str, _name: str, pid: int, task: Any) -> None:
         """Something has come."""
-        self._table.cell_of(task.number)(kind, text, pid)
+        write = self._table.cell_of(task.number)
+        if write is not None:
+            write(kind, text, pid)
 
 
 def _task_log(entries: list[Entry]) -> TaskLog:
@@ -208,7 +215,7 @@ def shows(name: str, where: str = "") -> Callable[[str, str, int], None]:
 def _writers_of(session: Session) -> Writers:
     sinks: dict[Any, Any] = session.output.sinks_of
     if "follow_cell" not in sinks:
-        writers = Writers()
+        writers = Writers(session)
         sinks["follow_cell"] = writers.take
     found: Writers = sinks["follow_cell"].__self__
     return found

@@ -151,10 +151,10 @@ def _run(
         total = 1 if elements is None else len(elements)
         card = CellCard(CellState.begins(request.cell, name, time.time(), total, loop is not None))
         card.display()
-    run = CellRun(keeper_of(session), request, card)
-    if background:
-        return _bind(shell, request, run.rows())
-    rows = run.results()
+    with CellRun(keeper_of(session), request, card) as run:
+        if background:
+            return _bind(shell, request, run.rows())
+        rows = run.results()
     for index, variable in enumerate(wanted, 1):
         shell.user_ns[variable] = [row[index] for row in rows] if loop is not None else rows[0][index]
     return [row[0] for row in rows] if loop is not None else rows[0][0]

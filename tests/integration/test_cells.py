@@ -275,3 +275,64 @@ def test_a_cell_that_handles_the_interrupt_keeps_its_tasks(notebook: Notebook, t
     assert notebook.finish(cell).text["stdout"] == "handled\n"
     gate.open()
     assert notebook.run("rustray.get(ref)").value == "'held'"
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_an_interrupt_right_after_the_submission_leaves_nothing_running(
+    notebook: Notebook, tmp_path: Path, background: bool
+) -> None:
+    gate = gate_of(notebook, tmp_path / "gate")
+    notebook.run(
+        "from rustray.jupyter import keeper_link, remote_magic\n"
+        "def interrupted(*_arguments, **_more): raise KeyboardInterrupt\n"
+        + (
+            "place, name = remote_magic, '_bind'"
+            if background
+            else "place, name = keeper_link.KeeperLink, 'follow'"
+        )
+        + "\nkept = getattr(place, name)\nsetattr(place, name, interrupted)"
+    )
+    shown = notebook.run(f"%%remote {'-b' if background else ''} --name pressed{background}\ngate.wait()")
+    notebook.run("setattr(place, name, kept)")
+    assert shown.kind == "KeyboardInterrupt" and f"pressed{background}: " in shown.error
+    told = notebook.run(
+        "from rustray.driver.current import current\n"
+        "[cell.how for link in keeper_link.known_keepers(current()) for cell in link.cells()"
+        f" if cell.name == 'pressed{background}' and cell.how != 'stopped']"
+    )
+    assert told.value == "[]", told
+    gate.open()
+
+
+def test_a_cell_is_stopped_while_many_elements_of_it_are_being_submitted(
+    notebook: Notebook, tmp_path: Path
+) -> None:
+    gate_of(notebook, tmp_path / "gate")
+    # The keeper is asked directly: a kernel would pack so many elements for longer than they are submitted.
+    notebook.run(
+        "import uuid\nfrom rustray.driver.current import current\nfrom rustray.jupyter import keeper_link\n"
+        "from rustray.jupyter.cell_tasks import CellRequest\nfrom rustray.jupyter.parcel import parcel\n"
+        "session = current(); link = keeper_link.keeper_of(session)\n"
+        "names, element = parcel(session, {'gate': gate})[0], parcel(session, 1)[0]\n"
+        "def big(name, count):\n"
+        "    request = CellRequest(uuid.uuid4().hex, name, 'gate.wait()', 'c', (), names, {}, 'n',"
+        " (element,) * count)\n"
+        "    link.submit(request)\n"
+        "    return request.cell\n"
+        "def state_of(cell): return {state.cell: state for state in link.cells()}.get(cell)\n"
+    )
+    shown = notebook.run(
+        "first = big('first', 300_000)\n"
+        "while not (state_of(first) and state_of(first).running): pass\n"
+        "behind = big('behind', 5)\n"
+        "while not state_of(behind): pass\n"
+        "begun = time.monotonic(); told = [str(link.stop(behind)), str(link.stop(first))]\n"
+        "print(time.monotonic() - begun); print(*told, state_of(behind).told(time.time()), sep='\\n')\n"
+    )
+    assert shown.error == ""
+    spent, of_behind, of_first, state = shown.text["stdout"].splitlines()
+    assert float(spent) < STOP_S
+    assert of_behind == "5 tasks stopped (5 not begun)"
+    assert re.match(r"(299999|300000) tasks stopped: ", of_first)
+    assert state.startswith("0 of 5 done, 5 without a value, stopped after")
+    assert notebook.run("%%remote\n'free again'").value == "'free again'"

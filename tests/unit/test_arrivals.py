@@ -28,3 +28,15 @@ def test_a_cell_that_was_stopped_before_it_came_is_not_to_run() -> None:
 
 def test_a_cell_that_comes_before_anybody_asks_may_run() -> None:
     assert Arrivals().come("cell")
+
+
+def test_nobody_waits_for_a_cell_that_is_not_to_run() -> None:
+    async def run() -> None:
+        arrivals = Arrivals()
+        waiting = asyncio.ensure_future(arrivals.wait("cell", 30.0))
+        await asyncio.sleep(0)
+        arrivals.refuse("cell")
+        await asyncio.wait_for(waiting, 5.0)
+        assert arrivals.is_refused("cell")
+
+    asyncio.run(run())

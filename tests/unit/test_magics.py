@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rustray.driver.cells import KEEP_CELLS, CellTable
+from rustray.driver.cells import CellTable
 from rustray.errors import OptionError
 from rustray.jupyter import options, remote_cell
 from rustray.jupyter.reading import read_cell
@@ -165,16 +165,8 @@ def test_functions_of_a_cell_see_its_variables() -> None:
 
 
 def test_a_task_belongs_to_the_cell_that_was_running_when_it_was_numbered() -> None:
-    table = CellTable()
+    table = CellTable(tuple)
     for first, cell in ((1, "a"), (5, "b"), (5, "c"), (9, "d")):
         table.begin(first, cell)
     assert [table.cell_of(number) for number in (1, 4, 5, 8, 9, 100)] == ["a", "a", "c", "c", "d", "d"]
     assert table.latest() == "d"
-
-
-def test_old_cells_are_forgotten() -> None:
-    table = CellTable()
-    for number in range(KEEP_CELLS + 10):
-        table.begin(number, number)
-    assert table.cell_of(0) == 10
-    assert table.cell_of(KEEP_CELLS) == KEEP_CELLS

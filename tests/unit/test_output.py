@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rustray.driver.cells import KEEP_CELLS, CellTable
+from rustray.driver.cells import KEEP_CELLS, SPARE, CellTable
 from rustray.driver.flood import Flood, Pace, counted
 from rustray.driver.folding import WINDOW_S, Source
 from rustray.driver.task_logs import ALL_CHARS, TASK_CHARS, TaskLogs, plain_text
@@ -234,7 +234,7 @@ class TestTaskLogs:
 
 class TestCellTable:
     def test_a_thread_stays_with_the_cell_that_started_it(self) -> None:
-        table = CellTable()
+        table = CellTable(tuple)
         table.outlived(1, {100})
         table.begin(1, "first")
         table.outlived(5, {100, 200})  # 200 was started by the first cell, 100 was there before
@@ -243,14 +243,24 @@ class TestCellTable:
         table.begin(9, "third")
         assert table.cell_of(3, 1) == "first" and table.cell_of(6, 1) == "second"
         assert table.cell_of(6, 100) == "second"
-        assert table.cell_of(6, 200) == "first"
-        assert table.cell_of(9, 200) == "third", "another thread by then"
+        assert table.cell_of(6, 200) == "first", "also when it has ended"
+        assert table.cell_of(9, 200) == "third", "it may be the thread that runs it"
 
-    def test_forgotten_cells(self) -> None:
-        table = CellTable()
-        for number in range(KEEP_CELLS + 10):
-            table.begin(number, number)
-        assert table.cell_of(0) == 10 and table.latest() == KEEP_CELLS + 9
+    def test_nothing_is_shown_by_another_cell_than_its_own(self) -> None:
+        running = [15, 16, 300]  # of the cells that began with the numbers 10 and 300
+        table = CellTable(lambda: running)
+        for number in range(0, 10 * (KEEP_CELLS + SPARE + 101), 10):
+            table.begin(number, f"cell {number}")
+        assert table.cell_of(0) is None and table.cell_of(290) is None and table.cell_of(310) is None
+        assert table.cell_of(25) is None, "it is after a cell that is kept, and not of it"
+        assert table.cell_of(15) == "cell 10" and table.cell_of(309) == "cell 300"
+        newest = 10 * (KEEP_CELLS + SPARE + 100)
+        assert table.latest() == table.cell_of(newest + 7) == f"cell {newest}"
+        assert table.cell_of(newest - 10 * KEEP_CELLS + 11) == f"cell {newest - 10 * KEEP_CELLS + 10}"
+        running.clear()
+        for number in range(newest + 10, newest + 10 * SPARE + 1000, 10):
+            table.begin(number, f"cell {number}")
+        assert table.cell_of(15) is None and len(table._first) <= KEEP_CELLS + SPARE
 
 
 class TestDisplays:
