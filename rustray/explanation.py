@@ -14,7 +14,7 @@ from rustray.driver.refs import ObjectRef
 from rustray.driver.session import Session
 from rustray.errors import OptionError, SessionError
 from rustray.model.lacking import lacking_text
-from rustray.model.quantities import amounts, byte_size, counted, duration
+from rustray.model.quantities import amounts, byte_size, counted, deviation, duration
 from rustray.util.placement_group import PlacementGroup
 
 SHOWN = 5
@@ -88,7 +88,7 @@ class Explanation:
             told.append(("starts in", f"about {duration(self.predicted_start_s)}"))
         estimate = self.facts.get("estimate")
         if estimate and estimate["run_s"] is not None:
-            spread = f", ± {duration(estimate['spread_s'])}" if estimate["tasks"] > 1 else ""
+            spread = f", ± {deviation(estimate['spread_s'])}" if estimate["tasks"] > 1 else ""
             told.append(("takes", f"about {duration(estimate['run_s'])}{spread}"))
         if estimate and estimate["memory"]:
             told.append(("memory", f"about {byte_size(estimate['memory'])}"))

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from rustray.driver.current import current
-from rustray.model.quantities import byte_size, duration
+from rustray.model.quantities import byte_size, deviation, duration
 from rustray.model.table import html_table
 
 
@@ -45,7 +45,7 @@ class FunctionStatus:
     def __str__(self) -> str:
         told = []
         if self.run_s is not None:
-            spread = f" ± {duration(self.spread_s)}" if self.spread_s > 0 else ""
+            spread = f" ± {deviation(self.spread_s)}" if self.spread_s > 0 else ""
             told.append(f"{duration(self.run_s)}{spread} a task")
         if self.memory:
             told.append(byte_size(self.memory))

@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from html import escape
 from typing import Any
 
 from rustray.clusters import ending, registry, starting
@@ -16,6 +15,7 @@ from rustray.clusters.health import health
 from rustray.clusters.logs import Log, tail
 from rustray.errors import ClusterStartError, OptionError
 from rustray.model.quantities import duration
+from rustray.model.table import html_table
 from rustray.pids import create_time
 from rustray.status import ClusterStatus, cluster_status
 
@@ -190,26 +190,17 @@ class Cluster:
         return f"<Cluster {self.name}: " + ", ".join(f"{name} {value}" for name, value in self.facts()) + ">"
 
     def _repr_html_(self) -> str:
-        return html_table([self])
+        return Clusters([self])._repr_html_()
 
 
 class Clusters(list[Cluster]):
     """Clusters, with a table as their display in a notebook."""
 
     def _repr_html_(self) -> str:
-        return html_table(self)
-
-
-def html_table(clusters: Iterable[Cluster]) -> str:
-    """One row a cluster."""
-    rows = [[("name", cluster.name), *cluster.facts()] for cluster in clusters]
-    if not rows:
-        return "<em>No cluster runs here.</em>"
-    head = "".join(f"<th>{escape(name)}</th>" for name, _value in rows[0])
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(value)}</td>" for _name, value in row) + "</tr>" for row in rows
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        if not self:
+            return "<em>No cluster runs here.</em>"
+        rows = [dict([("name", cluster.name), *cluster.facts()]) for cluster in self]
+        return html_table(rows[0], (row.values() for row in rows))
 
 
 def _count(processes: Iterable[Process], *roles: str) -> int:

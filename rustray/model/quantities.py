@@ -13,6 +13,11 @@ def duration(seconds: float) -> str:
     return f"{seconds:.3g} s" if seconds < 120 else f"{seconds / 60:.3g} min"
 
 
+def deviation(seconds: float) -> str:
+    """Of a duration, with as many digits as an error deserves."""
+    return duration(float(f"{seconds:.2g}"))
+
+
 def byte_size(count: float) -> str:
     """As "512 B", "1.5 MiB", "14 MiB", "1.5 GiB"."""
     for unit in ("B", "KiB", "MiB"):

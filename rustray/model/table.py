@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from html import escape
 from typing import Any, NamedTuple
 
@@ -91,8 +91,10 @@ class Table(list[Row]):
     def _repr_html_(self) -> str:
         if not self:
             return f"<em>{escape(self._nothing)}</em>"
-        head, *rows = zip(*(column.cells for column in self._shown()), strict=True)
-        return html_table(head, rows) + (f"<div>{self._more()}</div>" if self._more() else "")
+        shown = self._shown()
+        head, *rows = zip(*(column.cells for column in shown), strict=True)
+        numbers = [at for at, column in enumerate(shown) if column.number]
+        return html_table(head, rows, numbers) + (f"<div>{self._more()}</div>" if self._more() else "")
 
 
 def _is_number(value: object) -> bool:
@@ -128,8 +130,20 @@ def _cut(text: str, width: int) -> str:
     return f"{text[: width - 1 - end]}…{text[-end:]}"
 
 
-def html_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table of plain text."""
-    headings = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{headings}</tr></thead><tbody>{body}</tbody></table>"
+def html_table(head: Iterable[str], rows: Iterable[Iterable[str]], numbers: Collection[int] = ()) -> str:
+    """A table of plain text.
+
+    Parameters
+    ----------
+    numbers: which columns have such, and end below each other; else notebooks would have all columns so.
+    """
+
+    def line(cells: Iterable[str], tag: str) -> str:
+        aligned = (
+            f'<{tag} style="text-align:{"right" if at in numbers else "left"}">{escape(cell)}</{tag}>'
+            for at, cell in enumerate(cells)
+        )
+        return f"<tr>{''.join(aligned)}</tr>"
+
+    body = "".join(line(row, "td") for row in rows)
+    return f"<table><thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table>"

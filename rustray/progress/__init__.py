@@ -16,7 +16,7 @@ from rustray.driver.current import current
 from rustray.driver.refs import ObjectRef
 from rustray.driver.session import Session
 from rustray.errors import OptionError
-from rustray.model.quantities import duration
+from rustray.model.quantities import deviation, duration
 from rustray.progress.bar import Bar, rate_text
 from rustray.progress.counting import Count, Counting, expected
 from rustray.progress.forecast import Forecast
@@ -139,8 +139,8 @@ def bar(desc: str, count: Count, seconds: float, before: int = 0) -> Bar:
 
 
 def _about(left: Forecast) -> str:
-    error = float(f"{left.error:.2g}")
-    return f"{duration(left.seconds)} ± {duration(error)}" if error else duration(left.seconds)
+    error = f" ± {deviation(left.error)}" if left.error > 0 else ""
+    return f"{duration(left.seconds)}{error}"
 
 
 __all__ = ["progress"]

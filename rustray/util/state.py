@@ -297,9 +297,9 @@ ACTOR_COLUMNS = _of(
         "pid": "pid",
         "num_restarts": ("restarts", _if_any(_count)),
         "start_time": ("created", _time, True),
-        "ray_namespace": ("namespace", str, True),
         "job_id": ("job", str, True),
         "is_detached": ("detached", _if_any(lambda _yes: "yes"), True),
+        "ray_namespace": ("namespace", str, True),
         "death_cause": "cause",
     }
 )

@@ -42,7 +42,7 @@ def apart(
 def test_a_cluster_from_start_to_stop(tmp_path: Path, apart: Path) -> None:
     cluster = rustray.clusters.start("work", num_cpus=1)
     assert (cluster.state, cluster.heads, cluster.nodes) == ("running", 1, 1)
-    assert "state running" in repr(cluster) and "<td>work</td>" in cluster._repr_html_()
+    assert "state running" in repr(cluster) and ">work</td>" in cluster._repr_html_()
     with pytest.raises(ClusterStartError, match="'work' runs already"):
         rustray.clusters.start("work")
 

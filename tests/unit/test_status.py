@@ -44,4 +44,4 @@ def test_status_as_html_is_escaped_and_has_a_row_a_node() -> None:
     assert "box&lt;1&gt;" in html
     assert html.count("<tr>") == 3
     assert "2.0 GiB of 8.0 GiB" in html
-    assert "<td>–</td>" in html
+    assert ">–</td>" in html

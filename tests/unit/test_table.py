@@ -19,8 +19,9 @@ COLUMNS = {"name": Column("name"), "size": Column("bytes", lambda size: f"{size:
 def test_a_table_is_text_and_html_and_rows() -> None:
     table = Table([{"name": "<a>", "size": 1000}, {"name": "b", "size": None}], COLUMNS)
     assert repr(table) == "name  bytes\n<a>   1,000\nb"
-    assert "<th>bytes</th>" in table._repr_html_() and "<td>&lt;a&gt;</td>" in table._repr_html_()
-    assert "style" not in table._repr_html_()
+    html = table._repr_html_()
+    assert ">bytes</th>" in html and '<td style="text-align:left">&lt;a&gt;</td>' in html
+    assert '<td style="text-align:right">1,000</td>' in html and "color" not in html
     assert table[0]["size"] == table[0].size == 1000
     with pytest.raises(AttributeError, match="This row has no 'sise'; it has name, size"):
         _ = table[0].sise

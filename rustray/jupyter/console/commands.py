@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from rustray.jupyter import options
 from rustray.jupyter.attaching import attach
 from rustray.jupyter.console import cancelling, looking, opening
 from rustray.jupyter.console.command import EXPRESSION, WORD, WORDS, Command
 from rustray.jupyter.console.live_names import CLUSTERS, FILES, LOGS, PANELS, TASKS, VALUES
 
-USAGE = 38
-"""Characters of a line before what a command does."""
+USAGE, WIDTH = 36, 88
+"""Characters of a line before what a command does, and of all; more would be wrapped in a notebook."""
 ALL = {"--all": ("all", options.switch)}
 
 
 def help() -> None:
     """Print all commands."""
-    for command in COMMANDS:
-        usage = f"%rustray {command.usage}"
-        print(f"{usage:<{USAGE}}" if len(usage) < USAGE else f"{usage}\n{'':{USAGE}}", command.about)
-    print(
-        f"{'%%remote, %%actor':<{USAGE}} run a cell on the cluster, make an actor of one: %%remote? tells more"
+    told = [(f"%rustray {command.usage}", command.about) for command in COMMANDS]
+    told.append(
+        ("%%remote, %%actor", "run a cell on the cluster, make an actor of one: %%remote? tells more")
     )
+    for usage, about in told:
+        lines = textwrap.wrap(about, WIDTH - USAGE)
+        if len(usage) >= USAGE:
+            lines.insert(0, "")
+        first, *more = lines
+        print(f"{usage:<{USAGE}}{first}".rstrip())
+        for line in more:
+            print(f"{'':{USAGE}}{line}")
 
 
 COMMANDS = (
@@ -70,7 +78,9 @@ COMMANDS = (
     ),
     Command("nodes", looking.nodes, "the nodes; --all: also those that left", "state.list_nodes()", ALL),
     Command("tasks", looking.tasks, "tasks by function; --all: one by one", "state.summarize_tasks()", ALL),
-    Command("actors", looking.actors, "the actors; --all: the dead and keepers too", "state.list_actors()", ALL),
+    Command(
+        "actors", looking.actors, "the actors; --all: the dead and keepers too", "state.list_actors()", ALL
+    ),
     Command("objects", looking.objects, "the largest objects", "state.list_objects()"),
     Command(
         "jobs", looking.jobs, "programs that use the cluster; --all: also the ended", "state.list_jobs()", ALL
