@@ -11,11 +11,15 @@ Rule 3. A bar whose task has ended is over, also if the worker has died before i
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NamedTuple
 
 TYPE = "application/vnd.rustray.bar+json"
 """In the data of such a display: {"over": whether it moves no more}."""
 SHOW, UPDATE = "display_data", "update_display_data"
+SHORT_NAME = 12
+"""Characters of a bar's name that are left, however narrow the terminal is."""
+_NAMED = re.compile(r"(.*?)(: +\d+ % │.*)")
 _UP_AND_CLEAR = "\x1b[1A\x1b[2K"
 
 
@@ -107,5 +111,12 @@ class Block:
 
 
 def cut(line: str, columns: int) -> str:
-    """What of a line fits into so many columns, so that it takes one line of the terminal."""
+    """What of a line fits into so many columns, so that it takes one line of the terminal: its name is cut first."""
+    if len(line) < columns:
+        return line
+    found = _NAMED.fullmatch(line)
+    if found is not None:
+        name, rest = found.groups()
+        room = max(SHORT_NAME, columns - len(rest) - 1)
+        line = (name if len(name) <= room else f"{name[: room - 1]}…") + rest
     return line if len(line) < columns else line[: max(0, columns - 2)] + "…"

@@ -20,6 +20,9 @@ from rustray.driver.task import Task
 from rustray.driver.task_logs import TaskLogs, plain_text
 from rustray.driver.transcript import STREAMS, Transcript
 
+FILE_EVERY_S = 60.0
+"""Between two lines of a bar in a file."""
+
 Sink = Callable[[str, str, str, int, Task | None], None]
 """Called with kind, text, name of the function, pid, and the task if it is known."""
 
@@ -91,6 +94,8 @@ class Terminal:
         self._lock = threading.RLock()  # a stream of the user's may end the session
         self._transcript: Transcript | None = None
         self._bars = bars.Block()
+        self._due: dict[str, float] = {}
+        """By bar, when a file gets its next line, in monotonic seconds."""
 
     def take(self, kind: str, text: str, name: str, pid: int, _task: Task | None) -> None:
         """A task has printed."""
@@ -128,12 +133,18 @@ class Terminal:
     # -- bars ------------------------------------------------------------------------------------------
 
     def show_bar(self, id: str, text: str, over: bool) -> None:
-        """A bar has another text, or is over; where lines cannot be erased, only its end is shown."""
+        """A bar has another text, or is over. Where lines cannot be erased it has one a minute, and one at its end."""
         with self._lock:
             if _is_terminal():
                 write("stderr", self._bars.take(id, text, over, _columns()))
-            elif over:
+                return
+            now = time.monotonic()
+            due = self._due.setdefault(id, now + FILE_EVERY_S)
+            if over or now >= due:
                 write("stderr", f"{text}\n")
+                self._due[id] = now + FILE_EVERY_S
+            if over:
+                del self._due[id]
 
     @contextlib.contextmanager
     def without_bars(self) -> Iterator[None]:

@@ -38,18 +38,12 @@ class Bar:
             return None
         return min(1.0, self.done / self.total) if self.total > 0 else 1.0
 
-    def text(self, width: int = 0) -> str:
-        """In a line.
-
-        Parameters
-        ----------
-        width: of the terminal in characters, 0 for as long as it takes.
-        """
+    def text(self) -> str:
+        """In a line."""
         named = f"{self.what}: " if self.what else ""
         part = self.part
         drawn = "" if part is None else f"{100 * part:3.0f} % │{drawing(part)}│ "
-        line = named + drawn + self.words()
-        return line if not width or len(line) < width else line[: width - 2] + "…"
+        return named + drawn + self.words()
 
     def words(self) -> str:
         """The numbers alone."""

@@ -1,6 +1,6 @@
 """Where a bar of this process is shown: in the notebook's cell, in that of the task that runs here, or in a terminal.
 
-Shown at most five times a second. In a file, which cannot be erased, there is a line at the end only.
+Shown at most five times a second. In a file, which cannot be erased, there is a line a minute, and one at the end.
 """
 
 from __future__ import annotations

@@ -173,11 +173,27 @@ def test_text_of_tasks_does_not_tear_the_bars(monkeypatch: pytest.MonkeyPatch) -
     assert screen.getvalue() == f"a 1\n{up}(f pid=7) hello\na 1\n{up}a 2\n"
 
 
-def test_a_file_has_the_end_of_a_bar_only(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_has_a_line_of_a_bar_a_minute_and_its_end(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(output.time, "monotonic", lambda: now)
     terminal = Terminal()
-    terminal.show_bar("a", "a 1", False)
-    terminal.show_bar("a", "a 2", True)
-    assert capsys.readouterr().err == "a 2\n"
+    for after_s in (0, 1, 59, 60, 61, 119, 120):
+        now = 100.0 + after_s
+        terminal.show_bar("a", f"a {after_s}", False)
+    terminal.show_bar("a", "a end", True)
+    assert capsys.readouterr().err == "a 60\na 120\na end\n"
+
+
+def test_a_terminal_that_is_narrow_cuts_the_name_of_a_bar_first() -> None:
+    line = Bar("preprocessing the images of the data set", 36, 40, ("1 failed", "8.75/s", "20 s left")).text()
+    assert bars.cut(line, 200) == line
+    shown = bars.cut(line, 80)
+    assert len(shown) == 79
+    assert shown.startswith("preprocessing the") and "…:  90 % │" in shown and shown.endswith("20 s left")
+    shown = bars.cut(line, 50)
+    assert len(shown) == 49 and shown.startswith("preprocessi…:  90 % │")
 
 
 def test_a_bar_is_over_with_its_task() -> None:
