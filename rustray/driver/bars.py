@@ -19,7 +19,7 @@ TYPE = "application/vnd.rustray.bar+json"
 SHOW, UPDATE = "display_data", "update_display_data"
 SHORT_NAME = 12
 """Characters of a bar's name that are left, however narrow the terminal is."""
-_NAMED = re.compile(r"(.*?)(: +\d+ % │.*)")
+_BAR = re.compile(r"(.*?)((?:: )? *\d+ %)( │.*?│)(.*)")
 _UP_AND_CLEAR = "\x1b[1A\x1b[2K"
 
 
@@ -111,12 +111,17 @@ class Block:
 
 
 def cut(line: str, columns: int) -> str:
-    """What of a line fits into so many columns, so that it takes one line of the terminal: its name is cut first."""
+    """What of a line fits into so many columns, so that it takes one line of the terminal.
+
+    Its name is cut first, then it loses the bar itself: numbers tell the same.
+    """
     if len(line) < columns:
         return line
-    found = _NAMED.fullmatch(line)
+    found = _BAR.fullmatch(line)
     if found is not None:
-        name, rest = found.groups()
-        room = max(SHORT_NAME, columns - len(rest) - 1)
-        line = (name if len(name) <= room else f"{name[: room - 1]}…") + rest
+        name, percent, drawing, rest = found.groups()
+        if columns - len(percent + drawing + rest) - 1 < min(len(name), SHORT_NAME):
+            drawing = ""
+        room = max(SHORT_NAME, columns - len(percent + drawing + rest) - 1)
+        line = (name if len(name) <= room else f"{name[: room - 1]}…") + percent + drawing + rest
     return line if len(line) < columns else line[: max(0, columns - 2)] + "…"

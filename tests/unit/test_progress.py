@@ -119,7 +119,10 @@ def test_a_bar_in_words() -> None:
     assert bar("", done, 2.0, 999_990).words() == "1,000,000 of 1,000,000, in 2 s, 5/s"
     assert bar("", done, 2.0, 1_000_000).words() == "1,000,000 of 1,000,000"
     stopped = Count(10, 4, 1, 2, 2, (), 2, 3)
-    assert bar("", stopped, 2.0).words() == "8 of 10, 1 failed, 3 cancelled, 2 running, 4/s, 500 ms ± 180 ms left"
+    assert (
+        bar("", stopped, 2.0).words()
+        == "8 of 10, 1 failed, 3 cancelled, 2 running, 4/s, 500 ms ± 180 ms left"
+    )
     assert Bar("", 1.5, None).words() == "1.50"
 
 
@@ -186,14 +189,18 @@ def test_a_file_has_a_line_of_a_bar_a_minute_and_its_end(
     assert capsys.readouterr().err == "a 60\na 120\na end\n"
 
 
-def test_a_terminal_that_is_narrow_cuts_the_name_of_a_bar_first() -> None:
-    line = Bar("preprocessing the images of the data set", 36, 40, ("1 failed", "8.75/s", "20 s left")).text()
-    assert bars.cut(line, 200) == line
-    shown = bars.cut(line, 80)
-    assert len(shown) == 79
-    assert shown.startswith("preprocessing the") and "…:  90 % │" in shown and shown.endswith("20 s left")
-    shown = bars.cut(line, 50)
-    assert len(shown) == 49 and shown.startswith("preprocessi…:  90 % │")
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        (200, f"preprocessing all of the images:  90 % │{drawing(0.9)}│ 36 of 40, 8.75/s, 20 s left"),
+        (70, f"preprocessing all …:  90 % │{drawing(0.9)}│ 36 of 40, 8.75/s, 20 s left"),
+        (60, "preprocessing all of th…:  90 % 36 of 40, 8.75/s, 20 s left"),
+        (40, "preprocessi…:  90 % 36 of 40, 8.75/s, …"),
+    ],
+)
+def test_in_a_narrow_terminal_a_bar_keeps_its_numbers_longest(columns: int, shown: str) -> None:
+    line = Bar("preprocessing all of the images", 36, 40, ("8.75/s", "20 s left")).text()
+    assert bars.cut(line, columns) == shown and len(shown) < columns
 
 
 def test_a_bar_is_over_with_its_task() -> None:
