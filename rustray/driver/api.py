@@ -117,7 +117,13 @@ def _short(value: Any) -> str:
 
 
 def put(value: Any) -> ObjectRef:
-    """Store a value in the cluster; big ones go to shared memory, from where tasks read them without a copy."""
+    """Store a value in the cluster; big ones go to shared memory, from where tasks read them without a copy.
+
+    Raises
+    ------
+    ObjectStoreFullError: there is no room, not on disk either, for all is being read or written; it says by whom. Who
+        stores a value, `put` or a task, waits 3 s for others to make room.
+    """
     if type(value) is ObjectRef:
         raise TypeError("put() takes a value, not an ObjectRef: the ref can be passed on as it is.")
     session = auto_init()

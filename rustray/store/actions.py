@@ -29,6 +29,14 @@ class Granted:
 
 
 @dataclass(frozen=True, slots=True)
+class Delayed:
+    """A request of `client` waits until others make room. The shell says how long: it calls `refuse`."""
+
+    client: int
+    request: int
+
+
+@dataclass(frozen=True, slots=True)
 class Full:
     """Tell `client` that its request cannot be met."""
 
@@ -135,6 +143,7 @@ class Recover:
 
 Action = (
     Granted
+    | Delayed
     | Full
     | CreateSegment
     | DropSegment

@@ -67,6 +67,7 @@ class Ledger:
         out: list[Action] = []
         gone = self._table.clients.pop(client)
         self._room.disconnect(client)
+        self._table.shortage.disconnect(client)
         for entry in gone.reading:
             del entry.readings[client]
             if entry.away is not None:
@@ -88,7 +89,7 @@ class Ledger:
     # Room
 
     def reserve(self, client: int, request: int, size: int) -> list[Action]:
-        """A client wants `size` bytes to write an object into. Answered by Granted or Full, now or later."""
+        """A client wants `size` bytes to write an object into. Answered by Granted, Full or Delayed, now or later."""
         out: list[Action] = []
         self._room.ask(Request(client, request, size, None), out)
         return self._table.done(out)
@@ -282,8 +283,9 @@ class Ledger:
         out: list[Action] = []
         entry = self._table.entries[oid]
         self._room.spilling -= 1
-        if entry.readings or not self._table.held(entry):  # wanted or freed in the meantime
+        if entry.readings or entry.wants or not self._table.held(entry):  # wanted or freed in the meantime
             self._table.enter(entry, BLOCK)
+            self._table.deliver_block_to_all(entry, out)
             self._table.doubt(entry)
             out.append(DropSpill(path))
         else:
@@ -295,13 +297,15 @@ class Ledger:
 
     def spill_failed(self, oid: bytes, text: str) -> list[Action]:
         """The block could not be written to a file."""
+        out: list[Action] = []
         entry = self._table.entries[oid]
         self._room.spilling -= 1
         self._room.spill_failed(text)
         entry.spill_round = self._room.round
         self._table.enter(entry, BLOCK)
+        self._table.deliver_block_to_all(entry, out)
         self._table.doubt(entry)
-        return self._table.done([])
+        return self._table.done(out)
 
     def restored(self, oid: bytes) -> list[Action]:
         """The file is in its block again."""
@@ -353,6 +357,12 @@ class Ledger:
     def outlook(self, oid: bytes) -> Outlook | None:
         """Of an object that was `Short`, after a while; None if it is that no longer."""
         return self._table.shortage.outlook(oid)
+
+    def refuse(self, client: int, request: int) -> list[Action]:
+        """A request that was Delayed has waited long enough: it is Full, unless room is being made for it."""
+        out: list[Action] = []
+        self._table.shortage.refuse(client, request, out)
+        return self._table.done(out)
 
     def give_up(self, oid: bytes) -> list[Action]:
         """There is no hope of room: answer with STORE_FULL who wants it."""

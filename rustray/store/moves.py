@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from . import actions
 from .actions import Action, RestoreIn, SpillOut
 from .allocator import Block, pages
-from .entries import BLOCK, PULLING, SPILLED, SPILLING, Entry
+from .entries import BLOCK, PULLING, SPILLED, SPILLING, Entry, Request
 
 if TYPE_CHECKING:
     from .object_table import ObjectTable
@@ -62,16 +62,26 @@ class Moves:
         assert entry.path is not None
         out.append(RestoreIn(entry.oid, entry.path, block.segment.number, block.offset, entry.size))
 
-    def no_room(self, entry: Entry, text: str, out: list[Action]) -> None:
-        """There is no block for the entry, now or ever."""
+    def no_room(self, request: Request, text: str, out: list[Action]) -> None:
+        """There is no block for the request, now or ever."""
+        table, entry = self._table, request.entry
+        fits = pages(request.size) <= table.room.allocator.capacity
+        if entry is None:
+            assert request.client is not None
+            if fits:
+                table.shortage.begin(request, text, out)
+            else:
+                out.append(actions.Full(request.client, request.number, text))
+            return
         entry.request = None
-        if entry.state == PULLING:
-            self._table.pulls.stop(entry, out)
+        table.prefetch.forget(entry)
+        waits = fits and bool(entry.wants)
+        if entry.state != PULLING:
+            table.enter(entry, SPILLED)
+        elif not (waits and table.shortage.keeps_offers()):
+            table.pulls.stop(entry, out)
+        if waits:
+            table.shortage.begin(entry, text, out)
         else:
-            self._table.enter(entry, SPILLED)
-        self._table.prefetch.forget(entry)
-        if entry.wants and pages(entry.size) <= self._table.room.allocator.capacity:
-            self._table.shortage.begin(entry, text, out)
-        else:
-            self._table.answer_all(entry, actions.STORE_FULL, text, out)
-        self._table.doubt(entry)
+            table.answer_all(entry, actions.STORE_FULL, text, out)
+        table.doubt(entry)

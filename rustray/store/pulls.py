@@ -166,6 +166,7 @@ class Pulls:
         """The node that it is being pulled from is gone. If the shell is at work, it will say that it has failed."""
         assert entry.away is not None
         if entry.block is None:
+            self._table.shortage.end(entry)
             self.stop(entry, out)
             self._go_on(entry, entry.away, out)
             self._table.doubt(entry)

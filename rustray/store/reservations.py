@@ -1,7 +1,7 @@
 """Who gets room: requests for blocks, first come first served, and what is done to make room for them.
 
 A request is met, in this order: from a free range; from a new segment; from a new segment in place of idle
-ones; after spilling. It is refused when none of these can ever help, and only then.
+ones; after spilling. When none of these can help it leaves the queue: see `shortage.py`.
 
 Rule 1. A request leaves the queue with its block. If that block's segment is still being made, the block
         waits for it (`block.request`), not the queue.
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Protocol
 
-from .actions import Action, CreateSegment, DropSegment, Full, Granted
+from .actions import Action, CreateSegment, DropSegment, Granted
 from .allocator import MIB, Allocator, Block, Segment, pages
 from .entries import Entry, Request
 from .errors import InvalidRequest
@@ -40,8 +40,8 @@ class Objects(Protocol):
     def restore(self, entry: Entry, block: Block, out: list[Action]) -> None:
         """The block that the entry asked for is there."""
 
-    def no_room(self, entry: Entry, text: str, out: list[Action]) -> None:
-        """There is no block for the entry, now or ever."""
+    def no_room(self, request: Request, text: str, out: list[Action]) -> None:
+        """There is no block for the request, now or ever."""
 
 
 class Reservations:
@@ -99,8 +99,8 @@ class Reservations:
                     self.waiting.popleft()
                     if urgent:
                         self._refuse(request, out)
-                    elif request.entry is not None:
-                        self._objects.no_room(request.entry, "", out)
+                    else:
+                        self._objects.no_room(request, "", out)
                 continue  # what has a copy elsewhere has gone at once, the rest is being spilled
             self.waiting.popleft()
             block.request = request
@@ -119,6 +119,7 @@ class Reservations:
     def segment_failed(self, number: int, text: str) -> None:
         """The system has less shared memory than we thought: its requests make do with what there is."""
         segment = self.allocator.segments[number]
+        eased = self.allocator.eased
         again = []
         for block in list(segment.blocks.values()):
             assert block.request is not None
@@ -127,6 +128,7 @@ class Reservations:
             again.append(block.request)
             self.allocator.free(block)
         self.allocator.drop(segment)
+        self.allocator.eased = eased  # nothing has gone: who begins anew because of this would do so for ever
         self.allocator.limit = self.allocator.total
         self._trouble = text
         self.waiting.extendleft(reversed(again))
@@ -200,11 +202,7 @@ class Reservations:
         self.round += 1
         self._trouble = ""
         self.allocator.limit = self.allocator.capacity
-        if request.entry is not None:
-            self._objects.no_room(request.entry, text, out)
-        else:
-            assert request.client is not None
-            out.append(Full(request.client, request.number, text))
+        self._objects.no_room(request, text, out)
 
     def _why_full(self, size: int) -> str:
         text = self.needs(size)

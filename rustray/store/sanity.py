@@ -45,12 +45,13 @@ def _check_entry(table: ObjectTable, entry: Entry) -> None:
     assert all(entry.holds.values()), "a zero count"
     assert all(count > 0 for count in entry.readings.values())
     assert not entry.readings or state in (BLOCK, SPILLING) or entry.copies, state
-    waiting = state < INLINE or state in (RESTORING, PULLING)
+    waiting = state < INLINE or state in (SPILLING, RESTORING, PULLING)
     short = entry in table.shortage
-    assert not short or state in (SPILLED, UNKNOWN, REMOTE), state
+    assert not short or state in (SPILLED, UNKNOWN, REMOTE) or entry.away is not None and entry.away.offered, state
     assert not entry.wants or waiting or short or not table.held(entry), state
     in_flight = state == SPILLING or (state in (RESTORING, PULLING) and has_block)
-    assert (entry.request is not None) == (state in (RESTORING, PULLING) and _lacks_room(entry))
+    asks = state in (RESTORING, PULLING) and not short and _lacks_room(entry)
+    assert (entry.request is not None) == asks
     if entry.away is not None:
         _check_away(table, entry, entry.away)
         if entry.away.home:

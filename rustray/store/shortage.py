@@ -1,11 +1,14 @@
-"""Values that are wanted here and have found no room: they wait until something goes.
+"""What finds no room, values that are wanted here and clients that want to write one: it waits until something goes.
 
-Rule 1. Who waits keeps nothing: no request in the queue, no offer of another node, whose block could not move then. So
-        two nodes that wait for what the other is to give do not stop each other.
-Rule 2. Whenever a block has been freed or is no longer read, those for which there may be room now begin anew, in
+Rule 1. What waits keeps nothing: it is not in the queue for room, and no other node offers it a block, which could not
+        move then. So two nodes that wait for what the other is to give do not stop each other.
+Rule 2. Nor do they give way to each other for ever: an offer is kept as long as a node with a higher number than ours
+        reads here. That one is done soon, or finds no room and looks away; then we try with the offer in hand.
+Rule 3. Whenever a block has been freed or is no longer read, those for which there may be room now begin anew, in
         order. A big one may be passed by a small one.
-Rule 3. It is *hopeless* when all who keep something in place wait here themselves, or when nobody does (the disk
-        refuses what could go): then nobody will make room. All others may wait as long as they like.
+Rule 4. A value is *hopeless* when all who keep something in place wait for values here themselves, or when nobody does
+        (the disk refuses what could go): then nobody will make room. All others may wait as long as they like. Who
+        wants to write waits as long as the shell says.
 
 Pure: it appends actions to the list it is given.
 """
@@ -16,9 +19,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import actions
-from .actions import Action, Short
+from .actions import Action, Delayed, Full, Short
 from .allocator import MIB
-from .entries import RESTORING, SPILLED, Entry
+from .entries import PULLING, RESTORING, SPILLED, Entry, Request
 
 if TYPE_CHECKING:
     from .object_table import ObjectTable
@@ -40,7 +43,7 @@ class Shortage:
 
     def __init__(self, table: ObjectTable) -> None:
         self._table = table
-        self._waiting: dict[Entry, str] = {}  # and why there was no room
+        self._waiting: dict[Entry | Request, str] = {}  # and why there was no room
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -48,31 +51,58 @@ class Shortage:
     def __contains__(self, entry: Entry) -> bool:
         return entry in self._waiting
 
-    def begin(self, entry: Entry, why: str, out: list[Action]) -> None:
-        """There is no room for it now."""
-        self._waiting[entry] = why
-        out.append(Short(entry.oid))
+    def begin(self, waiting: Entry | Request, why: str, out: list[Action]) -> None:
+        """There is no room for a value, or for what a client is to write."""
+        self._waiting[waiting] = why
+        if isinstance(waiting, Entry):
+            out.append(Short(waiting.oid))
+        else:
+            assert waiting.client is not None
+            out.append(Delayed(waiting.client, waiting.number))
 
     def end(self, entry: Entry) -> None:
         """It has a value, is gone, or nobody wants it any more."""
         self._waiting.pop(entry, None)
 
+    def disconnect(self, client: int) -> None:
+        """A client has gone, and writes nothing any more."""
+        for request in self._requests(client):
+            del self._waiting[request]
+
+    def _requests(self, client: int) -> list[Request]:
+        return [one for one in self._waiting if isinstance(one, Request) and one.client == client]
+
+    def keeps_offers(self) -> bool:
+        """Whether what waits now keeps the offer of another node (Rule 2)."""
+        nodes = self._table.nodes
+        return any(node.number > nodes.own and node.reading for node in nodes)
+
     def look(self, out: list[Action]) -> bool:
-        """Begin anew with what may find room (Rule 2). Whether there was any."""
-        room = self._table.room
-        if not self._waiting or not room.allocator.eased:
+        """Begin anew with what may find room (Rule 3). Whether there was any."""
+        table = self._table
+        if not self._waiting or not table.room.allocator.eased:
             return False
-        room.allocator.eased = False
-        begun = [entry for entry in self._waiting if not entry.wants or room.promises(entry.size)]
-        for entry in begun:
-            del self._waiting[entry]
-            if not entry.wants:
-                self._table.doubt(entry)
-            elif entry.state == SPILLED:
-                self._table.enter(entry, RESTORING)
-                self._table.ask_room(entry, out)
+        table.room.allocator.eased = False
+        keeps = self.keeps_offers()
+        begun = []
+        for waiting in self._waiting:
+            if isinstance(waiting, Entry) and not waiting.wants or table.room.promises(waiting.size):
+                begun.append(waiting)
+            elif isinstance(waiting, Entry) and waiting.state == PULLING and not keeps:
+                table.pulls.stop(waiting, out)
+        for waiting in begun:
+            del self._waiting[waiting]
+            if isinstance(waiting, Request):
+                table.room.ask(waiting, out)
+            elif not waiting.wants:
+                table.doubt(waiting)
+            elif waiting.state == PULLING:
+                table.ask_room(waiting, out)
+            elif waiting.state == SPILLED:
+                table.enter(waiting, RESTORING)
+                table.ask_room(waiting, out)
             else:
-                self._table.pulls.fetch(entry, out)
+                table.pulls.fetch(waiting, out)
         return bool(begun)
 
     def outlook(self, oid: bytes) -> Outlook | None:
@@ -81,7 +111,7 @@ class Shortage:
         if entry is None or entry not in self._waiting or not entry.wants:
             return None
         in_the_way = self._in_the_way()
-        patient = {client for waiting in self._waiting for client in waiting.wants}
+        patient = {client for one in self._waiting if isinstance(one, Entry) for client in one.wants}
         told = [
             (client, self._text(entry, client, in_the_way))
             for client in entry.wants
@@ -95,8 +125,17 @@ class Shortage:
         if entry is not None and entry in self._waiting:
             text = self._text(entry, 0, self._in_the_way())
             del self._waiting[entry]
+            if entry.state == PULLING:
+                self._table.pulls.stop(entry, out)
             self._table.answer_all(entry, actions.STORE_FULL, text, out)
             self._table.doubt(entry)
+
+    def refuse(self, client: int, number: int, out: list[Action]) -> None:
+        """A client's request has waited long enough, if it still waits."""
+        for request in self._requests(client):
+            if request.number == number:
+                out.append(Full(client, number, self._text(request, client, self._in_the_way())))
+                del self._waiting[request]
 
     def _in_the_way(self) -> dict[int, int]:
         """Bytes that may not be moved, by who reads or writes them; what two read counts for both."""
@@ -110,9 +149,9 @@ class Shortage:
                     found[reader] = found.get(reader, 0) + block.size
         return found
 
-    def _text(self, entry: Entry, client: int, in_the_way: dict[int, int]) -> str:
+    def _text(self, waiting: Entry | Request, client: int, in_the_way: dict[int, int]) -> str:
         table = self._table
-        text = table.room.needs(entry.size)
+        text = table.room.needs(waiting.size)
         mine = in_the_way.get(client, 0)
         others = {who: size for who, size in in_the_way.items() if who != client}
         held = []
@@ -124,7 +163,7 @@ class Shortage:
                 plural = "" if len(sizes) == 1 else "es" if not nodes else "s"
                 held.append(f"{sum(sizes) / MIB:,.1f} MiB by {len(sizes)} {what}{plural}")
         if not held:
-            return self._waiting[entry]
+            return self._waiting[waiting]
         return (
             f"{text}. Kept in place by who reads or writes it are {', '.join(held)}"
             ". Delete arrays that are no longer needed (views of objects keep them in memory), use smaller objects, or"

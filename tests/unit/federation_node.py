@@ -161,6 +161,9 @@ class NodeSim:
                 self.short.discard(oid)
                 self.do(self.ledger.give_up(oid))
 
+    def on_Delayed(self, action: act.Delayed) -> None:
+        self.jobs.append(lambda: self.ledger.refuse(action.client, action.request))
+
     def on_Full(self, action: act.Full) -> None:
         if action.client in self.processes:
             self.processes[action.client].refused(action.request)

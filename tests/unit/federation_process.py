@@ -51,6 +51,7 @@ class Process:
         self.borrowing: set[bytes] = set()  # what is lent to it and was not held by it before
         self.passed: set[bytes] = set()  # contained in values or handed on since
         self.lost_meanwhile: set[bytes] = set()
+        self.read_out_of: dict[bytes, bytes] = {}  # what it has found in values: in that of which object
         self.numbers = 0
 
     def __repr__(self) -> str:
@@ -311,6 +312,7 @@ class Process:
             for content in self.world.contents[tag]:
                 self.world.check_alive(content)
                 if not self.has(content):
+                    self.read_out_of[content] = oid
                     self.held[content] += 1
                     self.send("hold", [content])
 

@@ -103,6 +103,9 @@ class Node:
 
         self.jobs.append(job)
 
+    def on_Delayed(self, action: act.Delayed) -> None:
+        self.jobs.append(lambda: self.ledger.refuse(action.client, action.request))
+
     def on_Full(self, action: act.Full) -> None:
         self.clients[action.client].requests.pop(action.request)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rustray.store import actions as act
 from rustray.store.actions import (
     IN_BLOCK,
     STORE_FULL,
     Action,
     CreateSegment,
+    Delayed,
     Deliver,
     DropSegment,
     DropSpill,
@@ -141,20 +144,44 @@ def test_what_is_read_is_not_spilled() -> None:
     store.do("unread", B, oid(1))
     store.do("hold", B, [oid(1)])
     store.do("release", B, [oid(1)])  # a count may pass zero while its client still reads
-    [full] = store.do("reserve", A, 1, 10 * MIB)
-    assert isinstance(full, Full) and "being read" in full.text
-    store.do("unread", B, oid(1))
-    assert store.do("reserve", A, 2, 10 * MIB) == [SpillOut(oid(1), 1, 0, 10 * MIB)]
+    assert store.do("reserve", A, 1, 10 * MIB) == [Delayed(A, 1)]
+    assert store.do("unread", B, oid(1)) == [SpillOut(oid(1), 1, 0, 10 * MIB)]
+    assert store.do("spilled", oid(1), "file") == [Granted(A, 1, 1, 0, 10 * MIB)]
+    assert store.do("refuse", A, 1) == []
 
 
 def test_a_sealed_block_is_read_by_its_holder_if_it_has_been_told_where_it_is() -> None:
     store = Store(10 * MIB)
     grant = store.grant(10 * MIB, B)
     store.do("seal", B, oid(1), grant.segment, grant.offset, 10 * MIB, (), A, True)
-    [full] = store.do("reserve", B, 1, 10 * MIB)
-    assert isinstance(full, Full)
-    store.do("unread", A, oid(1))
-    assert store.do("reserve", B, 2, 10 * MIB) == [SpillOut(oid(1), 1, 0, 10 * MIB)]
+    assert store.do("reserve", B, 1, 10 * MIB) == [Delayed(B, 1)]
+    assert store.do("unread", A, oid(1)) == [SpillOut(oid(1), 1, 0, 10 * MIB)]
+
+
+def test_who_is_refused_is_told_what_holds_the_room() -> None:
+    store = Store(20 * MIB)
+    for number, client in ((1, A), (2, B)):
+        store.put(number, 10 * MIB)
+        store.do("want", client, oid(number))
+    assert store.do("reserve", A, 1, 10 * MIB) == [Delayed(A, 1)]
+    assert store.do("reserve", B, 1, 10 * MIB) == [Delayed(B, 1)]
+    [full] = store.do("refuse", A, 1)
+    assert isinstance(full, Full) and full.client == A
+    assert "no room for 10,485,760 bytes: the object store has 20.0 MiB" in full.text
+    assert "10.0 MiB by this process, 10.0 MiB by 1 other process." in full.text
+    assert store.do("refuse", A, 1) == []
+    store.do("disconnect", B)
+    assert store.do("refuse", B, 1) == [], "it has gone, and waits no more"
+
+
+def test_who_waits_to_write_is_served_in_turn() -> None:
+    store = Store(20 * MIB)
+    first, second = store.grant(10 * MIB, A), store.grant(10 * MIB, A)
+    assert store.do("reserve", B, 1, 10 * MIB) == [Delayed(B, 1)]
+    assert store.do("reserve", B, 2, 10 * MIB) == [Delayed(B, 2)]
+    granted = Granted(B, 1, first.segment, 0, 10 * MIB)
+    assert store.do("abandon", A, first.segment, first.offset) == [granted, Delayed(B, 2)]
+    assert store.do("disconnect", A) == [Granted(B, 2, second.segment, 0, 10 * MIB)]
 
 
 def test_a_want_during_the_spill_keeps_the_block() -> None:
@@ -165,6 +192,18 @@ def test_a_want_during_the_spill_keeps_the_block() -> None:
     assert store.do("want", B, oid(1)) == [Deliver(B, oid(1), IN_BLOCK, (1, 0, 10 * MIB))]
     assert store.do("spilled", oid(1), "file") == [DropSpill("file"), SpillOut(oid(2), 2, 0, 10 * MIB)]
     assert store.do("spilled", oid(2), "other") == [Granted(A, 1, 2, 0, 10 * MIB)]
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_want_during_the_spill_that_overtakes_its_hold_is_answered(failed: bool) -> None:
+    store = Store(10 * MIB)
+    store.put(1, 10 * MIB)
+    store.do("reserve", A, 1, 10 * MIB)
+    store.do("release", A, [oid(1)])
+    assert store.do("want", B, oid(1)) == []
+    store.do("hold", B, [oid(1)])
+    actions = store.do(*(("spill_failed", oid(1), "no disk") if failed else ("spilled", oid(1), "file")))
+    assert Deliver(B, oid(1), IN_BLOCK, (1, 0, 10 * MIB)) in actions
 
 
 def test_a_release_during_the_spill_frees_the_block_when_the_shell_is_done() -> None:
@@ -206,7 +245,9 @@ def test_when_the_disk_fails_the_request_is_refused_and_the_next_one_tries_again
     store = Store(10 * MIB)
     store.put(1, 10 * MIB)
     store.do("reserve", A, 1, 10 * MIB)
-    [full] = store.do("spill_failed", oid(1), "disk full")
+    store.do("spill_failed", oid(1), "disk full")  # what was sealed meanwhile is a reason to try once more
+    assert store.do("spill_failed", oid(1), "disk full") == [Delayed(A, 1)]
+    [full] = store.do("refuse", A, 1)
     assert isinstance(full, Full) and "disk full" in full.text
     assert store.do("reserve", A, 2, 10 * MIB) == [SpillOut(oid(1), 1, 0, 10 * MIB)]
 
@@ -330,7 +371,8 @@ def test_less_shared_memory_than_thought() -> None:
 def test_less_shared_memory_than_anybody_can_use() -> None:
     store = Store(64 * MIB)
     store.do("reserve", A, 1, 20 * MIB)
-    [full] = store.do("segment_failed", 1, "no space left on device")
+    assert store.do("segment_failed", 1, "no space left on device") == [Delayed(A, 1)]
+    [full] = store.do("refuse", A, 1)
     assert isinstance(full, Full) and "no space left on device" in full.text
     assert store.do("reserve", A, 2, 20 * MIB) == [CreateSegment(2, 20 * MIB)], "the next one tries again"
 
