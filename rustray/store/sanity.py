@@ -47,7 +47,9 @@ def _check_entry(table: ObjectTable, entry: Entry) -> None:
     assert not entry.readings or state in (BLOCK, SPILLING) or entry.copies, state
     waiting = state < INLINE or state in (SPILLING, RESTORING, PULLING)
     short = entry in table.shortage
-    assert not short or state in (SPILLED, UNKNOWN, REMOTE) or entry.away is not None and entry.away.offered, state
+    assert (
+        not short or state in (SPILLED, UNKNOWN, REMOTE) or entry.away is not None and entry.away.offered
+    ), state
     assert not entry.wants or waiting or short or not table.held(entry), state
     in_flight = state == SPILLING or (state in (RESTORING, PULLING) and has_block)
     asks = state in (RESTORING, PULLING) and not short and _lacks_room(entry)
