@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import nbformat
 import pytest
-from playwright.sync_api import Locator, Page, WebSocket, expect
+from playwright.sync_api import Locator, Page, Route, WebSocket, expect
 
 from rustray import clusters
 from rustray.clusters import Cluster
@@ -18,6 +18,8 @@ from .sidebar import card, open_sidebar, seen
 
 pytestmark = pytest.mark.timeout(120)
 REQUESTS = "**/rustray/api/**"
+TOP = "node => node.getBoundingClientRect().top"
+BUTTON_NAME = re.compile(r' "\w.*"')
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,34 @@ def test_what_the_server_refuses_is_told(lab: Lab, page: Page, cluster: Cluster)
     expect(alert).to_have_count(0)
 
 
+def test_a_card_tells_what_its_cluster_lacks_and_stays_where_it_is(
+    lab: Lab, page: Page, cluster: Cluster
+) -> None:
+    state = {"state": "running", "remark": ""}
+
+    def answer(route: Route) -> None:
+        (row,) = route.fetch().json()
+        newer = {**row, "name": "another", "started": row["started"] + 1, "state": "starting"}
+        route.fulfill(json=[{**row, **state}, newer] if state["remark"] else [row])
+
+    page.route("**/rustray/api/clusters?*", answer)
+    page.goto(lab.page("lacks"))
+    sidebar = open_sidebar(page)
+    shown = card(sidebar, "shown")
+    told = shown.locator("[aria-live=polite]")  # it is there before it has something to say
+    expect(told).to_have_text(["running", ""])
+    top = shown.evaluate(TOP)
+
+    for changed in ("running", "broken"):
+        state.update(state=changed, remark="1 of 3 heads is down")
+        sidebar.get_by_role("button", name="Look again").click()
+        expect(told).to_have_text([changed, "1 of 3 heads is down"])
+    expect(sidebar.get_by_role("heading", level=3)).to_have_text(["shown", "another"])
+    expect(card(sidebar, "another").locator("[aria-live=polite]").first).to_have_text("starting …")
+    assert shown.evaluate(TOP) == top
+    expect(shown.get_by_role("button", name="Stop")).to_be_enabled()
+
+
 def test_connecting_without_a_notebook_says_what_is_missing(lab: Lab, page: Page, cluster: Cluster) -> None:
     page.goto(lab.page("none"))
     sidebar = open_sidebar(page)
@@ -90,6 +120,8 @@ def test_keys_are_enough(lab: Lab, page: Page, cluster: Cluster) -> None:
     sidebar = open_sidebar(page)
     shown = card(sidebar, "shown")
     expect(shown.get_by_role("button", name="One node more")).to_be_visible()
+    buttons = re.findall(r"- button\b(.*)", sidebar.aria_snapshot())
+    assert len(buttons) == 14 and all(BUTTON_NAME.match(told) for told in buttons), buttons
     page.get_by_role("tab", name="Launcher").wait_for()
     expect(page.locator(".jp-Launcher :focus, .jp-Launcher:focus")).to_have_count(1)  # it takes it once
     sidebar.get_by_role("button", name="Start a cluster").focus()
@@ -97,6 +129,7 @@ def test_keys_are_enough(lab: Lab, page: Page, cluster: Cluster) -> None:
     for _ in range(6):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.textContent"))
+        assert page.evaluate("getComputedStyle(document.activeElement).outline").endswith("solid 2px")
     assert [text for text in reached if text] == ["−", "+", "Connect notebook", "Stop", "Resources"]
 
     page.keyboard.press("Enter")

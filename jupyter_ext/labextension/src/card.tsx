@@ -31,31 +31,39 @@ export function Card({ cluster, doing, live, server, actions }: ICardProps): JSX
   const up = state === 'running' || state === 'broken';
   const feed = useFeed(server, name, live && up);
   const label = `rr-cluster-${name}`;
+  const node = React.useRef<HTMLElement>(null);
+  React.useEffect(() => {
+    if (state === 'starting') {
+      node.current?.scrollIntoView({ block: 'nearest' });
+    }
+  }, []);
   return (
-    <section className="rr-Card" aria-labelledby={label} aria-busy={doing !== ''} data-state={doing || state}>
+    <section className="rr-Card" ref={node} aria-labelledby={label} data-state={doing || state}>
       <header>
         <span className="rr-Card-dot" aria-hidden="true" />
         <h3 id={label}>{name}</h3>
-        <span className="rr-Card-state">{doing ? `${doing} …` : told(state)}</span>
+        <span className="rr-Card-state" aria-live="polite">
+          {doing ? `${doing} …` : state === 'starting' ? 'starting …' : state}
+        </span>
       </header>
-      {feed && (
-        <UseSignal signal={feed.changed}>
-          {() => (
-            <>
-              <div className="rr-Card-size">
-                {size(cluster, feed.summary)}
-                {cluster.heads > 0 && <Scale cluster={cluster} disabled={doing !== ''} scale={actions.scale} />}
-              </div>
-              <Numbers summary={feed.summary} />
-            </>
-          )}
-        </UseSignal>
-      )}
+      <div aria-live="polite">{cluster.remark && <p className="rr-Card-remark">{cluster.remark}</p>}</div>
       {up && (
         <>
+          <Live feed={feed}>
+            {summary => (
+              <>
+                <div className="rr-Card-size">
+                  {size(cluster, summary)}
+                  {cluster.heads > 0 && <Scale cluster={cluster} disabled={doing !== ''} scale={actions.scale} />}
+                </div>
+                <Numbers summary={summary} />
+              </>
+            )}
+          </Live>
           <div className="rr-Card-row">
             <button
               className="rr-Button rr-mod-main"
+              aria-label={`Connect notebook to ${name}`}
               disabled={doing !== ''}
               title={`Run a cell in the current notebook that connects it to ${name}`}
               onClick={() => actions.connect(name)}
@@ -104,6 +112,11 @@ function useFeed(server: RustRayServer, name: string, wanted: boolean): Feed | n
     };
   }, [server, name, wanted]);
   return feed;
+}
+
+// What depends on the last numbers; there are none before the first have come, and while nobody looks.
+function Live({ feed, children }: { feed: Feed | null; children: (summary: ISummary | null) => JSX.Element }) {
+  return feed ? <UseSignal signal={feed.changed}>{() => children(feed.summary)}</UseSignal> : children(null);
 }
 
 function size({ heads, nodes }: ICluster, summary: ISummary | null): JSX.Element {
@@ -176,10 +189,6 @@ function Scale({ cluster: { name, nodes }, disabled, scale }: IScaleProps): JSX.
   );
 }
 
-function told(state: ICluster['state']): string {
-  return state === 'broken' ? 'a process has ended' : state === 'starting' ? 'starting …' : state;
-}
-
 function last(values: number[]): number | undefined {
   return values[values.length - 1];
 }
@@ -193,5 +202,5 @@ function gib(bytes: number): string {
 }
 
 function rate(value: number): string {
-  return value < 10 && value > 0 ? value.toFixed(1) : Math.round(value).toLocaleString('en');
+  return value < 9.95 && value > 0 ? value.toFixed(1) : Math.round(value).toLocaleString('en');
 }

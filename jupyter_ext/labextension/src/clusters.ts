@@ -10,7 +10,7 @@ const SLOWEST_MS = 30000;
 const STARTING = 'starting';
 
 export class Clusters implements IDisposable {
-  /** The newest first; null before the first answer. */
+  /** The newest last, so that none moves when another comes; null before the first answer. */
   rows: ICluster[] | null = null;
   /** What the user is to know, "" if nothing. */
   problem = '';
@@ -52,7 +52,7 @@ export class Clusters implements IDisposable {
     const known = new Set(this.rows?.map(row => row.name));
     return [...this._doing]
       .filter(([name, what]) => what === STARTING && !known.has(name))
-      .map(([name]) => ({ name, state: STARTING, address: '', started: 0, heads: 0, nodes: 0 }));
+      .map(([name]) => ({ name, state: STARTING, remark: '', address: '', started: 0, heads: 0, nodes: 0 }));
   }
 
   /** Somebody looks from now on. */
@@ -63,7 +63,7 @@ export class Clusters implements IDisposable {
   /** Ask now. Rejects where the server cannot be asked, which is told, for the poll to slow down. */
   async refresh(): Promise<void> {
     try {
-      this.rows = (await this.server.list()).reverse();
+      this.rows = await this.server.list();
       this._unreachable = this.tell('', this._unreachable);
     } catch (error) {
       this._unreachable = this.tell((error as Error).message, true);

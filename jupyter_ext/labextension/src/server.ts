@@ -6,6 +6,8 @@ import { ServerConnection } from '@jupyterlab/services';
 export interface ICluster {
   name: string;
   state: 'starting' | 'running' | 'broken' | 'stopped';
+  /** What it lacks, "1 of 3 heads is down" say; "" if nothing. */
+  remark: string;
   address: string;
   /** Seconds since the epoch. */
   started: number;

@@ -84,7 +84,7 @@ export class Sidebar extends ReactWidget {
     }
     return (
       <div className="rr-List">
-        {[...coming, ...rows].map(cluster => (
+        {[...rows, ...coming].map(cluster => (
           <Card
             key={cluster.name}
             cluster={cluster}
