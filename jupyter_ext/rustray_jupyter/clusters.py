@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import rustray.clusters
-from rustray.errors import OptionError, RustRayError, SessionError
+from rustray.errors import RustRayError, SessionError
 from rustray_jupyter.contacts import Contacts
 from rustray_jupyter.json_values import json_value
 
+T = TypeVar("T")
 Query = Callable[..., Any]
 
 QUESTIONS = ("nodes", "tasks", "actors", "objects", "metrics", "jobs", "heads")
 """What a cluster is asked as it stands: each gives rows."""
-OPTIONS = {"name", "num_cpus", "heads", "nodes"}
-"""Of a cluster that is to be started."""
 LOG_LINES = 200
+CHANGES = 4
+"""Clusters that are started, scaled or stopped at once: each takes a thread for up to minutes, in which the lists that
+pages ask for must not wait."""
 
 
 class NoSuchClusterError(RustRayError):
@@ -42,6 +45,11 @@ class Clusters:
 
     def __init__(self, contacts: Contacts) -> None:
         self.contacts = contacts
+        self._changes = ThreadPoolExecutor(CHANGES, "rustray-changes")
+
+    def close(self) -> None:
+        """Begin no more changes; those under way are brought to their end."""
+        self._changes.shutdown(wait=False, cancel_futures=True)
 
     async def all(self) -> list[dict[str, Any]]:
         """One row a cluster, the newest last.
@@ -53,9 +61,11 @@ class Clusters:
         return await asyncio.to_thread(lambda: [_row(cluster) for cluster in rustray.clusters.list()])
 
     async def one(self, name: str) -> dict[str, Any]:
-        """The row of a cluster, and its last sample as "metrics", None before there is one."""
+        """The row of a cluster, and its last sample as "metrics": None before there is one, and where a gateway would
+        have to be started to ask for it."""
         row = await asyncio.to_thread(_row, await self._find(name))
-        samples = [] if row["state"] == "starting" else await self.contacts.query(name, "metrics", 0.0)
+        is_reached = row["nodes"] or name in self.contacts.open
+        samples = await self.contacts.query(name, "metrics", 0.0) if is_reached else []
         return {**row, "metrics": json_value(samples[-1]) if samples else None}
 
     async def started(self, name: str) -> float | None:
@@ -63,33 +73,23 @@ class Clusters:
         return next((row["started"] for row in await self.all() if row["name"] == name), None)
 
     async def start(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Start a cluster, and its row. NameTakenError; OptionError of what is not in OPTIONS or not allowed."""
-        if unknown := sorted(options.keys() - OPTIONS):
-            raise OptionError(
-                f"{', '.join(unknown)} is not known here. There are: {', '.join(sorted(OPTIONS))}."
-            )
+        """Start a cluster with options as `fields.START` allows them, and its row. NameTakenError."""
         given = {name: value for name, value in options.items() if value is not None}
         name = given.setdefault("name", "default")
-        if not isinstance(name, str):
-            raise OptionError(f"name={name!r}: give a text.")
         if await self.started(name) is not None:
             raise NameTakenError(
                 f"A cluster named {name!r} runs already: take another name, or stop it first."
             )
-        return await asyncio.to_thread(lambda: _row(rustray.clusters.start(**given)))
+        return await self._change(lambda: _row(rustray.clusters.start(**given)))
 
     async def stop(self, name: str) -> None:
         """Stop a cluster."""
-        cluster = await self._find(name)
-        await asyncio.to_thread(cluster.stop)
+        await self._change((await self._find(name)).stop)
 
-    async def scale(self, name: str, nodes: Any) -> dict[str, Any]:
+    async def scale(self, name: str, nodes: int) -> dict[str, Any]:
         """Have it run so many nodes, and its row."""
-        if not isinstance(nodes, int) or isinstance(nodes, bool) or nodes < 0:
-            raise OptionError(f"nodes={nodes!r}: give a whole number from 0 on.")
         cluster = await self._find(name)
-        await asyncio.to_thread(cluster.scale, nodes)
-        return await self.one(name)
+        return await self._change(lambda: _row(cluster.scale(nodes)))
 
     async def ask(self, name: str, what: str, since: float) -> Any:
         """One of QUESTIONS; `since` (seconds since the epoch) is for "metrics"."""
@@ -112,6 +112,9 @@ class Clusters:
         await self._find(name)
         return await self.contacts.call(name, lambda contact: write(contact.query))
 
+    async def _change(self, change: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._changes, change)
+
     async def _find(self, name: str) -> rustray.clusters.Cluster:
         for cluster in await asyncio.to_thread(rustray.clusters.list):
             if cluster.name == name:
@@ -122,8 +125,9 @@ class Clusters:
 def connect(name: str) -> rustray.clusters.Contact:
     """A connection for asking a cluster. ClusterStartError: there is none; SessionError: it cannot be asked now.
 
-    Where there are no nodes on purpose a gateway is started for it. For one that is being started or stopped that
-    would take long and come to nothing.
+    Heads talk to nodes only, over gRPC, which this process does not load. So a cluster without a node here is asked
+    through a gateway: a process of ours that joins it for as long as it is asked, offers it nothing and is no node to
+    its users. For a cluster that is being started or stopped that would take long and come to nothing.
     """
     cluster = rustray.clusters.find(name)
     if not cluster.nodes and cluster.state != "running":

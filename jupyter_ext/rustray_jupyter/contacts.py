@@ -3,6 +3,7 @@
 Rule 1. A connection is opened by the first question, and closed when nobody has asked for a while.
 Rule 2. A cluster that does not answer holds up its own threads only, and who asks waits for a bounded time.
 Rule 3. A connection that has ended is opened anew by the next question: the cluster may have been started again.
+Rule 4. Once they are closed none is opened any more, also not by a question that was on its way.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ T = TypeVar("T")
 
 THREADS = 2
 """Of each cluster, so that a slow question does not hold up a quick one."""
+ENDING = "The Jupyter server is ending: it asks clusters no more."
 
 
 class Contact(Protocol):
@@ -51,6 +53,7 @@ class Contacts:
         self._timeout = timeout
         self._idle = idle
         self._lines: dict[str, _Line] = {}
+        self._closed = False
 
     @property
     def open(self) -> list[str]:
@@ -63,10 +66,12 @@ class Contacts:
 
     async def call(self, cluster: str, ask: Callable[[Contact], T]) -> T:
         """The same of several questions at once: `ask` is called with the connection, in a thread."""
+        if self._closed:
+            raise SessionError(ENDING)
         line = self._lines.get(cluster)
         if line is None:
             line = self._lines[cluster] = _Line(cluster, self._connect)
-        line.used = time.monotonic()
+        line.asking += 1
         try:
             async with asyncio.timeout(self._timeout):
                 return await asyncio.wrap_future(line.threads.submit(line.ask, ask))
@@ -75,18 +80,29 @@ class Contacts:
                 f"The cluster {cluster!r} has not answered within {self._timeout:g} s. Its heads may be choosing a new "
                 "leader: try again, or see its logs."
             ) from None
+        finally:
+            line.asking -= 1
+            line.used = time.monotonic()
 
     async def close_idle(self) -> None:
         """Close what was not used of late; to be called now and then."""
         now = time.monotonic()
-        await self._close(*(name for name, line in self._lines.items() if now - line.used > self._idle))
+        idle = [
+            name
+            for name, line in self._lines.items()
+            if not line.asking and now - line.used > self._idle
+        ]
+        await self._close(*idle)
 
     async def close(self) -> None:
-        """Close all."""
+        """Close all, for good. One that is just being opened is waited for, as long as that takes at most."""
+        self._closed = True
         await self._close(*self._lines)
 
     async def _close(self, *names: str) -> None:
         lines = [self._lines.pop(name) for name in names]
+        for line in lines:
+            line.closed = True
         await asyncio.gather(*(asyncio.to_thread(line.close) for line in lines))
 
 
@@ -95,6 +111,8 @@ class _Line:
 
     def __init__(self, cluster: str, connect: Callable[[str], Contact]) -> None:
         self.used = time.monotonic()
+        self.asking = 0
+        self.closed = False
         self.threads = ThreadPoolExecutor(THREADS, f"rustray-{cluster}")
         self._connect: Callable[[], Contact] = lambda: connect(cluster)
         self._contact: Contact | None = None
@@ -102,6 +120,8 @@ class _Line:
 
     def ask(self, ask: Callable[[Contact], T]) -> T:
         with self._opening:
+            if self.closed:
+                raise SessionError(ENDING)
             if self._contact is not None and not self._contact.alive:
                 self._contact.close()
                 self._contact = None
@@ -111,7 +131,7 @@ class _Line:
         return ask(contact)
 
     def close(self) -> None:
-        self.threads.shutdown(wait=False, cancel_futures=True)
+        self.threads.shutdown(wait=False)  # what still waits there is refused
         with self._opening:
             if self._contact is not None:
                 self._contact.close()

@@ -28,6 +28,11 @@ def chosen(text: str, known: Collection[str]) -> list[str]:
     return names if set(names) <= set(known) else []
 
 
+def no_panels(text: str, known: Collection[str]) -> str:
+    """The error of who has named what `chosen` does not know."""
+    return f"{text!r} does not name panels. Give some of these, with commas between them: {', '.join(known)}."
+
+
 def items(panels: Collection[str]) -> list[dict[str, Any]]:
     """What `feed.js` draws them from. Takes a while."""
     from rustray.dashboard import figures

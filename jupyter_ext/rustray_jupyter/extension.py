@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from datetime import UTC, datetime
 
@@ -36,15 +37,18 @@ class RustRayExtension(ExtensionApp):
     extension_url = "/rustray/dashboard"
     load_other_extensions = True
 
-    update_interval = Float(0.5, help="Seconds between two messages of live data.").tag(config=True)
+    update_interval = Float(0.5, min=0.05, help="Seconds between two messages of live data.").tag(config=True)
     activity_interval = Float(
         30.0,
+        min=0.0,
         help="Seconds between two looks whether tasks run, which keeps the server from being culled as idle; "
         "0 never looks.",
     ).tag(config=True)
-    query_timeout = Float(10.0, help="Seconds that a request waits for a cluster's answer.").tag(config=True)
+    query_timeout = Float(
+        10.0, min=0.1, help="Seconds that a request waits for a cluster's answer."
+    ).tag(config=True)
     idle_timeout = Float(
-        20.0, help="Seconds after which a connection to a cluster that nobody asks is closed."
+        20.0, min=1.0, help="Seconds after which a connection to a cluster that nobody asks is closed."
     ).tag(config=True)
 
     def initialize_settings(self) -> None:
@@ -80,22 +84,30 @@ class RustRayExtension(ExtensionApp):
             callback.stop()
         await self.live.close()
         await self.contacts.close()
+        self.clusters.close()
 
     async def note_activity(self) -> None:
-        """Tell the server when a task ran last in one of the clusters, if one did since it was looked last."""
-        times = self.settings["last_activity_times"]
-        for row in await self.clusters.all():
-            if not row["nodes"]:
-                continue  # nothing runs there, and asking would take a gateway
-            since = datetime.now(UTC).timestamp() - 2 * self.activity_interval
-            try:
-                worked = last_work(await self.contacts.query(row["name"], "metrics", since))
-            except RustRayError as error:
-                self.log.info("Whether the cluster %r works is not known: %s", row["name"], error)
-                continue
-            if worked is not None:
-                at = datetime.fromtimestamp(worked, UTC)
-                times["rustray"] = max(times.get("rustray", at), at)
+        """Tell the server when a task ran last in one of the clusters, if one did since it was looked last.
+
+        All are asked at once, by the connections that are open or by new ones, and one that does not answer is given
+        up after `query_timeout`. Where there is no node here nothing runs here, and asking would take a gateway.
+        """
+        rows = [row for row in await self.clusters.all() if row["nodes"]]
+        found = await asyncio.gather(*(self._last_work(row["name"]) for row in rows))
+        worked = max((time for time in found if time is not None), default=None)
+        if worked is not None:
+            now = datetime.now(UTC)
+            at = min(datetime.fromtimestamp(worked, UTC), now)  # the head's clock may be ahead
+            times = self.settings["last_activity_times"]
+            times["rustray"] = max(times.get("rustray", at), at)
+
+    async def _last_work(self, cluster: str) -> float | None:
+        since = datetime.now(UTC).timestamp() - 2 * self.activity_interval
+        try:
+            return last_work(await self.contacts.query(cluster, "metrics", since))
+        except RustRayError as error:
+            self.log.info("Whether the cluster %r works is not known: %s", cluster, error)
+            return None
 
     def _repeat(self, call: Callable[[], Awaitable[None]], every: float) -> None:
         callback = PeriodicCallback(call, every * 1000)

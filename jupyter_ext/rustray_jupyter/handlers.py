@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -12,7 +13,9 @@ from tornado import web
 
 from rustray.errors import ClusterStartError, OptionError, RustRayError, SessionError
 from rustray.metrics import prometheus
+from rustray_jupyter import fields
 from rustray_jupyter.clusters import LOG_LINES, Clusters, NameTakenError, NoSuchClusterError
+from rustray_jupyter.fields import Field
 
 Number = TypeVar("Number", int, float)
 
@@ -41,23 +44,16 @@ class ClusterAPIHandler(APIHandler):
     def _track_activity(self) -> bool:  # type: ignore[override]
         return self.request.method not in ("GET", "HEAD")
 
-    def body(self) -> dict[str, Any]:
+    def body(self, known: Mapping[str, Field], required: tuple[str, ...] = ()) -> dict[str, Any]:
         """The JSON object that came with the request, {} where nothing came; OptionError."""
-        try:
-            value = json.loads(self.request.body or b"{}")
-        except ValueError as error:
-            raise OptionError(f"The body is not JSON: {error}.") from None
-        if not isinstance(value, dict):
-            raise OptionError("The body must be a JSON object.")
+        value = fields.json_object(self.request.body)
+        fields.check(value, known, required)
         return value
 
-    def number(self, name: str, default: Number) -> Number:
+    def argument(self, name: str, default: Number, field: Field) -> Number:
         """A number of the query string, of the type of `default`; OptionError."""
         text = self.get_argument(name, None)
-        try:
-            return default if text is None else type(default)(text)
-        except ValueError:
-            raise OptionError(f"{name}={text!r} is no {type(default).__name__}.") from None
+        return default if text is None else fields.argument(name, text, type(default), field)
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None))[1]
@@ -90,7 +86,7 @@ class ClustersHandler(ClusterAPIHandler):
     @web.authenticated
     @authorized
     async def post(self) -> None:
-        row = await self.clusters.start(self.body())
+        row = await self.clusters.start(self.body(fields.START))
         self.set_status(HTTPStatus.CREATED)
         self.finish(row)
 
@@ -117,7 +113,8 @@ class ScaleHandler(ClusterAPIHandler):
     @web.authenticated
     @authorized
     async def post(self, name: str) -> None:
-        self.finish(await self.clusters.scale(name, self.body().get("nodes")))
+        wanted = self.body(fields.SCALE, required=("nodes",))
+        self.finish(await self.clusters.scale(name, wanted["nodes"]))
 
 
 class QuestionHandler(ClusterAPIHandler):
@@ -126,7 +123,7 @@ class QuestionHandler(ClusterAPIHandler):
     @web.authenticated
     @authorized
     async def get(self, name: str, what: str) -> None:
-        rows = await self.clusters.ask(name, what, self.number("since", 0.0))
+        rows = await self.clusters.ask(name, what, self.argument("since", 0.0, fields.SINCE))
         self.finish(json.dumps(rows))
 
 
@@ -136,7 +133,7 @@ class LogsHandler(ClusterAPIHandler):
     @web.authenticated
     @authorized
     async def get(self, name: str) -> None:
-        lines = self.number("lines", LOG_LINES)
+        lines = self.argument("lines", LOG_LINES, fields.LINES)
         text = await self.clusters.logs(name, self.get_argument("process", None), lines)
         self.finish({"text": text})
 

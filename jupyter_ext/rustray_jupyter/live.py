@@ -54,6 +54,7 @@ class Live:
         self._log = log
         self._views: dict[str, set[View]] = {}
         self._loops: dict[str, asyncio.Task[None]] = {}
+        self._closed = False
 
     @property
     def watched(self) -> list[str]:
@@ -62,6 +63,9 @@ class Live:
 
     def add(self, cluster: str, view: View) -> None:
         """Somebody looks from now on."""
+        if self._closed:
+            view.end("The Jupyter server is ending.")
+            return
         self._views.setdefault(cluster, set()).add(view)
         if cluster not in self._loops:
             self._loops[cluster] = asyncio.create_task(self._run(cluster))
@@ -72,7 +76,8 @@ class Live:
         self._views.get(cluster, set()).discard(view)
 
     async def close(self) -> None:
-        """End all of it."""
+        """End all of it, for good."""
+        self._closed = True
         loops = list(self._loops.values())
         for loop in loops:
             loop.cancel()

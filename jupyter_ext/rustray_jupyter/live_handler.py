@@ -14,7 +14,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from rustray_jupyter import summary
 from rustray_jupyter.clusters import Clusters
-from rustray_jupyter.dashboards import chosen, panel_names
+from rustray_jupyter.dashboards import chosen, no_panels, panel_names
 from rustray_jupyter.handlers import RESOURCE
 from rustray_jupyter.json_values import json_value
 from rustray_jupyter.live import Live
@@ -50,10 +50,12 @@ class LiveHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
     @authorized
     async def get(self, name: str) -> None:
         if await self.clusters.started(name) is None:
-            raise web.HTTPError(404)
-        panels = chosen(self.get_argument("panels", ""), [*panel_names(), summary.NAME])
+            raise web.HTTPError(404, f"No cluster named {name!r} runs here.")
+        known = [*panel_names(), summary.NAME]
+        wanted = self.get_argument("panels", "")
+        panels = chosen(wanted, known)
         if not panels:
-            raise web.HTTPError(400)
+            raise web.HTTPError(400, no_panels(wanted, known))
         self._name, self.panels = name, panels
         await super().get(name)
 

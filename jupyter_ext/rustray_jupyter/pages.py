@@ -17,7 +17,7 @@ from jupyter_server.utils import url_path_join
 from tornado import web
 
 import rustray.dashboard
-from rustray_jupyter.dashboards import chosen, items, panel_names
+from rustray_jupyter.dashboards import chosen, items, no_panels, panel_names
 from rustray_jupyter.handlers import RESOURCE
 
 HERE = Path(__file__).parent
@@ -50,7 +50,7 @@ class PageHandler(JupyterHandler):
     async def get(self, path: str = "") -> None:
         panels = chosen(path, panel_names()) if path else panel_names()
         if not panels:
-            raise web.HTTPError(404)
+            raise web.HTTPError(404, no_panels(path, panel_names()))
         theme = self.get_argument("theme", "")
         cluster = self.get_argument("cluster", "")
         drawn = await asyncio.to_thread(items, panels)

@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
 def show(address: str, as_json: bool) -> int:
     """The same of the cluster at `address`."""
     with connected(address) as (query, facts):
-        rows = query("nodes")
+        rows = query("nodes", True)
         office = query("office")
         answers = Answers(
             _name(facts),

@@ -46,7 +46,7 @@ def node_settings(
 
 def check_counts(heads: int = 1, nodes: int = 1) -> None:
     """OptionError where a cluster cannot have so many."""
-    if heads not in (1, 3):
+    if type(heads) is not int or heads not in (1, 3):
         raise OptionError(f"heads={heads!r}: a cluster on one machine has 1 or 3 heads.")
     if isinstance(nodes, bool) or not isinstance(nodes, int) or not 0 <= nodes <= MAX_NODES:
         raise OptionError(f"nodes={nodes!r}: give a number from 0 to {MAX_NODES}.")

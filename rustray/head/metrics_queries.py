@@ -67,8 +67,9 @@ class MetricsQueries:
 
     def network(self) -> list[dict[str, Any]]:
         """One row a connection: "from" and "to" (names of nodes, addresses of heads), "rtt_s" and "bytes_per_s" (sent;
-        None between heads and nodes)."""
+        None between heads and nodes). Without gateways, which come and go with programs that ask."""
         head = self._state.leader or HEAD
+        gateways = {name for name, info in self._nodes.info.items() if info.get("gateway")}
         names = {node.number: node.name for node in self._state.nodes.values()}
         rows: list[dict[str, Any]] = [
             {"from": head, "to": node, "rtt_s": rtt, "bytes_per_s": None}
@@ -84,4 +85,4 @@ class MetricsQueries:
             for row in self._log.heads()
             if row["rtt_s"] is not None
         ]
-        return rows
+        return [row for row in rows if gateways.isdisjoint((row["from"], row["to"]))]

@@ -38,8 +38,8 @@ class Queries:
         """What the cluster has, and what of it is free."""
         return self._status.total(), self._status.available()
 
-    def nodes(self) -> list[dict[str, Any]]:
-        """One row a node."""
+    def nodes(self, gateways: bool = False) -> list[dict[str, Any]]:
+        """One row a node. Gateways, which offer nothing and end with their programs, only when they are asked for."""
         rows = self._status.nodes()
         return [
             {
@@ -51,6 +51,7 @@ class Queries:
                 "labels": row["labels"],
             }
             for node, row in rows.items()
+            if gateways or not self._nodes.info.get(node, {}).get("gateway")
         ]
 
     def gone_nodes(self) -> list[dict[str, Any]]:

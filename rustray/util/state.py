@@ -88,7 +88,7 @@ def list_tasks(
     "duration_s"; None where that is not known.
     """
     session = current()
-    nodes = {row["number"]: row["name"] for row in _ask(timeout, "nodes")}
+    nodes = {row["number"]: row["name"] for row in _ask(timeout, "nodes", True)}
     rows = task_states.unfinished_rows(session, limit, nodes, time.time(), detail)
     events = _ask(timeout, "task_events", -limit if detail else -max(limit, EVENTS))["events"]
     rows += task_states.ended_rows(events, detail)

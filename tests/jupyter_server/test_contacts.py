@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from rustray.errors import ClusterStartError, SessionError
-from rustray_jupyter.contacts import Contacts
+from rustray_jupyter.contacts import THREADS, Contacts
 
 
 class Fake:
@@ -103,4 +104,55 @@ async def test_errors_of_connecting_are_told_and_not_kept() -> None:
     with pytest.raises(ClusterStartError):
         await contacts.query("a", "nodes")
     assert await contacts.query("a", "nodes") == ("nodes",)
+    await contacts.close()
+
+
+async def test_once_closed_nothing_is_opened() -> None:
+    opened = Connections()
+    contacts = Contacts(opened.open, timeout=5, idle=60)
+    await contacts.close()
+    with pytest.raises(SessionError, match="The Jupyter server is ending"):
+        await contacts.query("a", "nodes")
+    assert not opened.made and contacts.open == []
+
+
+async def test_a_question_that_waits_for_a_thread_when_all_is_closed_opens_nothing() -> None:
+    opened = Connections()
+    asked, freed = threading.Event(), threading.Event()
+
+    def connect(cluster: str) -> Fake:
+        asked.set()
+        assert freed.wait(20)
+        return opened.open(cluster)
+
+    contacts = Contacts(connect, timeout=20, idle=60)
+    waiting = [asyncio.create_task(contacts.query("a", "nodes")) for _ in range(THREADS + 2)]
+    await asyncio.to_thread(asked.wait, 20)
+    closing = asyncio.create_task(contacts.close())
+    while contacts.open:
+        await asyncio.sleep(0)
+    freed.set()
+    await closing
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    refused = [answer for answer in answers if isinstance(answer, SessionError)]
+    assert len(refused) == THREADS + 1 and len(opened.made) == 1, "only who was connecting already goes on"
+    assert not opened.made[0].alive
+
+
+async def test_a_connection_is_not_idle_while_somebody_waits_for_an_answer() -> None:
+    asked, freed = threading.Event(), threading.Event()
+
+    def answer(*_question: Any) -> str:
+        asked.set()
+        assert freed.wait(20)
+        return "late"
+
+    opened = Connections(answer)
+    contacts = Contacts(opened.open, timeout=20, idle=0)
+    waiting = asyncio.create_task(contacts.query("a", "nodes"))
+    await asyncio.to_thread(asked.wait, 20)
+    await contacts.close_idle()
+    assert contacts.open == ["a"]
+    freed.set()
+    assert await waiting == "late"
     await contacts.close()
