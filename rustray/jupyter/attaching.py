@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from html import escape
 from typing import Any
 
 from rustray.driver import cells
 from rustray.errors import OptionError, RustRayError
-from rustray.jupyter.cell_card import card_html, card_text
-from rustray.jupyter.cell_state import RUNNING, CellState, duration
+from rustray.jupyter.cell_card import CellCard
+from rustray.jupyter.cell_state import RUNNING, CellState
 from rustray.jupyter.console.opening import notebook_session
 from rustray.jupyter.keeper_link import KeeperLink, other_keepers, shows
+
+Found = tuple[KeeperLink, CellState]
 
 
 class Attached(Mapping[str, Any]):
     """The cells that were found: a mapping of their names to the refs of their values (of a `--map` lists of refs).
+
+    Of several cells of one name the newest has it; the others have numbers, the oldest one "fit#1".
+
+    Shown in a notebook, each has a card that moves.
 
     Parameters
     ----------
@@ -24,28 +29,28 @@ class Attached(Mapping[str, Any]):
     results: the refs of each, by its id; the value first, then the variables of `-o`.
     """
 
-    def __init__(self, found: list[tuple[KeeperLink, CellState]], results: dict[str, list[Any]]) -> None:
-        self._found = found
+    def __init__(self, found: list[Found], results: dict[str, list[Any]]) -> None:
         self._results = results
-        self._newest = {state.name: (link, state) for link, state in found}
+        self._found = dict(zip(labels([state.name for _link, state in found]), found, strict=True))
+        self._cards = {label: CellCard(state, label, True) for label, (_link, state) in self._found.items()}
 
     def __getitem__(self, name: str) -> Any:
-        _link, state = self._newest[name]
+        _link, state = self._found[name]
         if state.cell not in self._results:
             raise KeyError(f"the results of {name} are not kept any more")
         return self._results[state.cell][0]
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name, (_link, state) in self._newest.items() if state.cell in self._results)
+        return (name for name, (_link, state) in self._found.items() if state.cell in self._results)
 
     def __len__(self) -> int:
         return sum(1 for _name in self)
 
     def log(self, name: str) -> None:
         """Show what the cell has printed and displayed, its beginning left out where it is long."""
-        if name not in self._newest:
-            raise OptionError(f"No cell {name!r} was found; there are: {', '.join(self._newest) or 'none'}.")
-        link, state = self._newest[name]
+        if name not in self._found:
+            raise OptionError(f"No cell {name!r} was found; there are: {', '.join(self._found) or 'none'}.")
+        link, state = self._found[name]
         show = shows(state.name if state.mapped else "")
         for kind, text, pid in link.log_of_cell(state.cell).entries:
             show(kind, text, pid)
@@ -53,28 +58,28 @@ class Attached(Mapping[str, Any]):
     def __repr__(self) -> str:
         if not self._found:
             return "No cells of an earlier kernel of this notebook are kept."
-        now = time.time()
-        lines = []
-        for _link, state in self._found:
-            lines.append(card_text(state, now) + self._more(state, now))
-            lines += [f"    {line}" for line in state.tail]
-        return "\n".join(lines)
+        return "\n".join(map(repr, self._cards.values()))
 
-    def _repr_html_(self) -> str:
-        if not self._found:
-            return f"<div>{escape(repr(self))}</div>"
-        now = time.time()
-        parts = []
-        for _link, state in self._found:
-            tail = escape("\n".join(state.tail))
-            text = f'<pre style="margin:0 0 0 1.2em;opacity:.8">{tail}</pre>' if tail else ""
-            parts.append(f"{card_html(state, now)}<small>{escape(self._more(state, now))}</small>{text}")
-        return f"<div>{''.join(parts)}</div>"
+    def _ipython_display_(self) -> None:
+        if cells.kernel_shell() is None or not self._found:
+            print(self)
+            return
+        for label, (link, _state) in self._found.items():
+            card = self._cards[label]
+            card.display()
+            if card.state.ended is None:
+                link.news.show(card)
 
-    def _more(self, state: CellState, now: float) -> str:
-        ago = "" if state.ended is None else f", {duration(now - state.ended)} ago"
-        names = ", ".join(state.wanted)
-        return f"{ago}, gives {names}" if names else ago
+
+def labels(names: list[str]) -> list[str]:
+    """Each its own: the last of several equal names stays as it is, those before it are numbered from 1 on."""
+    left, begun = Counter(names), Counter[str]()
+    told = []
+    for name in names:
+        left[name] -= 1
+        begun[name] += 1
+        told.append(f"{name}#{begun[name]}" if left[name] else name)
+    return told
 
 
 def attach(shell: Any = None) -> Attached:
@@ -92,7 +97,7 @@ def attach(shell: Any = None) -> Attached:
     SessionError, ClusterStartError: there is no cluster.
     """
     shell = shell or cells.kernel_shell()
-    found: list[tuple[KeeperLink, CellState]] = []
+    found: list[Found] = []
     results: dict[str, list[Any]] = {}
     for link in other_keepers(notebook_session()):
         try:
@@ -119,7 +124,7 @@ def attach(shell: Any = None) -> Attached:
 def _bind(
     space: dict[str, Any],
     attached: Attached,
-    found: list[tuple[KeeperLink, CellState]],
+    found: list[Found],
     results: dict[str, list[Any]],
 ) -> None:
     space.setdefault("rustray_cells", {}).update(attached)

@@ -1,15 +1,19 @@
-"""A cell's state as it is shown: a line of text, and the same with a bar. It moves where the front end can."""
+"""A cell's state as it is shown: a line of text, and the same with a bar. It moves where the front end can.
+
+What a notebook's file keeps of a card may be read long after its kernel has ended, so a card never says that something
+runs without saying when that was.
+"""
 
 from __future__ import annotations
 
 import time
-import uuid
 from html import escape
 
 from rustray.driver import cells
-from rustray.jupyter.cell_state import DONE, RUNNING, CellState
+from rustray.jupyter.cell_state import DONE, LEFT, RUNNING, CellState
 
-_COLOURS = {RUNNING: "var(--jp-brand-color1, #1976d2)", DONE: "var(--jp-success-color1, #388e3c)"}
+_GOES_ON = "var(--jp-brand-color1, #1976d2)"
+_COLOURS = {RUNNING: _GOES_ON, LEFT: _GOES_ON, DONE: "var(--jp-success-color1, #388e3c)"}
 _WRONG = "var(--jp-error-color1, #d32f2f)"
 
 
@@ -19,30 +23,53 @@ class CellCard:
     Parameters
     ----------
     state: as it is now.
+    label: what it is called here, its name if not given.
+    from_before: whether an earlier kernel has run it: the card tells which cell it was, what it gives, and the last
+        lines of one that has ended (of others they are shown as they come).
+
+    Attributes
+    ----------
+    note: what else is to be said of it.
     """
 
-    def __init__(self, state: CellState) -> None:
-        self._state = state
-        self._display_id = ""
+    def __init__(self, state: CellState, label: str = "", from_before: bool = False) -> None:
+        self.state = state
+        self.note = ""
+        self._label = label or state.name
+        self._from_before = from_before
+        self._tail = state.tail if from_before and state.ended is not None else ()
+        # Of the cell: a front end that still has the card of an earlier kernel moves that one too.
+        self._display_id = f"rustray-{state.cell}"
+        self._shown = False
 
     def __repr__(self) -> str:
-        return card_text(self._state, time.time())
+        told = card_text(self.state, time.time(), self._label, self._more())
+        return "\n".join([told, *(f"    {line}" for line in self._tail)])
 
     def _repr_html_(self) -> str:
-        return card_html(self._state, time.time())
+        tail = escape("\n".join(self._tail))
+        text = f'<pre style="margin:0 0 0 1.2em;opacity:.8">{tail}</pre>' if tail else ""
+        return card_html(self.state, time.time(), self._label, self._more()) + text
+
+    def _more(self) -> str:
+        parts = [self.note] * bool(self.note)
+        if self._from_before:
+            parts += [self.state.origin, f"begun {clock(self.state.started)}"]
+            parts += [f"gives {', '.join(self.state.wanted)}"] * bool(self.state.wanted)
+        return "; ".join(parts)
 
     def display(self) -> None:
         """Show it in the notebook's present cell."""
         from IPython.display import display
 
-        self._display_id = uuid.uuid4().hex
+        self._shown = True
         display(self, display_id=self._display_id)  # type: ignore[no-untyped-call]
 
     def update(self, state: CellState) -> None:
         """It has another state; from any thread."""
-        self._state = state
+        self.state = state
         shell = cells.kernel_shell()
-        if shell is None or not self._display_id:
+        if shell is None or not self._shown:
             return  # a terminal: what was printed stays as it is
         kernel = shell.kernel
         content = {
@@ -60,18 +87,20 @@ class CellCard:
         )
 
 
-def card_text(state: CellState, now: float) -> str:
-    """As "training: running for 12 s"."""
-    return f"{state.name}: {state.told(now)}"
+def card_text(state: CellState, now: float, label: str = "", more: str = "") -> str:
+    """As "training: running for 12 s (as of Mar 5 12:03:20)"."""
+    return f"{label or state.name}: {_told(state, now)}" + (f"; {more}" if more else "")
 
 
-def card_html(state: CellState, now: float) -> str:
+def card_html(state: CellState, now: float, label: str = "", more: str = "") -> str:
     """The same; of a `--map` with a bar."""
     colour = _COLOURS.get(state.how, _WRONG)
     line = (
-        f'<span style="color:{colour}">&#9679;</span> <b>{escape(state.name)}</b> '
-        f"<span>{escape(state.told(now))}</span>"
+        f'<span style="color:{colour}">&#9679;</span> <b>{escape(label or state.name)}</b> '
+        f"<span>{escape(_told(state, now))}</span>"
     )
+    if more:
+        line += f'<div style="margin-left:1.2em"><small>{escape(more)}</small></div>'
     if not state.mapped or not state.total:
         return f"<div>{line}</div>"
     parts = ((state.done, _COLOURS[DONE]), (state.failed, _WRONG))
@@ -83,3 +112,16 @@ def card_html(state: CellState, now: float) -> str:
         f'background:var(--jp-border-color2, rgba(128,128,128,.3))">{bars}</div>'
     )
     return f"<div>{line}{bar}</div>"
+
+
+def _told(state: CellState, now: float) -> str:
+    told = state.told(now)
+    if state.how == RUNNING:
+        return f"{told} (as of {clock(now)})"
+    return f"{told}, %rustray attach shows it" if state.how == LEFT else told
+
+
+def clock(at: float) -> str:
+    """A time of this place, as "Mar 5 12:03:20"."""
+    local = time.localtime(at)
+    return time.strftime(f"%b {local.tm_mday} %H:%M:%S", local)

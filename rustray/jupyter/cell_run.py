@@ -67,14 +67,14 @@ class CellRun:
             wants_results=not request.background,
         )
         if self._card is not None:
-            link.show(request.cell, self._card.update)
+            link.news.show(self._card)
         return submitted
 
     def _show_card(self) -> None:
         request = self._request
         self._card = CellCard(CellState.begins(request.cell, request.name, time.time() - CARD_S))
         self._card.display()
-        self._link.show(request.cell, self._card.update)
+        self._link.news.show(self._card)
 
     def rows(self) -> list[list[ObjectRef]]:
         """Run a background cell; gives the refs of its tasks: the value and the wanted variables of each."""
@@ -130,7 +130,7 @@ class CellRun:
     def _show(self, state: CellState) -> None:
         """Show its last state."""
         if self._card is not None:
-            self._link.hide(self._request.cell)
+            self._link.news.hide(self._request.cell)
             self._card.update(state)
 
     def _stop_surely(self) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 RUNNING, DONE, FAILED, STOPPED, TIMED_OUT = "running", "done", "failed", "stopped", "timed out"
+LEFT, LOST = "left running", "out of sight"
+"""How cells are whose kernel ends, or whose keeper has: what becomes of them is not known there."""
 
 
 @dataclass(frozen=True)
@@ -14,13 +16,14 @@ class CellState:
     Parameters
     ----------
     cell: names this run of it. name: what the user calls it.
-    how: RUNNING, DONE, FAILED, STOPPED or TIMED_OUT.
+    how: RUNNING, DONE, FAILED, STOPPED or TIMED_OUT; LEFT or LOST where nobody can tell.
     total, done, failed, running: numbers of its tasks; `running` are on workers now.
     started, ended: seconds since the epoch; None while it runs.
     wanted: the variables of `-o`.
     mapped, background: whether `--map` and `-b` were given.
     kept: whether its results are.
     tail: the last lines that it has printed.
+    origin: where its code was and how it begins, as "In[5] model = train(data)".
     ends, error: when it will probably have ended, in seconds since the epoch, None where nothing is expected; and the
         standard deviation of that in seconds. They move all the time: a state with others is no other state.
     """
@@ -39,6 +42,7 @@ class CellState:
     background: bool = False
     kept: bool = True
     tail: tuple[str, ...] = ()
+    origin: str = ""
     ends: float | None = field(default=None, compare=False)
     error: float = field(default=0.0, compare=False)
 

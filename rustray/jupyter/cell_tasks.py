@@ -24,6 +24,8 @@ from rustray.progress.forecast import Group
 from rustray.serialization import serialize_code
 
 Sent = Parcel | ObjectRef
+CLIP = 50
+"""Characters of a line of code that are shown."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,14 @@ class CellRequest:
     elements: tuple[Sent, ...] | None = None
     timeout: float | None = None
     background: bool = False
+
+    @property
+    def origin(self) -> str:
+        """Where its code was and how it begins, as "In[5] model = train(data)"."""
+        lines = (line.strip() for line in self.source.splitlines())
+        first = next((line for line in lines if line and not line.startswith("#")), "")
+        clipped = first if len(first) <= CLIP else first[: CLIP - 1] + "…"
+        return f"{self.file.removeprefix('Cell ')} {clipped}"
 
 
 class CellTasks:

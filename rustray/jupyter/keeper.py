@@ -138,6 +138,7 @@ class KeptCell:
             request.background,
             bool(tasks.rows),
             tuple(last.splitlines()[-TAIL_LINES:]),
+            request.origin,
             None if left is None else now + left.seconds,
             0.0 if left is None else left.error,
         )
@@ -325,7 +326,10 @@ class NotebookKeeper:
 
     async def results(self, cell: str) -> list[list[ObjectRef]]:
         """The refs of its tasks, one row each; [] if they are not kept any more."""
-        return self._cells[cell].tasks.rows if cell in self._cells else []
+        if cell not in self._cells:
+            return []
+        await self._cells[cell].submitted.wait()
+        return self._cells[cell].tasks.rows
 
     async def log(self, cell: str) -> list[Entry]:
         """What a cell has printed and displayed, its beginning left out where it is long; [] where it is forgotten."""

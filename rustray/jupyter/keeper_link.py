@@ -1,4 +1,4 @@
-"""The kernel's side of a keeper: it runs cells there, shows what they print, and asks for their news."""
+"""The kernel's side of a keeper: it runs cells there and shows what they print."""
 
 from __future__ import annotations
 
@@ -16,26 +16,19 @@ from rustray.driver.refs import ObjectRef
 from rustray.driver.session import Session
 from rustray.driver.stopping import Stopped, unfinished_numbers
 from rustray.driver.task_logs import LogEntry, TaskLog
-from rustray.errors import ActorError, RustRayError
+from rustray.errors import ActorError
 from rustray.jupyter import notebook
-from rustray.jupyter.cell_state import CellState
+from rustray.jupyter.cell_state import LEFT, STOPPED, CellState
 from rustray.jupyter.cell_tasks import CellRequest
 from rustray.jupyter.keeper import Entry, NotebookKeeper
 from rustray.jupyter.known_cells import KnownCells
+from rustray.jupyter.news import News
 from rustray.model import ids
 from rustray.model.own_work import KEEPER_NAME, is_own_name
 from rustray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-ALONE_S = 30.0
-"""How long the keeper is asked for news of nothing, which tells it that the kernel is there,"""
-WATCHING_S = 1.0
-"""and of cells that are shown: their times go on."""
 ANSWER_S = 10.0
 """Seconds in which a keeper must answer what the user waits for; stopping a cell takes two."""
-PAUSE_S = 0.2
-"""Between two changes of what is shown."""
-
-Show = Callable[[CellState], None]
 
 
 class KeeperLink:
@@ -44,6 +37,10 @@ class KeeperLink:
     Parameters
     ----------
     keeper: its handle.
+
+    Attributes
+    ----------
+    news: moves the cards of its cells.
     """
 
     def __init__(self, session: Session, keeper: ActorHandle) -> None:
@@ -51,12 +48,9 @@ class KeeperLink:
         self.keeper = keeper
         self._writers = _writers_of(session)
         self._known = KnownCells()
-        self._shown: dict[str, tuple[CellState | None, Show]] = {}
-        self._lock = threading.Lock()
-        self._wake = threading.Event()
         stop_button.spare(keeper._channel)
         session.on_behalf.append(self)
-        threading.Thread(target=self._ask, name="rustray-news", daemon=True).start()
+        self.news = News(session, keeper, self._known.heard)
 
     def is_open(self, session: Session) -> bool:
         """Whether it is of this session, and the keeper lives as far as is known."""
@@ -79,8 +73,10 @@ class KeeperLink:
             are alike are told once, and one does not go on in the middle of another.
         """
         where = f"; %rustray logs {shlex.quote(name)} has more of it"
-        self._writers.begin(self.session.tasks.next_number(), shows(name if named else "", where))
-        ref: ObjectRef = self.keeper.follow_cell.remote(cell, wants_results)
+        write = shows(name if named else "", where)
+        with self._writers.lock:  # cells of subshells run beside others; the call has the next number
+            self._writers.begin(self.session.tasks.next_number(), write)
+            ref: ObjectRef = self.keeper.follow_cell.remote(cell, wants_results)
         return ref
 
     def cells(self) -> list[CellState]:
@@ -116,17 +112,6 @@ class KeeperLink:
         ref: ObjectRef = self.keeper.stop.remote(cell)
         return ref
 
-    def show(self, cell: str, show: Show) -> None:
-        """Call `show` with each new state of a cell, until it has ended; from another thread."""
-        with self._lock:
-            self._shown[cell] = (None, show)
-        self._wake.set()
-
-    def hide(self, cell: str) -> None:
-        """Show it no more."""
-        with self._lock:
-            self._shown.pop(cell, None)
-
     # -- their tasks, for `rustray.cancel` and `rustray.logs` -------------------------------------------
 
     def submitted(self, ref: ObjectRef) -> bool:
@@ -142,43 +127,17 @@ class KeeperLink:
     def log(self, ref: ObjectRef) -> TaskLog:
         return _task_log(rustray.get(self.keeper.log_of.remote(ref.binary()), timeout=ANSWER_S))
 
-    # -- news ------------------------------------------------------------------------------------------
-
-    def _ask(self) -> None:
-        try:
-            while self.session.ended is None:
-                self._ask_once()
-        except RustRayError:
-            pass  # the session or the keeper has ended; whoever waits for a cell is told by its refs
-
-    def _ask_once(self) -> None:
-        with self._lock:
-            known = {cell: state for cell, (state, _show) in self._shown.items()}
-        self._wake.clear()
-        # Not by get(): what waits in it is watched, and told when it takes long.
-        ref = self.keeper.news.remote(known, WATCHING_S if known else ALONE_S)
-        self.session.objects.when_ready(ref._entry, self._wake.set)
-        if not self._wake.wait(2 * ALONE_S) or not ref._entry.ready:
-            return  # another cell is to be shown
-        for cell, state in self.session.reader.value_of(ref._entry).items():
-            with self._lock:
-                _before, show = self._shown.get(cell, (None, None))
-                if show is None:
-                    continue
-                if state.ended is None:
-                    self._shown[cell] = (state, show)
-                else:
-                    del self._shown[cell]
-            self._known.heard(state)
-            show(state)
-        if known:
-            threading.Event().wait(PAUSE_S)
-
 
 class Writers:
-    """What writes the text that comes by `follow_cell` calls, by the number of the call."""
+    """What writes the text that comes by `follow_cell` calls, by the number of the call.
+
+    Attributes
+    ----------
+    lock: held from `begin` until the call has its number.
+    """
 
     def __init__(self, session: Session) -> None:
+        self.lock = threading.Lock()
         self._table = cells.CellTable(lambda: unfinished_numbers(session))
 
     def begin(self, first: int, write: Callable[[str, str, int], None]) -> None:
@@ -276,5 +235,7 @@ def other_keepers(session: Session) -> list[KeeperLink]:
 
 def _leave(link: KeeperLink) -> None:
     """The kernel leaves the cluster: its cells end with it, unless it comes back at once."""
-    if not notebook.is_restarting():
+    restarts = notebook.is_restarting()
+    link.news.close(LEFT if restarts else STOPPED)
+    if not restarts:
         link.keeper._channel.kill(True)

@@ -36,7 +36,10 @@ class KnownCells:
 
     def heard(self, state: CellState) -> None:
         """It is like this."""
+        self._states.pop(state.cell, None)
         self._states[state.cell] = state
+        if len(self._states) > KEPT:  # others too are heard of, whose results are not here
+            del self._states[next(iter(self._states))]
 
     def told(self, number: int) -> tuple[str, str]:
         """(state, name) of a task, as of a ref; "" for what is not known."""

@@ -10,9 +10,21 @@ from rustray.driver.grouping import grouped_failures
 from rustray.driver.stopping import Stopped
 from rustray.errors import OptionError, SerializationError
 from rustray.jupyter import options, remote_cell
-from rustray.jupyter.cell_card import card_html, card_text
+from rustray.jupyter.attaching import labels
+from rustray.jupyter.cell_card import CellCard, card_html, card_text, clock
 from rustray.jupyter.cell_run import not_brought
-from rustray.jupyter.cell_state import DONE, FAILED, RUNNING, STOPPED, CellState, duration, rate, short
+from rustray.jupyter.cell_state import (
+    DONE,
+    FAILED,
+    LEFT,
+    LOST,
+    RUNNING,
+    STOPPED,
+    CellState,
+    duration,
+    rate,
+    short,
+)
 from rustray.jupyter.cell_tasks import CellRequest, content_hash
 from rustray.jupyter.mapping import map_clause
 from rustray.jupyter.parcel import Parcel
@@ -141,10 +153,13 @@ def cell(how: str = RUNNING, total: int = 1, done: int = 0, failed: int = 0, **m
         ),
         (cell(DONE, 4, 4, mapped=True), "4 of 4 done, 20/min, done after 12 s"),
         (cell(STOPPED, 4, 0, 4, mapped=True), "0 of 4 done, 4 without a value, stopped after 12 s"),
+        (cell(LEFT, 8, 1, 0, mapped=True), "1 of 8 done, 5/min, left running after 12 s, %rustray attach shows it"),
+        (cell(LOST, running=1), "out of sight after 12 s"),
     ],
 )
 def test_a_cell_is_told_in_a_line(state: CellState, told: str) -> None:
-    assert card_text(state, 105.0) == f"<fit>: {told}"
+    as_of = f" (as of {clock(105.0)})" if state.how == RUNNING else ""
+    assert card_text(state, 105.0) == f"<fit>: {told}{as_of}"
     html = card_html(state, 105.0)
     assert "&lt;fit&gt;" in html and told in html
     assert ("width:25.0%" in html) == (state.total == 40)
@@ -195,3 +210,22 @@ def test_an_error_of_the_cells_own_code_stays_as_it_is() -> None:
     for text in ("the value given to put(): no.", "the result of other(): no."):
         error = SerializationError(text)
         assert not_brought(error, request) is error
+
+
+def test_a_card_of_an_earlier_kernel_tells_which_cell_it_was_in_one_line() -> None:
+    known = {"wanted": ("model",), "origin": "In[5] model = train(data)", "tail": ("loss 0.2",)}
+    told = f"fit#1: %s; In[5] model = train(data); begun {clock(100.0)}; gives model"
+    assert repr(CellCard(cell(DONE, done=1, **known), "fit#1", True)) == (
+        told % "done after 12 s" + "\n    loss 0.2"
+    )
+    running = repr(CellCard(cell(running=1, **known), "fit#1", True))
+    assert "loss" not in running, "what it has printed is shown beside the card"
+
+
+def test_cells_of_one_name_are_told_apart() -> None:
+    assert labels(["fit", "plot", "fit", "fit"]) == ["fit#1", "plot", "fit#2", "fit"]
+
+
+def test_the_origin_of_a_cell_is_its_number_and_first_line_of_code() -> None:
+    request = CellRequest("id", "fit", "\n# why\n\nmodel = train(data)\nmodel", "Cell In[5]", (), Parcel(b""))
+    assert request.origin == "In[5] model = train(data)"
