@@ -15,14 +15,16 @@ DONE, RUNNING, WAITING, FAILED, SUSPENDED, CANCELLED = GREEN, BLUE, GREY, VERMIL
 LEVELS = ("#eab93a", "#62b77c", "#3390a0", "#5a5597")
 """Of the queues, the most urgent first: from light to dark, as viridis has it."""
 
-FUNCTIONS = (BLUE, ORANGE, GREEN, PURPLE, SKY, OLIVE, BROWN, "#6c6fb5")
-"""Of functions and nodes: vermilion is left out, for it means a failure."""
+FUNCTIONS = (BLUE, ORANGE, GREEN, PURPLE, SKY, OLIVE, "#6c6fb5")
+"""Of functions and nodes: vermilion and brown are left out, for they mean that a task has failed or was stopped."""
 
 HEAT = ("#dcebf7", "#a9cfec", "#6fb0dd", "#3b8cc9", "#1d66a6", "#0d3f74")
 """From little to much. On the first three the text is dark, on the others light."""
 
 TRACK = "#8f959b4d"
 """What a bar has not filled."""
+DASHED = f"repeating-linear-gradient(90deg, {GREY} 0 4px, transparent 4px 7px) center / 100% 2px no-repeat"
+"""The swatch of lines that are dashed: a background, as CSS has it."""
 
 MEMORY_OF_COLOURS = 500
 

@@ -18,9 +18,11 @@ const STYLE = `
 .rustray-panels header span { white-space: nowrap; }
 .rustray-legend { display: flex; flex-wrap: wrap; gap: 2px 12px; font-size: 11px; opacity: .85; margin: 0 0 4px; }
 .rustray-legend:empty { display: none; }
+.rustray-legend span { white-space: nowrap; }
 .rustray-legend i { display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin-right: 4px; }
-.rustray-note { position: absolute; inset: auto 0 35%; margin: 0; text-align: center; opacity: .7; pointer-events: none; }
+.rustray-note { margin: 20px 0; text-align: center; opacity: .7; }
 .rustray-note:empty { display: none; }
+.rustray-panels section[data-rustray-empty] :is(.rustray-figure, .rustray-legend) { height: 0; margin: 0; overflow: hidden; visibility: hidden; }
 `;
 
 function make(kind, attributes = {}, ...inside) {
@@ -30,13 +32,16 @@ function make(kind, attributes = {}, ...inside) {
   return element;
 }
 
+const pen = document.createElement("canvas").getContext("2d");
+pen.font = "12px system-ui, sans-serif";
+
 class Panel {
   constructor(item) {
     this.item = item;
     this.values = make("span", { class: "rustray-values", style: "display: contents" });
     this.legend = make("p", { class: "rustray-legend" });
     this.note = make("p", { class: "rustray-note" });
-    this.figure = make("div");
+    this.figure = make("div", { class: "rustray-figure" });
     const header = make("header", {}, make("h2", {}, item.title), this.values);
     this.element = make("section", { "data-rustray-panel": item.name }, header, this.legend, this.figure, this.note);
   }
@@ -45,8 +50,9 @@ class Panel {
     this.views = await Bokeh.embed.embed_item(this.item.figure, this.figure);
     this.document = this.views.roots[0].model.document;
     this.plots = [...this.document.all_models].filter((model) => model.tags?.[0]?.tile);
+    this.rows = [...this.document.all_models].filter((model) => model.tags?.[0]?.rows);
     this.sizes = new ResizeObserver(() => this.last && this.columns(this.last));
-    if (this.plots.length) this.sizes.observe(this.figure);
+    if (this.plots.length || this.rows.length) this.sizes.observe(this.figure);
   }
 
   // Text in the colours of the page.
@@ -63,6 +69,7 @@ class Panel {
     this.write(values);
     this.swatches(legend);
     this.note.textContent = note?.text[0] ?? "";
+    this.element.toggleAttribute("data-rustray-empty", Boolean(note?.text.length));
     for (const [name, properties] of Object.entries(set ?? {})) this.document.get_model_by_name(name)?.setv(properties);
     this.last = columns;
     this.columns(columns);
@@ -72,8 +79,21 @@ class Panel {
     const place = this.plots.length ? this.tiles(columns) : (found) => found;
     for (const [name, found] of Object.entries(columns)) {
       const source = this.document.get_model_by_name(name);
-      if (source) source.data = place(found);
+      if (source) source.data = this.fit(name, place(found));
     }
+  }
+
+  // Names as long as there is room for beside what is told at the right: their ends say most.
+  fit(source, found) {
+    const room = this.rows.find((plot) => plot.tags[0].rows === source)?.inner_width;
+    if (!room) return found;
+    const cut = (name, width) => {
+      if (pen.measureText(name).width <= width) return name;
+      let from = 1;
+      while (from < name.length - 4 && pen.measureText(`…${name.slice(from)}`).width > width) from++;
+      return `…${name.slice(from)}`;
+    };
+    return { ...found, name: found.name.map((name, row) => cut(name, room - pen.measureText(found.told[row]).width - 12)) };
   }
 
   // As many tiles beside each other as there is room for.

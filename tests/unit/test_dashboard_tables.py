@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 
 from rustray import dashboard
+from rustray.dashboard.colours import FUNCTIONS
 from rustray.dashboard.feed import Feed, empty_tables
 from rustray.dashboard.panels import PANELS
+from rustray.dashboard.tables.axes import BYTES, COUNTS, axis
+from rustray.dashboard.tables.samples import NODES
 from rustray.dashboard.tables.tasks import OPEN_ALPHA
-from rustray.dashboard.tables.words import number, remaining, short
+from rustray.dashboard.tables.words import number, remaining, short, short_node
 from rustray.errors import OptionError
 
-from .dashboard_rows import ANSWERS, NOW, of_node, sample
+from .dashboard_rows import ANSWERS, GIB, NOW, function, of_node, sample
 
 TABLES = Feed(lambda: NOW).take(lambda what, *_args: ANSWERS[what], PANELS)
 
@@ -158,8 +161,63 @@ def test_numbers_are_short() -> None:
         "1.2M",
     ]
     assert [remaining(s) for s in (0.4, 59, 185, 7500)] == ["1 s", "59 s", "3 min 5 s", "2 h 5 min"]
-    assert short("package.module.Actor.method", 12) == "method"
-    assert short("a" * 30, 10) == "a" * 9 + "…"
+    assert short("package.module.Actor.method", 12) == "Actor.method"
+    assert short("a" * 30 + "z", 10) == "…" + "a" * 8 + "z"
+    assert short_node("worker-17.rack.example", 12) == "worker-17"
+    assert short_node("some-long-name-17", 10) == "…g-name-17"
+
+
+@pytest.mark.parametrize(
+    ("values", "ends", "top"),
+    [
+        ([], COUNTS, 2),
+        ([0.0, 0.4], COUNTS, 2),
+        ([7], COUNTS, 8),
+        ([101, 3], COUNTS, 120),
+        ([29_500], COUNTS, 40_000),
+        ([], BYTES, 2**20),
+        ([5 * 2**20], BYTES, 6 * 2**20),
+        ([1000 * 2**20], BYTES, GIB),
+        ([33 * GIB], BYTES, 48 * GIB),
+        ([31.2 * GIB], (), 31.2 * GIB),
+        ([], (), 1),
+    ],
+)
+def test_axes_end_at_round_numbers_above_all_values(values: list[float], ends: Any, top: float) -> None:
+    found = axis("a", values, ends)
+    assert found["a_ticks"]["ticks"] == [0, top / 2, top]
+    assert top < found["a_y"]["end"] < 1.1 * top
+
+
+def test_many_nodes_have_one_colour_and_few_have_each_their_own() -> None:
+    for count in (len(FUNCTIONS), len(FUNCTIONS) + 1, 40):
+        nodes = {f"node-{at}": [of_node()] for at in range(count)}
+        answers = {"metrics": [sample()], "node_metrics": nodes}
+        table = Feed(lambda: NOW).take(lambda what, *_args, told=answers: told[what], ["resources"])
+        lines, words = table["resources"]["nodes"], table["resources"]["legend"]["label"]
+        assert len(lines["name"]) == min(count, NODES)
+        assert len(set(lines["color"])) == (count if count <= len(FUNCTIONS) else 1)
+        assert (words[0] == "node-0") == (count <= len(FUNCTIONS))
+
+
+def test_the_legend_of_tasks_has_a_colour_once() -> None:
+    events = [(NOW - 9.0, 4.0, "node-1", at, f"function_{at}", "ok", "aa") for at in range(30)]
+    answers = {**ANSWERS, "task_events": {"next": 1, "events": events, "skipped": 0, "running": []}}
+    table = Feed(lambda: NOW).take(lambda what, *_args: answers[what], ["tasks"])["tasks"]
+    colours = table["legend"]["color"]
+    assert len(colours) == len(set(colours)) > 3
+
+
+def test_panels_say_when_they_do_not_show_all() -> None:
+    many = [{**ANSWERS["objects"][0], "node": f"node-{at}"} for at in range(40)]
+    functions = [function(f"f{at}", running=1) for at in range(60)]
+    rows = [{"from": "h:1", "to": f"n{at}", "rtt_s": 0.001, "bytes_per_s": None} for at in range(40)]
+    answers = {**ANSWERS, "objects": many, "function_metrics": functions, "network": rows}
+    tables = Feed(lambda: NOW).take(lambda what, *_args: answers[what], ["store", "progress", "network"])
+    assert value(tables["store"], "nodes")[:2] == ("40", "12 shown")
+    assert value(tables["progress"], "functions")[:2] == ("60", "12 shown")
+    assert value(tables["network"], "places")[:2] == ("41", "16 shown")
+    assert set(tables["network"]["latency"]["text"]) == {""}, "there is no room"
 
 
 def test_a_panel_that_there_is_not_is_told_before_anything_else() -> None:

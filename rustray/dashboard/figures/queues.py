@@ -7,12 +7,13 @@ from bokeh.models import LayoutDOM
 from rustray.dashboard.colours import LEVELS, SUSPENDED
 from rustray.dashboard.figures.style import Sources, over_time, rows, side_by_side, tips
 from rustray.dashboard.tables.queues import NAMES
+from rustray.dashboard.tables.store import AXIS_PX, ROW_PX
 
 
 def draw(sources: Sources) -> LayoutDOM:
     """Levels stacked, the most urgent below; beside it a bar a level."""
     samples = sources["samples"]
-    depth = over_time("Waiting for a slot, by level", height=162)
+    depth = over_time("Waiting for a slot, by level", "depth", height=162)
     depth.varea_stack(list(NAMES), x="ago", source=samples, color=list(LEVELS), alpha=0.85)
     line = depth.line("ago", "suspended", source=samples, color=SUSPENDED, line_width=2, line_dash="dashed")
     told = [(f"level {at}", f"@{name}") for at, name in enumerate(NAMES)] + [("suspended", "@suspended")]
@@ -23,8 +24,8 @@ def draw(sources: Sources) -> LayoutDOM:
         sources["parts"],
         sources["rows"],
         len(NAMES),
-        34,
+        ROW_PX,
         [("", "@count @state"), ("tasks", "@meant")],
-        axis_px=26,
+        axis_px=AXIS_PX,
     )
     return side_by_side([depth, now], least_px=300, most=2)

@@ -7,17 +7,13 @@ from typing import Any, Literal
 
 from bokeh.core.properties import value
 from bokeh.models import (
-    AdaptiveTicker,
-    BasicTicker,
     ColumnDataSource,
-    DataRange1d,
     FactorRange,
     FixedTicker,
     HoverTool,
     InlineStyleSheet,
     LayoutDOM,
     NumeralTickFormatter,
-    Range,
     Range1d,
 )
 from bokeh.models.annotations import Title
@@ -28,7 +24,7 @@ from rustray.dashboard.colours import GREY
 from rustray.dashboard.tables.samples import SPAN_S
 
 FONT = "system-ui, sans-serif"
-BYTES = "0 ib"
+BYTES = "0[.]0 b"
 INK = "ink"
 """The tag of text that the page gives its own colour."""
 Source = ColumnDataSource
@@ -36,7 +32,7 @@ Sources = Mapping[str, ColumnDataSource]
 Tips = Sequence[tuple[str, str]]
 
 
-def bare(title: str, **more: Any) -> figure:
+def bare(title: str, title_name: str | None = None, **more: Any) -> figure:
     """A figure without axes."""
     plot = figure(
         **{
@@ -54,7 +50,12 @@ def bare(title: str, **more: Any) -> figure:
     )
     if title:
         plot.title = Title(
-            text=title, text_font=FONT, text_font_size="12px", text_font_style="normal", text_color=GREY
+            text=title,
+            name=title_name,
+            text_font=FONT,
+            text_font_size="12px",
+            text_font_style="normal",
+            text_color=GREY,
         )
     plot.axis.visible = False
     plot.grid.visible = False
@@ -87,29 +88,25 @@ def ago_axis(plot: figure, span: float) -> None:
     }
 
 
-def over_time(title: str, unit: str = "0[.]0a", values: Range | None = None, height: int = 130) -> figure:
+def over_time(title: str, name: str, unit: str = "0[.]0a", end: float = 2.0, height: int = 130) -> figure:
     """An empty figure of something over the last SPAN_S seconds.
 
     Parameters
     ----------
+    name: of its axis of values, which `tables.axes` sets.
     unit: how the axis of values is written, as of `NumeralTickFormatter`; BYTES where it is bytes.
     """
     plot = bare(
         title,
         height=height,
         x_range=Range1d(start=-SPAN_S, end=0),
-        y_range=values
-        or DataRange1d(start=0, min_interval=1 << 20 if unit == BYTES else 4, range_padding=0.1),
+        y_range=Range1d(start=0, end=end, name=f"{name}_y"),
         min_border_left=50,
         min_border_right=16,
     )
     quiet(plot)
     ago_axis(plot, SPAN_S)
-    ticker = (
-        AdaptiveTicker(base=1024, mantissas=[2**k for k in range(10)], desired_num_ticks=3)
-        if unit == BYTES
-        else BasicTicker(desired_num_ticks=3)
-    )
+    ticker = FixedTicker(ticks=[0.0, end / 2, end], name=f"{name}_ticks")
     plot.yaxis.ticker = ticker
     plot.ygrid.ticker = ticker
     plot.yaxis.formatter = NumeralTickFormatter(format=unit)
@@ -139,7 +136,8 @@ def rows(
     part_tips: Tips,
     axis_px: int = 0,
 ) -> figure:
-    """A thin bar a row, from 0 to 1, with a name above it at the left and what goes with it at the right.
+    """A thin bar a row, from 0 to 1, with a name above it at the left and what goes with it at the right. The page cuts
+    names for which there is no room.
 
     Parameters
     ----------
@@ -155,6 +153,7 @@ def rows(
         y_range=Range1d(start=count - 0.5, end=-0.5, name=f"{name}_y"),
         min_border_left=2,
         min_border_right=2,
+        tags=[{"rows": told.name}],
     )
     bars = plot.quad(
         left="left",
@@ -205,6 +204,7 @@ def matrix(title: str, name: str, source: Source, tip: Tips) -> figure:
     """Coloured fields, from the names at the left to those above."""
     plot = bare(
         title,
+        f"{name}_title",
         name=f"{name}_plot",
         x_range=FactorRange(name=f"{name}_x"),
         y_range=FactorRange(name=f"{name}_y"),

@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import log10
 from typing import Any
 
 from rustray.dashboard.answers import Answers
-from rustray.dashboard.colours import heat
-from rustray.dashboard.tables.words import UNKNOWN, Table, columns, flow, node_label, note, values
+from rustray.dashboard.colours import HEAT, heat
+from rustray.dashboard.tables.words import (
+    UNKNOWN,
+    Table,
+    columns,
+    flow,
+    legend,
+    node_label,
+    note,
+    of_all,
+    values,
+)
 from rustray.model.quantities import byte_size, duration
 
 PLACES = 16
 """Rows and columns of a matrix."""
+WRITTEN = 8
+"""Up to so many there is room to write values on its fields."""
 CELL_PX, AXIS_PX = 30, 84
 FAST_S, SLOW_S = 1e-4, 1e-1
 """Round trips that have the lightest and the darkest colour."""
-LITTLE, MUCH = 1e3, 1e9
+LITTLE, MUCH = 2.0**10, 2.0**30
 """Bytes a second, likewise."""
+TRAFFIC = f"Bytes sent a second, {flow(LITTLE)} to {flow(MUCH)}"
+NO_TRAFFIC = "Nothing is sent between nodes"
 FIELDS = ("x", "y", "color", "ink", "text", "from", "to", "told")
 
 
 def tables(answers: Answers, now: float) -> Table:
     """Of "network"."""
     rows = answers["network"]
-    names = list(dict.fromkeys(name for row in rows for name in (row["from"], row["to"])))[:PLACES]
+    known = list(dict.fromkeys(name for row in rows for name in (row["from"], row["to"])))
+    names = known[:PLACES]
     shown = [row for row in rows if row["from"] in names and row["to"] in names]
     timed = [row for row in shown if row["rtt_s"] is not None]
     sending = [row for row in shown if row["bytes_per_s"] is not None]
@@ -66,17 +82,25 @@ def tables(answers: Answers, now: float) -> Table:
                 None if slowest is None else slowest * 1e3,
             ),
             ("sent", "Sent", flow(total), "between nodes", total),
+            ("places", "Nodes and heads", str(len(known)), of_all(len(names), len(known)), len(known)),
         ),
-        "note": note("" if shown else "Nothing is measured yet"),
+        "legend": legend([*zip(_steps(FAST_S, SLOW_S, duration), HEAT, strict=True)]),
+        "note": note("" if shown else "No two nodes or heads are linked"),
         "set": {
             "latency_x": factors,
             "latency_y": {"factors": factors["factors"][::-1]},
-            "traffic_x": factors,
-            "traffic_y": {"factors": factors["factors"][::-1]},
+            "traffic_x": factors if sending else {"factors": []},
+            "traffic_y": {"factors": factors["factors"][::-1] if sending else []},
+            "traffic_title": {"text": TRAFFIC if sending else NO_TRAFFIC},
             "latency_plot": height,
             "traffic_plot": height,
         },
     }
+
+
+def _steps(low: float, high: float, written: Callable[[float], str]) -> list[str]:
+    """Where each colour begins."""
+    return [written(float(f"{low * (high / low) ** (at / len(HEAT)):.1g}")) for at in range(len(HEAT))]
 
 
 def _labels(names: list[str]) -> dict[str, str]:
@@ -94,6 +118,7 @@ def _field(
 ) -> tuple[object, ...]:
     share = log10(max(value, low) / low) / log10(high / low)
     color, ink = heat(share)
+    text = text if len(labels) <= WRITTEN else ""
     return (labels[row["to"]], labels[row["from"]], color, ink, text, row["from"], row["to"], told)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from rustray.cluster.commands import NODE_LEFT
 from rustray.dashboard.answers import Answers
 from rustray.dashboard.colours import BLUE, FAILED, GREEN, GREY, ORANGE, PURPLE, TRACK
-from rustray.dashboard.tables.words import Table, columns, legend, note, rate, short, values
+from rustray.dashboard.tables.words import Table, columns, legend, note, of_all, rate, short_node, values
 from rustray.model.quantities import byte_size
 
 TILES = 120
@@ -33,10 +33,10 @@ def tables(answers: Answers, now: float) -> Table:
     tiles = [_tile(row, metrics.get(row["name"], ()), now) for row in answers["nodes"] if row["resources"]]
     gone = [row for row in answers["gone_nodes"] if now - row["removed"] < GONE_S]
     tiles += [_gone(row, now) for row in gone]
-    tiles = sorted(tiles, key=lambda tile: str(tile["name"]))[:TILES]
     counts = {state: sum(tile["state"] == state for tile in tiles) for state in COLOURS}
-    living = len(tiles) - counts[LOST] - counts[LEFT_IT]
+    there, living = len(tiles), len(tiles) - counts[LOST] - counts[LEFT_IT]
     worst = max((tile["memory"] for tile in tiles), default=None)
+    tiles = sorted(tiles, key=lambda tile: str(tile["name"]))[:TILES]
     return {
         "tiles": columns(
             ("tile", "x", "y", "color", "name", "state", "cpu", "memory", "told", "more"),
@@ -46,7 +46,7 @@ def tables(answers: Answers, now: float) -> Table:
                     0.0,
                     0.0,
                     COLOURS[tile["state"]],
-                    short(tile["name"], 18),
+                    short_node(tile["name"], 18),
                     tile["state"],
                     tile["cpu_text"],
                     tile["memory_text"],
@@ -61,7 +61,7 @@ def tables(answers: Answers, now: float) -> Table:
             (meter for at, tile in enumerate(tiles) for meter in _meters(at, tile)),
         ),
         "values": values(
-            ("nodes", "Nodes", str(living), "", living),
+            ("nodes", "Nodes", str(living), of_all(len(tiles), there), living),
             ("lost", "Lost", str(counts[LOST]), f"in {GONE_S / 60:.0f} min", counts[LOST]),
             (
                 "memory",

@@ -11,9 +11,9 @@ from rustray.dashboard.tables.words import (
     legend,
     note,
     number,
+    of_all,
     rate,
     remaining,
-    short,
     values,
 )
 from rustray.model.quantities import duration
@@ -32,7 +32,8 @@ STATES = (
 def tables(answers: Answers, now: float) -> Table:
     """Of the progress that "function_metrics" tell."""
     rows: list[Row] = answers["function_metrics"]
-    shown = [row for row in rows if row.total][:ROWS]
+    known = [row for row in rows if row.total]
+    shown = known[:ROWS]
     parts = [part for at, row in enumerate(shown) for part in _parts(at, row)]
     done, failed, stopped, running, waiting = (
         sum(getattr(row, state) for row in rows) for state, _color in STATES
@@ -42,11 +43,12 @@ def tables(answers: Answers, now: float) -> Table:
         "rows": columns(
             ("y", "name", "told", "mean", "color"),
             (
-                (at, short(row.name), _told(row), _mean(row), answers.colours[row.name])
+                (at, row.name, _told(row), _mean(row), answers.colours[row.name])
                 for at, row in enumerate(shown)
             ),
         ),
         "values": values(
+            ("functions", "Functions", str(len(known)), of_all(len(shown), len(known)), len(known)),
             ("done", "Done", number(done), "", done),
             ("running", "Running", number(running), "", running),
             ("waiting", "Waiting", number(waiting), "", waiting),

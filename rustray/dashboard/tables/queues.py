@@ -7,6 +7,7 @@ from typing import Any
 
 from rustray.dashboard.answers import Answers
 from rustray.dashboard.colours import LEVELS, RUNNING, SUSPENDED, WAITING
+from rustray.dashboard.tables.axes import axis
 from rustray.dashboard.tables.words import Table, columns, legend, note, number, values
 from rustray.model.quantities import duration
 
@@ -43,6 +44,7 @@ def tables(answers: Answers, now: float) -> Table:
         ),
         "legend": legend([*((f"level {at}", color) for at, color in enumerate(LEVELS)), *STATES]),
         "note": note("" if levels else "No queues yet"),
+        "set": axis("depth", (max(sum(at["levels"]), at["suspended"]) for at in samples)),
     }
 
 

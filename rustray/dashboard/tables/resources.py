@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rustray.dashboard.answers import Answers
-from rustray.dashboard.colours import TRACK
+from rustray.dashboard.colours import DASHED, GREY
+from rustray.dashboard.tables.axes import BYTES, axis
 from rustray.dashboard.tables.samples import cluster_columns, latest, node_columns
 from rustray.dashboard.tables.words import UNKNOWN, Columns, Table, flow, legend, note, rate, values
 from rustray.model.quantities import byte_size
@@ -14,16 +15,30 @@ from rustray.model.quantities import byte_size
 def tables(answers: Answers, now: float) -> Table:
     """Of "metrics" and "node_metrics"."""
     samples, nodes = answers["metrics"], answers["node_metrics"]
+    seen = cluster_columns(samples, now)
     lines = node_columns(nodes, now, answers.node_colours)
     return {
-        "samples": cluster_columns(samples, now),
+        "samples": seen,
         "nodes": lines,
         "values": _values(latest(samples)),
         "legend": legend(
-            [*zip(lines["name"], lines["color"], strict=True), ("dashed: sent, written, spilled", TRACK)]
+            [*_lines(lines["name"], lines["color"], len(nodes)), ("sent, written, spilled", DASHED)]
         ),
         "note": note("" if samples else "No samples yet"),
+        "set": {
+            **axis("memory", seen["memory_total"], ends=()),
+            **axis("store", (*seen["store"], *seen["spilled"]), BYTES),
+            **axis("network", (*seen["net_in"], *seen["net_out"]), BYTES),
+            **axis("disk", (*seen["disk_read"], *seen["disk_write"]), BYTES),
+            **axis("tasks", seen["tasks"]),
+        },
     }
+
+
+def _lines(names: list[str], colors: list[str], there: int) -> list[tuple[str, str]]:
+    if GREY not in colors:
+        return [*zip(names, colors, strict=True)]
+    return [("a node each" if there == len(names) else f"a node each, the {len(names)} busiest", GREY)]
 
 
 def _values(sample: Any) -> Columns:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from rustray.dashboard.colours import Colours
-from rustray.dashboard.tables.words import Columns
+from rustray.dashboard.colours import FUNCTIONS, GREY, Colours
+from rustray.dashboard.tables.words import Columns, short_node
 
 SPAN_S = 120.0
 """Seconds that the axes of time show."""
@@ -53,7 +53,8 @@ def cluster_columns(
 
 def node_columns(nodes: Mapping[str, Sequence[Mapping[str, Any]]], now: float, colours: Colours) -> Columns:
     """One row a node, "name" and "color", and a list of points in each of "ago", "cpu", "memory" and "store"; none
-    where there is but one node: its line would be that of the cluster."""
+    where there is but one node: its line would be that of the cluster. Where there are more than colours they are grey.
+    """
     found: Columns = {name: [] for name in ("name", "color", "ago", *OF_NODE)}
     if len(nodes) < 2:
         return found
@@ -61,8 +62,8 @@ def node_columns(nodes: Mapping[str, Sequence[Mapping[str, Any]]], now: float, c
     for name in sorted(busiest):
         samples = nodes[name]
         kept = samples[:: max(1, len(samples) // NODE_POINTS)]
-        found["name"].append(name)
-        found["color"].append(colours[name])
+        found["name"].append(short_node(name, 18))
+        found["color"].append(colours[name] if len(busiest) <= len(FUNCTIONS) else GREY)
         found["ago"].append([round(sample["time"] - now, 1) for sample in kept])
         for column in OF_NODE:
             found[column].append([round(sample[column], 1) for sample in kept])

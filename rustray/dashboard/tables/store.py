@@ -6,14 +6,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from rustray.dashboard.answers import Answers
-from rustray.dashboard.colours import BLUE, ORANGE, TRACK
+from rustray.dashboard.colours import BLUE, DASHED, ORANGE, TRACK
+from rustray.dashboard.tables.axes import BYTES, axis
 from rustray.dashboard.tables.samples import cluster_columns, latest
-from rustray.dashboard.tables.words import Table, columns, flow, legend, note, number, short, values
+from rustray.dashboard.tables.words import (
+    Table,
+    columns,
+    flow,
+    legend,
+    note,
+    number,
+    of_all,
+    short_node,
+    values,
+)
 from rustray.model.quantities import byte_size
 
 NODES = 12
 OBJECTS = 8
 ROW_PX = 34
+AXIS_PX = 48
+"""For the title, and for the axis of time of the figure beside it: Bokeh gives all in a row the same borders."""
 
 USED, SPILLED, FREE = ("in memory", BLUE), ("spilled to disk", ORANGE), ("free", TRACK)
 
@@ -27,18 +40,19 @@ def tables(answers: Answers, now: float) -> Table:
     used, capacity, spilled, count = (
         sum(row[name] for row in nodes) for name in ("used", "capacity", "spilled", "count")
     )
+    seen = cluster_columns(answers["metrics"], now, ("store", "spilled", "spilling", "restoring"))
     sample = latest(answers["metrics"])
     spilling, restoring = (sample[name] if sample else 0.0 for name in ("spilled_per_s", "restored_per_s"))
     fullest = sorted(nodes, key=lambda row: -row["used"])[:NODES]
     largest = max((one["size"] for _node, one in objects), default=1)
     return {
-        "samples": cluster_columns(answers["metrics"], now, ("store", "spilled", "spilling", "restoring")),
+        "samples": seen,
         "node_parts": columns(
             ("y", "left", "right", "color", "state", "size"),
             (part for at, row in enumerate(fullest) for part in _parts(at, row)),
         ),
         "node_rows": columns(
-            ("y", "name", "told"), ((at, short(row["node"]), _told(row)) for at, row in enumerate(fullest))
+            ("y", "name", "told"), ((at, row["node"], _told(row)) for at, row in enumerate(fullest))
         ),
         "object_parts": columns(
             ("y", "left", "right", "color", "place"),
@@ -59,27 +73,32 @@ def tables(answers: Answers, now: float) -> Table:
                 (
                     at,
                     f"…{one['id'][-12:]}",
-                    f"{byte_size(one['size'])} · {short(node, 14)}",
+                    f"{byte_size(one['size'])} · {short_node(node, 14)}",
                     one["id"],
                     str(one["owner"]),
                     one["references"],
                 )
                 for at, (node, one) in enumerate(objects)
-            ),
+            )
+            if objects
+            else [(0, "None yet", "", "", "", 0)],
         ),
         "values": values(
             ("used", "Used", byte_size(used), f"of {byte_size(capacity)}", used),
             ("spilled", "Spilled", byte_size(spilled), "on disk", spilled),
             ("spilling", "To disk", flow(spilling), "", spilling),
-            ("restoring", "Back", flow(restoring), "", restoring),
+            ("restoring", "From disk", flow(restoring), "", restoring),
             ("objects", "Objects", number(count), "", count),
+            ("nodes", "Nodes", str(len(nodes)), of_all(len(fullest), len(nodes)), len(nodes)),
         ),
-        "legend": legend((USED, SPILLED, FREE)),
+        "legend": legend((USED, SPILLED, FREE, ("spilled, back from disk", DASHED))),
         "note": note("" if nodes else "No nodes yet"),
         "set": {
-            "node_bars": {"height": max(1, len(fullest)) * ROW_PX + 26},
+            **axis("used", (*seen["store"], *seen["spilled"]), BYTES),
+            **axis("moved", (*seen["spilling"], *seen["restoring"]), BYTES),
+            "node_bars": {"height": max(1, len(fullest)) * ROW_PX + AXIS_PX},
             "node_bars_y": {"start": max(1, len(fullest)) - 0.5, "end": -0.5},
-            "object_bars": {"height": max(1, len(objects)) * ROW_PX + 26},
+            "object_bars": {"height": max(1, len(objects)) * ROW_PX + AXIS_PX},
             "object_bars_y": {"start": max(1, len(objects)) - 0.5, "end": -0.5},
         },
     }

@@ -15,6 +15,7 @@ from rustray.dashboard.tables.words import (
     node_label,
     note,
     number,
+    of_all,
     rate,
     short,
     values,
@@ -76,10 +77,7 @@ def tables(answers: Answers, now: float) -> Table:
         "values": _values(answers, stream),
         "legend": legend(
             [
-                *(
-                    (short(function), answers.colours[function])
-                    for function, _count in stream.functions().most_common(LEGEND)
-                ),
+                *_functions(answers, stream),
                 *([("runs now: pale", GREY)] if running else ()),
                 *([("failed: framed, with a cross", FAILED)] if failed else ()),
                 *([("stopped: framed", CANCELLED)] if stopped else ()),
@@ -91,6 +89,14 @@ def tables(answers: Answers, now: float) -> Table:
             "lanes": {"factors": names[::-1]},
         },
     }
+
+
+def _functions(answers: Answers, stream: TaskStream) -> list[tuple[str, str]]:
+    """Those of which most is seen; of several with the same colour one."""
+    by_colour: dict[str, str] = {}
+    for function, _count in stream.functions().most_common():
+        by_colour.setdefault(answers.colours[function], function)
+    return [(short(function), colour) for colour, function in by_colour.items()][:LEGEND]
 
 
 def _line(bar: Bar, answers: Answers) -> str | None:
@@ -115,9 +121,11 @@ def _values(answers: Answers, stream: TaskStream) -> dict[str, list[object]]:
     sample = latest(answers["metrics"])
     ended, failed = (sample["tasks_per_s"], sample["failed_per_s"]) if sample is not None else (None, None)
     counts = stream.outcomes()
+    workers = len({*stream.workers, *stream.running})
     undrawn = f"{counted(stream.skipped, 'more task')} not drawn" if stream.skipped else ""
     return values(
         ("tasks", "Tasks", UNKNOWN if ended is None else rate(ended), undrawn, ended),
+        ("workers", "Workers", str(workers), of_all(min(LANES, workers), workers), workers),
         ("running", "Running", number(states["running"]), "", states["running"]),
         ("waiting", "Waiting", number(states["waiting"]), "", states["waiting"]),
         (

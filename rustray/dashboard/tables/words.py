@@ -58,15 +58,27 @@ def flow(count: float) -> str:
 
 
 def short(name: str, length: int = 28) -> str:
-    """A name that is not too long: the end of a dotted one, which says most."""
-    if len(name) > length and "." in name:
-        name = name.rpartition(".")[2]
-    return name if len(name) <= length else f"{name[: length - 1]}…"
+    """A function's name that is not too long: without its packages, or with the end, which says most."""
+    while len(name) > length and name.count(".") > 1:
+        name = name.partition(".")[2]
+    return name if len(name) <= length else f"…{name[1 - length :]}"
+
+
+def short_node(name: str, length: int) -> str:
+    """A node's name that is not too long: without its domain, or with the end, where numbers are."""
+    if len(name) > length:
+        name = name.partition(".")[0]
+    return name if len(name) <= length else f"…{name[1 - length :]}"
 
 
 def node_label(name: str) -> str:
     """A node's name where there is little room: without the "node-" that those begin with that were given none."""
-    return short(name.removeprefix("node-"), 10)
+    return short_node(name.removeprefix("node-"), 10)
+
+
+def of_all(shown: int, there: int) -> str:
+    """What goes with the number of all there are, where not all are shown."""
+    return f"{shown} shown" if shown < there else ""
 
 
 def remaining(seconds: float) -> str:
