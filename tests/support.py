@@ -104,6 +104,14 @@ def run_program(code: str, *arguments: str, folder: Path | None = None, timeout:
     return output
 
 
+def rustray_command(*arguments: str, status: int = 0) -> str:
+    """What the command `rustray` prints; AssertionError with it when it ends with another status."""
+    command = [sys.executable, "-m", "rustray", *arguments]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50)
+    assert ran.returncode == status, ran.stdout + ran.stderr
+    return ran.stdout + ran.stderr
+
+
 def lives(pid: int) -> bool:
     """Whether a process has not ended (a zombie has)."""
     try:

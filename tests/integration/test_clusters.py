@@ -21,7 +21,7 @@ from rustray.clusters.folder import path_of
 from rustray.driver import launch, registry
 from rustray.errors import ClusterStartError, OptionError
 from rustray.testing.processes import family, wait_until_gone
-from tests.support import ROOT, Gate, eventually, lives, run_program
+from tests.support import Gate, eventually, lives, run_program, rustray_command
 
 
 @pytest.fixture(autouse=True)
@@ -218,42 +218,31 @@ def test_a_node_that_leaves_finishes_its_task(tmp_path: Path) -> None:
 class TestPlainCommands:
     """`rustray start --head` and its nodes are in the same registry."""
 
-    def rustray(self, *arguments: str, status: int = 0) -> str:
-        ran = subprocess.run(
-            [sys.executable, "-m", "rustray", *arguments],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=50,
-        )
-        assert ran.returncode == status, ran.stdout + ran.stderr
-        return ran.stdout + ran.stderr
-
     def test_start_list_scale_logs_stop(self) -> None:
-        assert self.rustray("list") == "No cluster runs here.\n"
-        told = self.rustray("start", "--head", "--port", "0", "--num-cpus", "1", "--name", "work")
+        assert rustray_command("list") == "No cluster runs here.\n"
+        told = rustray_command("start", "--head", "--port", "0", "--num-cpus", "1", "--name", "work")
         assert 'rustray.init("work")' in told
         cluster = rustray.clusters.find()
-        self.rustray("start", "--address", cluster.address, "--num-cpus", "2")
+        rustray_command("start", "--address", cluster.address, "--num-cpus", "2")
         assert (cluster.name, cluster.heads, cluster.nodes) == ("work", 1, 2)
-        assert "'work' has 3 nodes here" in self.rustray("scale", "3")
+        assert "'work' has 3 nodes here" in rustray_command("scale", "3")
         rustray.init("work")
         assert rustray.cluster_resources()["CPU"] == 4
         rustray.shutdown()
-        assert "work  running  1      3" in self.rustray("list")
-        assert cluster.token_file in self.rustray("status", "--address", "work")
-        assert self.rustray("logs", "work", "--process", "head-1", "-n", "1").startswith("==> head-1")
-        taken = self.rustray("start", "--head", "--port", "0", "--name", "work", status=1)
+        assert "work  running  1      3" in rustray_command("list")
+        assert cluster.token_file in rustray_command("status", "--address", "work")
+        assert rustray_command("logs", "work", "--process", "head-1", "-n", "1").startswith("==> head-1")
+        taken = rustray_command("start", "--head", "--port", "0", "--name", "work", status=1)
         assert taken.startswith("rustray: A cluster named 'work' runs already") and taken.count("\n") == 1
-        assert self.rustray("stop", "work") == "Stopped 1 head and 3 nodes of the cluster 'work'.\n"
+        assert rustray_command("stop", "work") == "Stopped 1 head and 3 nodes of the cluster 'work'.\n"
         assert registry.clusters() == []
 
     def test_names_that_nobody_has_given(self) -> None:
         for name in ("default", "default-2"):
-            assert f'rustray.init("{name}")' in self.rustray(
+            assert f'rustray.init("{name}")' in rustray_command(
                 "start", "--head", "--port", "0", "--num-cpus", "1"
             )
-        assert "Stopped 2 heads and 2 nodes" in self.rustray("stop", "--all")
+        assert "Stopped 2 heads and 2 nodes" in rustray_command("stop", "--all")
         assert names.files() == []
 
 

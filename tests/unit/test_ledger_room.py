@@ -60,6 +60,19 @@ class Store:
         self.do("seal", client, oid(number), *location, (), A, False)
         return location
 
+    def spill(self, number: int) -> Granted:
+        """Have it spilled for a new block of 10 MiB of A."""
+        self.do("reserve", A, 1, 10 * MIB)
+        [grant] = self.do("spilled", oid(number), "file")
+        assert isinstance(grant, Granted)
+        return grant
+
+    def put_on_disk(self, number: int) -> None:
+        """As `put`, and nothing is in memory."""
+        self.put(number, 10 * MIB)
+        grant = self.spill(number)
+        self.do("abandon", A, grant.segment, grant.offset)
+
     def stat(self, name: str) -> int:
         return self.ledger.stats()[name]
 
@@ -120,9 +133,7 @@ def test_a_spilled_object_comes_back_when_it_is_wanted() -> None:
     store = Store(20 * MIB)
     store.put(1, 10 * MIB)
     store.put(2, 10 * MIB)
-    [spill] = store.do("reserve", A, 1, 10 * MIB)
-    [grant] = store.do("spilled", oid(1), "file")
-    assert isinstance(grant, Granted)
+    grant = store.spill(1)
     store.do("abandon", A, grant.segment, grant.offset)
     assert store.do("want", B, oid(1)) == [RestoreIn(oid(1), "file", 1, 0, 10 * MIB)]
     assert store.do("want", A, oid(1)) == []
@@ -218,11 +229,7 @@ def test_a_release_during_the_spill_frees_the_block_when_the_shell_is_done() -> 
 
 def test_a_release_during_the_restore_frees_all_when_the_shell_is_done() -> None:
     store = Store(10 * MIB)
-    store.put(1, 10 * MIB)
-    store.do("reserve", A, 1, 10 * MIB)
-    [grant] = store.do("spilled", oid(1), "file")
-    assert isinstance(grant, Granted)
-    store.do("abandon", A, grant.segment, grant.offset)
+    store.put_on_disk(1)
     store.do("want", B, oid(1))
     assert store.do("release", A, [oid(1)]) == []
     assert store.do("restored", oid(1)) == [
@@ -254,11 +261,7 @@ def test_when_the_disk_fails_the_request_is_refused_and_the_next_one_tries_again
 
 def test_a_damaged_file_is_a_loss() -> None:
     store = Store(10 * MIB)
-    store.put(1, 10 * MIB)
-    store.do("reserve", A, 1, 10 * MIB)
-    [grant] = store.do("spilled", oid(1), "file")
-    assert isinstance(grant, Granted)
-    store.do("abandon", A, grant.segment, grant.offset)
+    store.put_on_disk(1)
     store.do("want", B, oid(1))
     assert store.do("restore_failed", oid(1), "damaged") == [DropSpill("file"), Recover(A, oid(1))]
     assert store.stat("used") == 0
@@ -268,9 +271,7 @@ def test_a_damaged_file_is_a_loss() -> None:
 def test_no_room_to_restore_is_waited_for() -> None:
     store = Store(10 * MIB)
     store.put(1, 10 * MIB)
-    store.do("reserve", A, 1, 10 * MIB)
-    [grant] = store.do("spilled", oid(1), "file")
-    assert isinstance(grant, Granted)
+    grant = store.spill(1)
     assert store.do("want", B, oid(1)) == [Short(oid(1))]
     assert store.do("want", A, oid(1)) == []
     outlook = store.ledger.outlook(oid(1))
@@ -311,11 +312,7 @@ def test_room_is_waited_for_without_hope_if_all_who_could_make_it_wait_too() -> 
 
 def test_who_goes_makes_room_for_who_waits() -> None:
     store = Store(10 * MIB)
-    store.put(1, 10 * MIB)
-    store.do("reserve", A, 1, 10 * MIB)
-    [grant] = store.do("spilled", oid(1), "file")
-    assert isinstance(grant, Granted)
-    store.do("abandon", A, grant.segment, grant.offset)
+    store.put_on_disk(1)
     store.do("reserve", B, 2, 10 * MIB)
     assert store.do("want", A, oid(1)) == [Short(oid(1))]
     assert store.do("disconnect", B) == [RestoreIn(oid(1), "file", 1, 0, 10 * MIB)]

@@ -20,7 +20,7 @@ from rustray.driver.ports import free_ports
 from rustray.errors import ClusterStartError
 from rustray.testing import Cluster
 from rustray.wire.security import TOKEN_VARIABLE
-from tests.support import ROOT, eventually, lives, run_program, start_program
+from tests.support import ROOT, eventually, lives, run_program, rustray_command, start_program
 
 
 class TestCommandLine:
@@ -36,21 +36,10 @@ class TestCommandLine:
         for process in registry.clusters():
             os.kill(process["pid"], signal.SIGKILL)
 
-    def rustray(self, *arguments: str, status: int = 0) -> str:
-        ran = subprocess.run(
-            [sys.executable, "-m", "rustray", *arguments],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=50,
-        )
-        assert ran.returncode == status, ran.stdout + ran.stderr
-        return ran.stdout + ran.stderr
-
     def test_start_status_stop(self, tmp_path: Path) -> None:
-        assert "No running cluster was found" in self.rustray("status", status=1)
-        assert "Nothing of yours" in self.rustray("stop")
-        told = self.rustray(
+        assert "No running cluster was found" in rustray_command("status", status=1)
+        assert "Nothing of yours" in rustray_command("stop")
+        told = rustray_command(
             "start", "--head", "--port", "0", "--num-cpus", "2", "--labels", "zone=a,disk=ssd"
         )
         (head,) = [process for process in registry.clusters() if process["role"] == "head"]
@@ -59,16 +48,16 @@ class TestCommandLine:
         assert head["token"] not in told
         path = Path(head["storage"]) / "token"
         assert str(path) in told and path.stat().st_mode & 0o777 == 0o600
-        joined = self.rustray("start", "--address", address, "--num-cpus", "1", "--resources", '{"disk": 2}')
+        joined = rustray_command("start", "--address", address, "--num-cpus", "1", "--resources", '{"disk": 2}')
         assert "1 CPU, 2 disk" in joined
 
-        status = json.loads(self.rustray("status", "--json"))
+        status = json.loads(rustray_command("status", "--json"))
         assert status["heads"] == [{"address": address, "state": "leads"}] and status["epoch"] == 1
         assert status["token_file"] == str(path)
         assert [node["resources"]["CPU"] for node in status["nodes"]] == [2, 1]
         assert [node["number"] for node in status["nodes"]] == [1, 2]
         assert status["nodes"][0]["labels"] == {"zone": "a", "disk": "ssd"}
-        table = self.rustray("status")
+        table = rustray_command("status")
         assert all(node["name"] in table for node in status["nodes"]) and "0 of 2" in table
         assert f"heads, epoch 1: {address} leads" in table and f"token: in {path}" in table
         assert "zone=a" in table
@@ -77,7 +66,7 @@ class TestCommandLine:
         assert run_program(program, folder=tmp_path) == "3.0\n"
         pids = [process["pid"] for process in registry.clusters()]
         assert len(pids) == 3
-        assert self.rustray("stop", "--drain") == "Stopped 1 head and 2 nodes.\n"
+        assert rustray_command("stop", "--drain") == "Stopped 1 head and 2 nodes.\n"
         assert not [pid for pid in pids if lives(pid)]
         root = Path(registry.runtime_folder())
         assert [str(path.relative_to(root)) for path in root.rglob("*")] == ["heads"]
@@ -85,26 +74,26 @@ class TestCommandLine:
     def test_a_head_that_was_killed_starts_again_for_its_nodes(self, tmp_path: Path) -> None:
         (port,) = free_ports(1)
         command = ["start", "--head", "--port", str(port), "--num-cpus", "1"]
-        self.rustray(*command)
+        rustray_command(*command)
         head = next(process for process in registry.clusters() if process["role"] == "head")
         os.kill(head["pid"], signal.SIGKILL)
         eventually(lambda: not lives(head["pid"]))
-        told = self.rustray(*command)
+        told = rustray_command(*command)
         assert "runs here already, and has joined again" in told and "The token:" in told
         (again,) = [process for process in registry.clusters() if process["role"] == "head"]
-        twice = self.rustray(*command, status=1)
+        twice = rustray_command(*command, status=1)
         assert f"The head at 127.0.0.1:{port} runs here already: process {again['pid']}" in twice
-        assert "Nothing of yours at 127.0.0.1:1 runs" in self.rustray(
+        assert "Nothing of yours at 127.0.0.1:1 runs" in rustray_command(
             "stop", "--address", "127.0.0.1:1", status=1
         )
-        status = self.rustray("status", "--address", f"localhost:{port}")
+        status = rustray_command("status", "--address", f"localhost:{port}")
         assert again["address"] in status
         program = "import rustray; rustray.init('auto'); print(rustray.get(rustray.remote(len).remote('ab')))"
         assert run_program(program, folder=tmp_path) == "2\n"
-        assert self.rustray("stop") == "Stopped 1 head and 1 node.\n"
+        assert rustray_command("stop") == "Stopped 1 head and 1 node.\n"
 
     def test_explain(self, tmp_path: Path) -> None:
-        self.rustray("start", "--head", "--port", "0", "--num-cpus", "1")
+        rustray_command("start", "--head", "--port", "0", "--num-cpus", "1")
         program = start_program(
             """
             import time, rustray
@@ -125,12 +114,12 @@ class TestCommandLine:
             assert "it has 1 of up to 4 slots; the node that comes closest lacks 1 CPU" in self.explained(
                 "busy"
             )
-            assert json.loads(self.rustray("explain", ref, "--json"))["state"] == "running"
-            assert "No task of the name 'other' waits" in self.rustray("explain", "other", status=1)
+            assert json.loads(rustray_command("explain", ref, "--json"))["state"] == "running"
+            assert "No task of the name 'other' waits" in rustray_command("explain", "other", status=1)
         finally:
             program.kill()
             program.communicate()
-            self.rustray("stop", "--all")
+            rustray_command("stop", "--all")
 
     def explained(self, task: str) -> str:
         command = [sys.executable, "-m", "rustray", "explain", task]
@@ -142,7 +131,7 @@ class TestCommandLine:
         token.chmod(0o600)
         ports = free_ports(3)
         heads = ",".join(f"127.0.0.1:{port}" for port in ports)
-        assert "need one token" in self.rustray("start", "--head", "--heads", heads, status=1)
+        assert "need one token" in rustray_command("start", "--head", "--heads", heads, status=1)
         commands = [
             [
                 "start",
@@ -169,8 +158,8 @@ class TestCommandLine:
                 told, _nothing = process.communicate(timeout=50)
                 assert process.returncode == 0 and f'rustray.init("{heads}")' in told, told
                 assert "It waits for the others" in told and must in told
-            assert len(json.loads(self.rustray("status", "--json", "--address", heads))["nodes"]) == 3
-            assert self.rustray("stop", "--address", heads) == "Stopped 3 heads and 3 nodes.\n"
+            assert len(json.loads(rustray_command("status", "--json", "--address", heads))["nodes"]) == 3
+            assert rustray_command("stop", "--address", heads) == "Stopped 3 heads and 3 nodes.\n"
 
     def test_status_tells_what_is_away(self, tmp_path: Path) -> None:
         with Cluster(heads=3, nodes=2, num_cpus=1) as cluster:
@@ -182,7 +171,7 @@ class TestCommandLine:
             told = eventually(
                 lambda: (
                     found
-                    if "gone " in (found := self.rustray("status", "--address", cluster.address))
+                    if "gone " in (found := rustray_command("status", "--address", cluster.address))
                     else ""
                 )
             )
@@ -237,13 +226,13 @@ class TestCommandLine:
         ],
     )
     def test_refusals(self, arguments: list[str], told: str) -> None:
-        printed = self.rustray(*arguments, status=1)
+        printed = rustray_command(*arguments, status=1)
         assert printed.startswith("rustray: ") and told in printed and "Traceback" not in printed
         assert registry.clusters() == []
 
     def test_no_head_stays_behind(self, tmp_path: Path) -> None:
         command = ["start", "--head", "--port", "0", "--storage", str(tmp_path / "head")]
-        assert "num_cpus=-1" in self.rustray(*command, "--num-cpus", "-1", status=1)
+        assert "num_cpus=-1" in rustray_command(*command, "--num-cpus", "-1", status=1)
         assert registry.clusters() == []
 
     def test_a_head_that_waits_for_others_ends_with_its_command(self, tmp_path: Path) -> None:
@@ -262,7 +251,7 @@ class TestCommandLine:
         while "It waits for the others" not in process.stdout.readline():
             assert process.poll() is None
         eventually(lambda: len(registry.clusters()) == 2)
-        told = self.rustray("status", status=1)
+        told = rustray_command("status", status=1)
         assert "No head leads this cluster now" in told and f"{ports[0]} answers" in told
         assert (
             f"waits: its folder is empty: it must ask every other head once, and 127.0.0.1:{ports[1] + 1}"
@@ -273,7 +262,7 @@ class TestCommandLine:
         assert process.returncode == 130 and registry.clusters() == []
 
     def test_wrong_option_is_told_in_one_line(self) -> None:
-        told = self.rustray("start", "--head", "--num-cpus", "two", status=2)
+        told = rustray_command("start", "--head", "--num-cpus", "two", status=2)
         assert told.count("\n") == 1 and "--num-cpus" in told and "rustray start --help" in told
 
     def test_on_the_network_with_tls(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,8 +278,8 @@ class TestCommandLine:
         if address is None:
             pytest.skip("this machine has no address but loopback's")
         folder = str(tmp_path / "tls")
-        assert "10.0.0.7" in self.rustray("certs", folder, "--host", "10.0.0.7")
-        self.rustray(
+        assert "10.0.0.7" in rustray_command("certs", folder, "--host", "10.0.0.7")
+        rustray_command(
             *("start", "--head", "--port", "0", "--host", address, "--num-cpus", "1", "--tls-dir", folder)
         )
         try:
@@ -316,7 +305,7 @@ class TestCommandLine:
                 """
                 assert run_program(program, head["address"], folder=tmp_path) == "100000\n"
                 there.setenv("RUSTRAY_TLS_DIR", folder)
-                self.rustray("start", "--address", head["address"], "--num-cpus", "1")
-                assert self.rustray("stop") == "Stopped 1 node.\n"
+                rustray_command("start", "--address", head["address"], "--num-cpus", "1")
+                assert rustray_command("stop") == "Stopped 1 node.\n"
         finally:
-            assert self.rustray("stop") == "Stopped 1 head and 1 node.\n"
+            assert rustray_command("stop") == "Stopped 1 head and 1 node.\n"
