@@ -10,73 +10,15 @@ import signal
 import sys
 from typing import Any
 
-from jupyter_core.application import JupyterApp, base_aliases, base_flags
+from jupyter_core.application import JupyterApp
 from traitlets import Bool, Enum, Float, Int, Unicode
-from traitlets.config.loader import ArgumentError, KVArgParseConfigLoader
 
 import rustray
 import rustray.clusters
 from rustray.cli import named, status, stopping
-from rustray.errors import OptionError, RustRayError
+from rustray.errors import OptionError
 from rustray_jupyter import lab
-
-ALIASES: dict[Any, Any] = {name: base_aliases[name] for name in ("log-level", "config")}
-FLAGS: dict[Any, Any] = {name: base_flags[name] for name in ("debug", "generate-config", "y")}
-NAME = {"name": "RustRayCommand.cluster_name"}
-
-
-class _Arguments(KVArgParseConfigLoader):
-    def _handle_unrecognized_alias(self, arg: str) -> None:
-        raise ArgumentError(f"there is no option --{arg}")
-
-
-class RustRayCommand(JupyterApp):
-    """One command about one cluster."""
-
-    version = rustray.__version__
-    aliases: dict[Any, Any] = {**ALIASES, **NAME}
-    flags: dict[Any, Any] = FLAGS
-
-    cluster_name = Unicode("", help="The cluster; the newest if empty.").tag(config=True)
-
-    def _config_file_name_default(self) -> str:
-        return "jupyter_rustray_config"  # one for all commands
-
-    def _log_level_default(self) -> int:
-        return 30  # of Jupyter's own words the warnings only
-
-    def _create_loader(self, argv: Any, aliases: Any, flags: Any, classes: Any) -> KVArgParseConfigLoader:
-        return _Arguments(argv, aliases, flags, classes=classes, log=self.log)
-
-    def start(self) -> None:
-        """Do it; an error is told in one line."""
-        super().start()
-        try:
-            code = self.run()
-        except RustRayError as error:
-            print(f"jupyter rustray: {error}", file=sys.stderr)
-            code = 1
-        except KeyboardInterrupt:
-            code = 130
-        except BrokenPipeError:
-            code = 0  # who reads has enough
-        self.exit(code)
-
-    def run(self) -> int:
-        """The exit status."""
-        raise NotImplementedError
-
-    def positional(self, *meanings: str) -> list[str | None]:
-        """The arguments without a name, as many as have a meaning, None for those left out. OptionError: too many."""
-        given = [str(argument) for argument in self.extra_args]
-        if len(given) > len(meanings):
-            wanted = f"it takes {' and '.join(meanings)}" if meanings else "it takes options only"
-            raise OptionError(f"What is {given[len(meanings)]!r} for? {wanted.capitalize()}.")
-        return [*given, *[None] * (len(meanings) - len(given))]
-
-    def chosen(self, given: str | None) -> str | None:
-        """The name of the cluster that is meant, None for the newest."""
-        return given or self.cluster_name or None
+from rustray_jupyter.command import ALIASES, FLAGS, RustRayCommand
 
 
 class RustRayStart(RustRayCommand):

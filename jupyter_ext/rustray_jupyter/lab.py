@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import json
 import os
@@ -13,7 +14,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,12 @@ def run(arguments: Sequence[str], browser: bool) -> int:
     if os.geteuid() == 0:
         command.append("--allow-root")  # who starts a cluster as root has decided so already
     path = os.path.join(jupyter_runtime_dir(), f"rustray-lab-{os.getpid()}.log")
-    private_files.write(path, "")  # Jupyter prints its token there
-    with open(path, "ab") as log:
-        process = subprocess.Popen([*command, *arguments], stdout=log, stderr=log)
     signal.signal(signal.SIGHUP, signal.default_int_handler)
+    process = None
     try:
+        private_files.write(path, "")  # Jupyter prints its token there
+        with _signals_held(), open(path, "ab") as log:
+            process = subprocess.Popen([*command, *arguments], stdout=log, stderr=log)
         print(f"JupyterLab: {_url(process, path, page)}")
         print(f"in {os.getcwd()}; Ctrl-C ends it. Its log: {path}", flush=True)
         if (code := process.wait()) != 0:
@@ -60,8 +62,25 @@ def run(arguments: Sequence[str], browser: bool) -> int:
         print(flush=True)  # after the ^C
         return 0
     finally:
-        _end(process)
-        os.unlink(path)
+        if process is not None:
+            _end(process)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """What would interrupt the block interrupts at its end: a process that is started there is known by then."""
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = {number: signal.signal(number, lambda number, _frame: came.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 def first_page() -> str:
@@ -90,13 +109,13 @@ def _url(process: subprocess.Popen[bytes], log: str, page: str) -> str:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()  # Ctrl-C of a terminal has reached it too: it ends its kernels, and itself
-        try:
+    try:
+        if process.poll() is None:
+            process.terminate()  # Ctrl-C of a terminal has reached it too: it ends its kernels, and itself
             process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):  # who interrupts again does not want to wait
+        process.kill()
+        process.wait()
 
 
 def _last(log: str) -> str:
