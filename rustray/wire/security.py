@@ -20,6 +20,7 @@ TLS_NAME = "member.rustray.internal"
 cluster's own authority is what proves a member, wherever it runs."""
 TOKEN_VARIABLE = "RUSTRAY_TOKEN"
 MIN_TOKEN = 16
+MAKE_TOKEN = "python3 -c 'import secrets; print(secrets.token_hex(32))'"
 EVERYWHERE = ("0.0.0.0", "::")
 """Who listens there does so at all addresses of the machine."""
 _ELSEWHERE = "192.0.2.1:9"
@@ -102,6 +103,11 @@ def read_token(token_file: str | None = None) -> str | None:
         with open(token_file, encoding="ascii") as file:
             mode = os.fstat(file.fileno()).st_mode
             token = file.read(4096)
+    except FileNotFoundError as error:
+        raise AuthenticationError(
+            f"There is no token file {token_file}. Make one, and copy it to all machines of the cluster: "
+            f"(umask 077; {MAKE_TOKEN} >{token_file})"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise AuthenticationError(f"The token file {token_file} cannot be read: {error}.") from error
     if _is_open_to_others(mode):
@@ -122,7 +128,7 @@ def check_token(token: str, where: str) -> str:
     if len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
         raise AuthenticationError(
             f"The token in {where} is no token: it must have at least {MIN_TOKEN} ASCII characters without spaces. "
-            "Make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
+            f"Make one with: {MAKE_TOKEN}"
         )
     return token
 

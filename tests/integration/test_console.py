@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import rustray.clusters
+from rustray.jupyter.console.commands import COMMANDS
 from tests.notebook import CELL_S, Notebook
 
 
@@ -58,22 +59,21 @@ def test_front_ends_complete_commands_options_and_live_names(notebook: Notebook)
 
 
 def test_commands_are_their_twins(notebook: Notebook) -> None:
-    pairs = {
-        "%rustray status": "rustray.status()",
+    looking = ("status", "nodes", "tasks", "actors", "objects", "jobs", "attach")
+    pairs = {f"%rustray {command.name}": command.twin for command in COMMANDS if command.name in looking}
+    assert len(pairs) == len(looking)
+    pairs |= {
         "%rustray dashboard tasks": "rustray.dashboard('tasks')",
-        "%rustray nodes": "state.list_nodes()",
-        "%rustray tasks": "state.summarize_tasks()",
-        "%rustray tasks --all": "state.list_tasks()",
-        "%rustray actors": "state.list_actors()",
-        "%rustray objects": "state.list_objects()",
-        "%rustray jobs": "state.list_jobs()",
+        "%rustray tasks --all": "state.list_tasks(detail=True)",
+        "%rustray actors --all": "state.list_actors(detail=True)",
         "%rustray explain dozing": "rustray.explain(dozing)",
-        "%rustray attach": "rustray.jupyter.attaching.attach()",
     }
     for magic, twin in pairs.items():
         shown = notebook.run(f"told = {magic}\ntype(told) is type({twin})")
         assert shown.value == "True", (magic, shown)
-        if "dashboard" not in magic:
+        if magic in ("%rustray nodes", "%rustray actors", "%rustray actors --all", "%rustray jobs"):
+            assert notebook.run(f"repr(told) == repr({twin})").value == "True", magic
+        if "dashboard" not in magic and "attach" not in magic:  # which are shown in other ways
             assert notebook.run("told._repr_html_().startswith('<')").value == "True", magic
     assert "2 CPU" in (notebook.run("%rustray nodes").value or "")
     actors = notebook.run("%rustray actors").value or ""
@@ -186,8 +186,8 @@ def test_objects_are_shown_as_text_and_html(notebook: Notebook) -> None:
         ("counter", "Actor(Counter, ", "connected"),
         ("rustray.put(1)", "ObjectRef(", "ready"),
         ("rustray.util.placement_group([{'CPU': 1}], name='g')", "PlacementGroup(", "PACK"),
-        ("rustray.clusters.find('my-data')", "<Cluster my-data: state running", "<td>my-data</td>"),
-        ("rustray.status().nodes[0]", "NodeStatus(", "<th>node</th>"),
+        ("rustray.clusters.find('my-data')", "<Cluster my-data: state running", ">my-data</td>"),
+        ("rustray.status().nodes[0]", "NodeStatus(", ">node</th>"),
     ):
         shown = notebook.run(f"found = {source}\nprint(found._repr_html_())\nfound")
         assert (shown.value or "").startswith(text), shown

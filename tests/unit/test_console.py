@@ -323,6 +323,6 @@ def test_the_usage_of_a_command() -> None:
     assert [command.usage for command in COMMANDS if command.name in ("logs", "dashboard", "init")] == [
         "init [ADDRESS] [--address ADDRESS] [--name NAME] [--num-cpus N] [--new]",
         "dashboard [PANEL…]",
-        "logs [NAME|REF] [--lines N]",
+        "logs [PROCESS|REF] [--lines N]",
     ]
     assert all(isinstance(command, Command) for command in COMMANDS)

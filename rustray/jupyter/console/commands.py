@@ -76,24 +76,38 @@ COMMANDS = (
         metavar="PANEL",
         names=PANELS,
     ),
-    Command("nodes", looking.nodes, "the nodes; --all: also those that left", "state.list_nodes()", ALL),
+    Command(
+        "nodes",
+        looking.nodes,
+        "the nodes; --all: also those that left",
+        'state.list_nodes(filters=[("state", "=", "ALIVE")])',
+        ALL,
+    ),
     Command("tasks", looking.tasks, "tasks by function; --all: one by one", "state.summarize_tasks()", ALL),
     Command(
-        "actors", looking.actors, "the actors; --all: the dead and keepers too", "state.list_actors()", ALL
+        "actors",
+        looking.actors,
+        "the actors; --all: the dead and RustRay's own too",
+        'state.list_actors(filters=[("state", "!=", "DEAD")])',
+        ALL,
     ),
     Command("objects", looking.objects, "the largest objects", "state.list_objects()"),
     Command(
-        "jobs", looking.jobs, "programs that use the cluster; --all: also the ended", "state.list_jobs()", ALL
+        "jobs",
+        looking.jobs,
+        "programs that use the cluster; --all: also the ended",
+        'state.list_jobs(filters=[("status", "=", "RUNNING")])',
+        ALL,
     ),
     Command(
         "logs",
         looking.logs,
         "the last lines of heads and nodes, or of one; or what a cell or task has shown",
-        "rustray.logs(REF), rustray.clusters.find().logs(NAME, LINES)",
+        "rustray.logs(REF), rustray.clusters.find().logs(PROCESS, LINES)",
         {"--lines": ("lines", int)},
         WORD,
         "process",
-        "NAME|REF",
+        "PROCESS|REF",
         LOGS,
     ),
     Command(

@@ -222,7 +222,7 @@ class TestCommandLine:
             (["start", "--address", "127.0.0.1:1", "--heads", "a:1"], "--heads is for --head"),
             (["start", "--head", "--host", "0.0.0.0", "--port", "0"], "Refused to listen at 0.0.0.0"),
             (["start", "--head", "--port", "0", "--tls-dir", "/nowhere"], "no readable ca.pem"),
-            (["start", "--head", "--token-file", "/nowhere"], "cannot be read"),
+            (["start", "--head", "--token-file", "/nowhere"], "There is no token file /nowhere. Make one"),
         ],
     )
     def test_refusals(self, arguments: list[str], told: str) -> None:
