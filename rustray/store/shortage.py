@@ -95,6 +95,8 @@ class Shortage:
             if isinstance(waiting, Request):
                 table.room.ask(waiting, out)
             elif not waiting.wants:
+                if waiting.state == PULLING:
+                    table.pulls.stop(waiting, out)
                 table.doubt(waiting)
             elif waiting.state == PULLING:
                 table.ask_room(waiting, out)

@@ -161,6 +161,7 @@ def test_nobody_loses_anything_and_nothing_stays(deaths: float) -> None:
         (1048, 3, 1500, 0.3, 0.0),
         (1249, 3, 1500, 0.1, 0.0),
         (310, 3, 1500, 0.3, 0.0),  # a want that overtook its hold while the object was being spilled
+        (1669, 3, 1500, 0.3, 0.0),  # an offer was kept that nobody wanted any more
         (1596, 2, 1500, 1.0, 0.0),  # two nodes without room gave way to each other for ever
         # Read out of a value that was lent by somebody who died.
         (1416, 4, 2000, 0.3, 0.0),
