@@ -13,7 +13,7 @@ async function bokeh(model) {
     const url = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
     await new Promise((done, failed) => {
       const script = document.createElement("script");
-      Object.assign(script, { src: url, onload: done, onerror: failed });
+      Object.assign(script, { src: url, onload: done, onerror: () => failed(new Error("the page does not let BokehJS in")) });
       document.head.append(script);
     });
     URL.revokeObjectURL(url);
@@ -23,9 +23,24 @@ async function bokeh(model) {
 
 let loading;
 
+// Once for all widgets of the page; what has failed is tried again by the next.
+function loaded(model) {
+  loading ??= bokeh(model).catch((error) => {
+    loading = undefined;
+    throw error;
+  });
+  return loading;
+}
+
 export default {
   async render({ model, el }) {
-    const panels = await Panels.show(await (loading ??= bokeh(model)), model.get("items"), el);
+    let panels;
+    try {
+      panels = await Panels.show(await loaded(model), model.get("items"), el);
+    } catch (error) {
+      el.textContent = `The dashboard could not be drawn: ${error.message}. Run the cell again.`;
+      throw error;
+    }
     let came = Date.now();
     let seen = false;
     let reached = true; // whether the kernel is there to hear us
@@ -58,6 +73,7 @@ export default {
       const silent = Date.now() - came;
       if (model.get("ended")) panels.tell("ended", model.get("ended"));
       else if (seen && !reached) panels.tell("ended", "Not connected: the kernel has ended or was restarted. Run the cell again.");
+      else if (seen && model.get("trouble")) panels.tell("reconnecting", model.get("trouble"));
       else if (seen && silent >= LOST_MS) {
         const seconds = Math.round(silent / 1000);
         panels.tell("ended", `Not connected: nothing new for ${seconds} s. If the kernel was restarted, run the cell again.`);

@@ -7,6 +7,7 @@ asks the cluster only for panels that somebody looks at, and rests while there a
 from __future__ import annotations
 
 import gzip
+import logging
 import threading
 import time
 from functools import cache
@@ -26,6 +27,8 @@ from rustray.driver.current import current
 from rustray.driver.session import Session
 from rustray.errors import RustRayError
 
+log = logging.getLogger(__name__)
+
 UPDATE_S = 0.5
 SCRIPTS = "".join(Path(__file__).with_name(name).read_text() for name in ("feed.js", "widget.js"))
 ENDED = "The cluster has ended, or this notebook has left it."
@@ -34,8 +37,8 @@ ENDED = "The cluster has ended, or this notebook has left it."
 class PanelsWidget(anywidget.AnyWidget):
     """What the browser has of it; `widget.js` is its other half.
 
-    `bokehjs_gz` is BokehJS, compressed: it makes the widget independent of what else the page has loaded. `ended` says
-    why nothing will come any more, "" before that.
+    `bokehjs_gz` is BokehJS, compressed: it makes the widget independent of what else the page has loaded. `trouble`
+    says why nothing comes just now, `ended` why nothing will come any more; "" where that is not so.
     """
 
     _esm = SCRIPTS
@@ -43,6 +46,7 @@ class PanelsWidget(anywidget.AnyWidget):
     bokehjs_gz = traitlets.Bytes().tag(sync=True)
     items: traitlets.List[Any] = traitlets.List().tag(sync=True)
     tables = traitlets.Dict().tag(sync=True)
+    trouble = traitlets.Unicode().tag(sync=True)
     ended = traitlets.Unicode().tag(sync=True)
 
 
@@ -54,11 +58,11 @@ class Dashboard:
     panels: their names. widget: what the notebook shows.
     """
 
-    def __init__(self, panels: list[str], tables: dict[str, Any], watch: Watch) -> None:
+    def __init__(self, panels: list[str], tables: dict[str, Any], feeder: _Feeder, in_cell: bool) -> None:
         self.panels = panels
-        self.watch = watch
+        self.watch = Watch(time.monotonic(), in_cell)
         self.widget = PanelsWidget(bokehjs_gz=_bokehjs(), items=items(panels), tables=tables)
-        self.widget.on_msg(lambda _widget, _message, _buffers: _looked(self))
+        self.widget.on_msg(lambda _widget, _message, _buffers: feeder.looked(self))
 
     def values(self) -> dict[str, Any]:
         """The numbers above the panels as they were shown last: {"panel.key": number}."""
@@ -79,12 +83,13 @@ class Dashboard:
 
 
 class _Feeder:
-    """The dashboards of one session, and the thread that feeds them until the session ends."""
+    """The dashboards of one session that somebody looks at, and the thread that feeds them until the session ends."""
 
     def __init__(self, session: Session) -> None:
-        self.dashboards: list[Dashboard] = []
-        self.wake = threading.Event()
+        self._dashboards: set[Dashboard] = set()
+        self._wake = threading.Event()
         self._session = session
+        self._told = ""
         self._feed = Feed(time.time)
         self._ended = threading.Event()
         session.on_end.append(self._end)
@@ -97,49 +102,78 @@ class _Feeder:
     def add(self, panels: list[str]) -> Dashboard:
         """A new one."""
         tables = self._feed.take(self._session.requests.query, panels)
-        dashboard = Dashboard(panels, tables, Watch(time.monotonic(), self._shell is not None))
-        self.dashboards.append(dashboard)
-        self.wake.set()
+        dashboard = Dashboard(panels, tables, self, self._shell is not None)
+        self._dashboards.add(dashboard)
+        self._wake.set()
         return dashboard
+
+    def looked(self, dashboard: Dashboard) -> None:
+        """Somebody looks at it."""
+        dashboard.watch.looked(time.monotonic())
+        self._dashboards.add(dashboard)
+        self._wake.set()
+        if self._ended.is_set():
+            dashboard.widget.ended = ENDED
 
     def _end(self) -> None:
         self._ended.set()
-        self.wake.set()
+        self._wake.set()
         if self._shell is not None:
             self._shell.events.unregister("pre_run_cell", self._on_cell)
             self._shell.events.unregister("post_run_cell", self._on_cell_ended)
 
     def _on_cell(self, _info: Any) -> None:
-        for dashboard in self.dashboards:
+        for dashboard in list(self._dashboards):
             dashboard.watch.cell_begins(time.monotonic())
 
     def _on_cell_ended(self, _result: Any) -> None:
-        for dashboard in self.dashboards:
+        for dashboard in list(self._dashboards):
             dashboard.watch.cell_ends(time.monotonic())
 
     def _run(self) -> None:
         while not self._ended.is_set():
-            self.wake.clear()
-            watched = [one for one in list(self.dashboards) if one.watch.on(time.monotonic())]
-            if watched:
-                self._update(watched)
+            self._wake.clear()
+            if self._update():
                 self._ended.wait(UPDATE_S)
             else:
-                self.wake.wait()
-        for dashboard in self.dashboards:
+                self._wake.wait()
+        for dashboard in list(self._dashboards):
             dashboard.widget.ended = ENDED
 
-    def _update(self, watched: list[Dashboard]) -> None:
+    def _update(self) -> bool:
+        """Move what is watched; whether there is any."""
+        known, now = list(self._dashboards), time.monotonic()
+        watched = [one for one in known if one.watch.on(now)]
+        self._dashboards.difference_update(set(known) - set(watched))  # these come again when somebody looks
         panels = {panel for dashboard in watched for panel in dashboard.panels}
+        if not watched:
+            return False
+        trouble, tables = "", {}
         try:
             tables = self._feed.take(self._session.requests.query, panels)
-        except RustRayError:
-            # The heads choose a new leader, say: the page tells that nothing comes, and we ask again.
+        except RustRayError as error:  # the heads choose a new leader, say
+            trouble = f"Not connected: {error}"
             if self._session.ended is not None:
                 self._ended.set()
-            return
+        except Exception as error:
+            # A defect in one panel or answer: the notebook goes on, and so does this thread, for it may pass.
+            trouble = f"Not connected: {type(error).__name__}: {error}"
+            if trouble != self._told:
+                log.exception("the dashboard could not be moved")
+        self._told = trouble
         for dashboard in watched:
-            dashboard.widget.tables = {panel: tables[panel] for panel in dashboard.panels}
+            self._show(dashboard, trouble, tables)
+        return True
+
+    def _show(self, dashboard: Dashboard, trouble: str, tables: dict[str, Any]) -> None:
+        try:
+            dashboard.widget.trouble = trouble.partition("\n")[0]
+            if tables:
+                dashboard.widget.tables = {panel: tables[panel] for panel in dashboard.panels}
+        except Exception:
+            # Its comm is broken; others need not suffer.
+            log.exception("a dashboard is left alone: its page cannot be reached")
+            self._dashboards.discard(dashboard)
 
 
 _feeder: _Feeder | None = None
@@ -153,12 +187,6 @@ def show(panels: list[str]) -> Dashboard:
     if _feeder is None or _feeder_of is not session:
         _feeder, _feeder_of = _Feeder(session), session
     return _feeder.add(panels)
-
-
-def _looked(dashboard: Dashboard) -> None:
-    dashboard.watch.looked(time.monotonic())
-    if _feeder is not None:
-        _feeder.wake.set()
 
 
 @cache
