@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from traceback import FrameSummary, StackSummary, TracebackException
 
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_STANDARD = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 _FIRST_FRAMES, _LAST_FRAMES = 20, 30  # kept of a longer stack, as of an endless recursion
 _LONGEST = 100_000  # characters; a message may hold a whole data set
 
@@ -32,6 +33,23 @@ def frames_text(trace: TracebackType | None) -> str:
     from traceback import StackSummary
 
     return _bounded("".join(StackSummary.from_list(user_frames(trace)).format()))
+
+
+def without_ours(trace: TracebackType | None) -> TracebackType | None:
+    """`trace` without RustRay's frames, and without those of the standard library that these have called."""
+    kept = []
+    inside = False
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if file.startswith(_OURS):
+            inside = True
+        elif not (inside and file.startswith((_STANDARD, "<frozen ")) and "-packages" not in file):
+            inside = False
+            kept.append(trace)
+        trace = trace.tb_next
+    for one in reversed(kept):
+        trace = TracebackType(trace, one.tb_frame, one.tb_lasti, one.tb_lineno)
+    return trace
 
 
 def user_frames(trace: TracebackType | None) -> list[FrameSummary]:

@@ -1,4 +1,5 @@
-"""How IPython shows the error of a task: the user's frames only, from the notebook's cell to the line that failed.
+"""How IPython shows errors: the user's frames only, from the notebook's cell to the line that failed, on whichever
+worker. So it shows errors of RustRay's own, and what the stop button raises while the cell waits in RustRay.
 
 Frames are in one order, the most recent last: those of the cell that asked, those of the tasks that waited, those of
 the task that failed, in the colours that the user has set. Of a remote traceback there is text only
@@ -8,12 +9,13 @@ the task that failed, in the colours that the user has set. Of a remote tracebac
 from __future__ import annotations
 
 import re
+import sys
 import traceback
 from collections.abc import Iterable
 from typing import Any
 
-from rustray.task_error import TaskError, place, plain
-from rustray.traceback_text import user_frames
+from rustray.task_error import RustRayError, TaskError, place, plain
+from rustray.traceback_text import user_frames, without_ours
 
 _FRAME = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+)(?:, in (?P<name>.*))?')
 _CELL = re.compile(r"Cell In\[(\d+)\]")
@@ -26,8 +28,41 @@ Frame = tuple[str, int, str, str]
 
 
 def install() -> None:
-    """Have IPython show errors of tasks this way."""
+    """Have IPython, if this process runs in it, show errors this way."""
+    RustRayError._render_traceback_ = _render_own  # type: ignore[attr-defined]
     TaskError._render_traceback_ = _render  # type: ignore[attr-defined]
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    # A handler that the user has set has precedence.
+    if shell is not None and getattr(shell, "custom_exceptions", None) == ():
+        shell.set_custom_exc((KeyboardInterrupt,), _show_interrupt)
+
+
+def _show_interrupt(
+    shell: Any, kind: type[BaseException], error: BaseException, trace: Any, tb_offset: int | None = None
+) -> None:
+    _trim_causes(error)
+    shell.showtraceback((kind, error, without_ours(trace)), tb_offset=tb_offset)
+
+
+def _render_own(error: RustRayError) -> list[str]:
+    from IPython.core.getipython import get_ipython
+
+    _trim_causes(error)
+    shell: Any = get_ipython()
+    shown: list[str] = shell.InteractiveTB.structured_traceback(
+        type(error), error, without_ours(error.__traceback__)
+    )
+    return shown
+
+
+def _trim_causes(error: BaseException) -> None:
+    seen = {id(error)}
+    cause = error.__cause__ or error.__context__
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        cause.__traceback__ = without_ours(cause.__traceback__)
+        cause = cause.__cause__ or cause.__context__
 
 
 def _render(error: TaskError) -> list[str]:
@@ -93,13 +128,17 @@ def _text(text: str, shell: Any) -> list[str]:
 def _coloured(frames: list[Frame], shell: Any) -> Iterable[str]:
     if not frames:
         return []
-    names = getattr(shell.compile, "_filename_map", {})  # by which IPython knows its cells
     for file, *_rest in frames:
-        if cell := _CELL.fullmatch(file):
-            names.setdefault(file, int(cell[1]))
+        name_cell(file, shell)
     # The shell's own list formatter has the user's colours. Its first entry is the header, its last the exception.
     shown = shell.SyntaxTB.structured_traceback(Exception, None, list(frames), 0)
     return [line.rstrip("\n") for line in shown[1:-1]]
+
+
+def name_cell(file: str, shell: Any) -> None:
+    """Have IPython show the file of a `%%remote` cell as it shows those of its own cells."""
+    if cell := _CELL.fullmatch(file):
+        getattr(shell.compile, "_filename_map", {}).setdefault(file, int(cell[1]))
 
 
 def _message(text: str, shell: Any) -> Iterable[str]:

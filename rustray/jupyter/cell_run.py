@@ -27,6 +27,8 @@ READ_ONLY = (
     "Arrays that come from shared memory cannot be written to, for others read them too: "
     "write to a copy, array = array.copy()."
 )
+CELLS = "rustray_cells"
+"""The variable of the notebook that has the results of its background cells by their names."""
 _OF_RESULT = re.compile(r"(?:the result|result (\d+)) of (.*?)\(\)(?: -> |: )", re.DOTALL)
 
 
@@ -37,6 +39,11 @@ class CellRun:
     Parameters
     ----------
     card: what shows its state from the beginning; None: one does that shows up when the cell takes long.
+
+    Attributes
+    ----------
+    partial: the results of a `--map` of which some elements have failed, with their errors; so has the error raised as
+        its `results`.
     """
 
     def __init__(self, link: KeeperLink, request: CellRequest, card: CellCard | None) -> None:
@@ -45,6 +52,7 @@ class CellRun:
         self._card = card
         self._sent = False
         self._end: ObjectRef | None = None
+        self.partial: list[Any] | None = None
 
     def __enter__(self) -> CellRun:
         return self
@@ -114,7 +122,8 @@ class CellRun:
             raise
 
     def _all_of(self, rows: list[list[Sent]]) -> list[list[Any]]:
-        results, failures = [], []
+        results: list[list[Any]] = []
+        failures = []
         first: RustRayError | None = None
         for position, row in enumerate(rows):
             try:
@@ -122,8 +131,15 @@ class CellRun:
             except RustRayError as error:
                 first = first or error
                 failures.append((position, _line(error)))
+                results.append([error])
         if first is not None:
-            first.add_note(grouped_failures(len(rows), failures, "element"))
+            told = grouped_failures(len(rows), failures, "element")
+            if len(failures) < len(rows):
+                self.partial = [row[0] for row in results]
+                first.results = self.partial  # type: ignore[attr-defined]
+                where = f"{CELLS}[{self._request.name!r}]"
+                told += f"\n{where} has the values of the others, in order, with the errors in their places."
+            first.add_note(told)
             raise first
         return results
 

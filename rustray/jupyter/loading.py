@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rustray.driver import tracebacks
 from rustray.jupyter.cell_magics import CellMagics
 from rustray.jupyter.console import completer
 from rustray.jupyter.console.magic import ConsoleMagics
@@ -13,6 +14,7 @@ OURS = (ConsoleMagics, CellMagics)
 
 def load(ipython: Any) -> None:
     """Register the magics with this shell."""
+    tracebacks.install()
     ipython.register_magics(*OURS)
     completer.attach(ipython)
 

@@ -14,7 +14,7 @@ from rustray.driver.session import Session
 from rustray.errors import OptionError, SerializationError
 from rustray.jupyter import options
 from rustray.jupyter.cell_card import CellCard
-from rustray.jupyter.cell_run import CellRun
+from rustray.jupyter.cell_run import CELLS, CellRun
 from rustray.jupyter.cell_state import CellState
 from rustray.jupyter.cell_tasks import CellRequest, Sent
 from rustray.jupyter.console.opening import notebook_session
@@ -45,8 +45,6 @@ ONLY_RUNNING = {"wanted": "-o", "name": "--name", "background": "-b", "loop": "-
 """Options that mean nothing to a cell which only defines."""
 BIG = 10 << 20
 """Bytes of variables from which on it is told what is sent."""
-CELLS = "rustray_cells"
-"""The variable of the notebook that has the results of its background cells by their names."""
 
 
 def remote_cell_magic(shell: Any, line: str, body: str) -> Any:
@@ -154,7 +152,11 @@ def _run(
     with CellRun(keeper_of(session), request, card) as run:
         if background:
             return _bind(shell, request, run.rows())
-        rows = run.results()
+        try:
+            rows = run.results()
+        finally:
+            if run.partial is not None:
+                shell.user_ns.setdefault(CELLS, {})[request.name] = run.partial
     for index, variable in enumerate(wanted, 1):
         shell.user_ns[variable] = [row[index] for row in rows] if loop is not None else rows[0][index]
     return [row[0] for row in rows] if loop is not None else rows[0][0]

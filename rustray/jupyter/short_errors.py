@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import traceback
 from collections.abc import Iterator
+from typing import Any
 
 from IPython.core.error import UsageError
 
+from rustray.driver.tracebacks import name_cell
 from rustray.errors import OptionError, RustRayError, TaskError
 
 
@@ -29,4 +30,16 @@ def short_errors() -> Iterator[None]:
         error._render_traceback_ = f"KeyboardInterrupt: {stopped}".splitlines  # type: ignore[attr-defined]
         raise
     except SyntaxError as error:
-        raise UsageError("".join(traceback.format_exception_only(error))) from None
+        raise _shown_as_of_a_cell(error) from None
+
+
+def _shown_as_of_a_cell(error: SyntaxError) -> Any:
+    """An exception that IPython shows as it shows a SyntaxError of a cell: the line and a caret. A SyntaxError that is
+    raised while a cell runs it shows with the frames that led there, which are the magic's."""
+    from IPython.core.getipython import get_ipython
+
+    shell: Any = get_ipython()
+    name_cell(error.filename or "", shell)
+    shown: Any = type(type(error).__name__, (Exception,), {})(str(error))
+    shown._render_traceback_ = lambda: shell.SyntaxTB.structured_traceback(type(error), error, [])
+    return shown

@@ -16,6 +16,7 @@ OPEN = (
     "%load_ext rustray\nimport rustray, time\nfrom pathlib import Path\nfrom tests.support import Gate, tick\n"
     "%rustray init --num-cpus 4"
 )
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
 STOP_S = 2.5
 """Two seconds, and what a busy machine takes."""
 
@@ -73,6 +74,16 @@ def test_failures_of_elements_are_told_together(notebook: Notebook) -> None:
     assert "ZeroDivisionError" in shown.kind
     assert "2 of 6 elements failed: 2 x ZeroDivisionError: division by zero (element 0, 3)" in shown.error
     assert "line 2\n    1 / (n % 3)" in re.sub(r"\x1b\[[0-9;]*m", "", shown.error)
+
+
+def test_values_of_elements_that_have_not_failed_are_kept(notebook: Notebook) -> None:
+    shown = notebook.run("%%remote --map 'n in range(4)' --name thirds -o m\nm = n\n6 // (n % 3)")
+    assert "rustray_cells['thirds'] has the values of the others, in order" in shown.error
+    kept = "import sys\nsys.last_value.results is rustray_cells['thirds'], rustray_cells['thirds'][1:3], 'm' in dir()"
+    assert notebook.run(kept).value == "(True, [6, 3], False)"
+    assert "ZeroDivisionError" in (notebook.run("type(rustray_cells['thirds'][3]).__mro__").value or "")
+    shown = notebook.run("%%remote --map 'n in range(2)' --name none\n1 / 0")
+    assert "2 of 2 elements failed" in shown.error and "rustray_cells" not in shown.error
 
 
 def test_an_element_that_cannot_travel_is_named(notebook: Notebook) -> None:
@@ -249,6 +260,7 @@ def test_stop_ends_the_tasks_that_a_plain_cell_has_submitted(notebook: Notebook,
         "def later():\n    go.wait(30)\n    refs.append(hold.remote(gate))\n"
         "threading.Thread(target=later).start()"
     )
+    notebook.run("%xmode Context")
     cell = notebook.start(
         "@rustray.remote\ndef long(n):\n    print('begins')\n    time.sleep(60)\n"
         "mine = [long.remote(n) for n in range(6)]\ngo.set()\nrustray.get(mine)"
@@ -258,6 +270,7 @@ def test_stop_ends_the_tasks_that_a_plain_cell_has_submitted(notebook: Notebook,
     shown = notebook.finish(cell)
     assert time.monotonic() - pressed < STOP_S
     assert shown.kind == "KeyboardInterrupt"
+    assert "rustray.get(mine)" in COLOUR.sub("", shown.error) and ".py" not in shown.error
     assert "rustray: 6 tasks stopped: " in shown.text["stderr"]
     gate.open()
     assert notebook.run("rustray.get([earlier, *refs])").value == "['held', 'held']"

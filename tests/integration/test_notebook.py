@@ -79,13 +79,26 @@ def test_what_cannot_travel_is_named(notebook: Notebook) -> None:
         ("%rustray init --num-cpsu 2", "Did you mean '--num-cpus'"),
         ("%%remote --num-gpu 1\n1", "Did you mean '--num-gpus'"),
         ("%%remote\nx = 1\n!ls", "line 3 is for the notebook's own kernel: '!ls'"),
-        ("%%remote\ndef f(:", "SyntaxError"),
     ],
 )
 def test_bad_input_is_one_line_that_helps(notebook: Notebook, source: str, said: str) -> None:
     shown = notebook.run(source)
     assert said in shown.text["stderr"]
     assert shown.error == ""
+
+
+def test_a_syntax_error_is_shown_as_that_of_a_cell(notebook: Notebook) -> None:
+    shown = notebook.run("%%remote\nx = 1\ndef f(:\n    pass")
+    assert shown.kind == "SyntaxError" and shown.text["stderr"] == ""
+    plain = re.sub(r"\x1b\[[\d;]*m", "", shown.error)
+    assert re.fullmatch(r"\s*Cell In\[\d+\], line 3\n\s+def f\(:\n\s+\^\nSyntaxError: invalid syntax\n?", plain), plain
+
+
+def test_errors_of_rustray_show_the_frames_of_the_user_only(notebook: Notebook) -> None:
+    shown = notebook.run("def mine():\n    return rustray.get_actor('none')\nmine()")
+    plain = re.sub(r"\x1b\[[\d;]*m", "", shown.error)
+    assert shown.kind == "ActorNotFoundError" and ".py" not in plain
+    assert "----> 2     return rustray.get_actor('none')" in plain
 
 
 def test_init_again_keeps_the_cluster(notebook: Notebook) -> None:
