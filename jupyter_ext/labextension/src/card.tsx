@@ -41,7 +41,9 @@ export function Card({ cluster, doing, live, server, actions }: ICardProps): JSX
     <section className="rr-Card" ref={node} aria-labelledby={label} data-state={doing || state}>
       <header>
         <span className="rr-Card-dot" aria-hidden="true" />
-        <h3 id={label}>{name}</h3>
+        <h3 id={label} title={name}>
+          {name}
+        </h3>
         <span className="rr-Card-state" aria-live="polite">
           {doing ? `${doing} …` : state === 'starting' ? 'starting …' : state}
         </span>

@@ -1,0 +1,2 @@
+// Numbers of modules would depend on the folder that the bundle is built in.
+module.exports = { optimization: { moduleIds: 'named' } };
