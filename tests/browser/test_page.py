@@ -1,0 +1,63 @@
+"""A page of the dashboard by its own address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, Route, WebSocket, expect
+
+from rustray import clusters
+from rustray.clusters import Cluster
+
+from .lab import Lab
+from .sidebar import seen
+
+HIDE = """hidden => {
+  Object.defineProperty(document, "visibilityState", { configurable: true, get: () => hidden ? "hidden" : "visible" });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+@pytest.fixture(scope="module")
+def cluster(lab: Lab) -> Iterator[Cluster]:
+    cluster = clusters.start("paged", num_cpus=1)
+    yield cluster
+    cluster.stop()
+
+
+def test_a_page_that_is_hidden_while_it_asks_which_cluster_opens_no_socket(
+    lab: Lab, page: Page, cluster: Cluster
+) -> None:
+    held: list[Route] = []
+    opened: list[WebSocket] = []
+    page.on("websocket", lambda socket: opened.append(socket))
+    page.route("**/rustray/api/clusters", lambda route: held.append(route))
+    page.goto(f"{lab.url}rustray/dashboard/resources?cluster=paged&token={lab.token}")
+    seen(page, lambda: held)
+    page.evaluate(HIDE, True)
+    with page.expect_response("**/rustray/api/clusters") as answered:
+        held.pop().continue_()
+    answered.value.finished()
+    page.evaluate("() => new Promise(done => setTimeout(done))")  # what follows the answer has been done
+    assert opened == []
+
+    page.unroute("**/rustray/api/clusters")
+    with page.expect_websocket() as socket:
+        page.evaluate(HIDE, False)
+    expect(page.locator("[data-rustray-state]")).to_have_attribute("data-rustray-state", "live")
+    with socket.value.expect_event("close"):
+        page.evaluate(HIDE, True)
+
+
+def test_the_page_may_connect_to_its_own_server_only(lab: Lab, page: Page, cluster: Cluster) -> None:
+    page.goto(f"{lab.url}rustray/dashboard/resources?cluster=paged&token={lab.token}")
+    expect(page.locator("[data-rustray-state]")).to_have_attribute("data-rustray-state", "live")
+    refused = page.evaluate(
+        """() => new Promise(done => {
+          document.addEventListener("securitypolicyviolation", ({ blockedURI, effectiveDirective }) =>
+            done([blockedURI, effectiveDirective]));
+          new WebSocket("ws://127.0.0.1:9/elsewhere");
+        })"""
+    )
+    assert refused == ["ws://127.0.0.1:9/elsewhere", "connect-src"]
