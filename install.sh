@@ -94,6 +94,15 @@ add_chromium() {
         || say "could not install chromium: the tests in a browser are left out"
 }
 
+# The oldest ipykernel that is supported, beside the one that is installed: tests/integration/test_oldest_ipykernel.py runs
+# a kernel with it. Without it that is left out, and pytest says so.
+add_oldest_ipykernel() {
+    local folder="$venv/ipykernel-6.29"
+    if [ -d "$folder/ipykernel" ]; then return; fi
+    "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --target "$folder" "ipykernel==6.29.*" \
+        || { rm -rf "$folder"; say "could not install ipykernel 6.29: the tests with it are left out"; }
+}
+
 # Without a question: who is not root and has to give a password goes without.
 as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi; }
 
@@ -122,6 +131,7 @@ case "${1:-}" in
     test)
         install test jupyter,examples,test
         add_chromium
+        add_oldest_ipykernel
         run_tests
         ;;
     *)
