@@ -37,13 +37,9 @@ class RuntimeContext:
         return ids.task_of(ids.make_object_id(task.channel.client, task.number, 0)).hex()
 
     def get_task_name(self) -> str | None:
-        """Its function's name."""
+        """Its name: that of its function or method ("Class.method") unless `options(name=...)` gave it another."""
         task = self._session.running()
         return None if task is None else task.name
-
-    def get_task_function_name(self) -> str | None:
-        """The function or method that runs, "Class.method" for an actor's."""
-        return self.get_task_name()
 
     def is_canceled(self) -> bool:
         """Whether `cancel` was called for the method that runs. (Plain tasks are interrupted, coroutines cancelled.)"""

@@ -46,10 +46,6 @@ _is_to_be_left: Callable[[], bool] | None = None
 class Context(dict[str, Any]):
     """What `init` gives: facts of the connection by name, and a context manager that ends it."""
 
-    @property
-    def address_info(self) -> dict[str, Any]:
-        return self
-
     def disconnect(self) -> None:
         shutdown()
 

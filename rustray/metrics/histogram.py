@@ -14,11 +14,6 @@ Sparse = list[tuple[int, int]]
 """(bucket, how often), of those that are not empty: as histograms travel."""
 
 
-def bucket(bounds: Sequence[float], value: float) -> int:
-    """The index of the first bound that is not below the value; len(bounds) for one above all."""
-    return bisect_left(bounds, value)
-
-
 class Histogram:
     """Counts of values by bucket.
 

@@ -7,8 +7,8 @@ Rule 1. Each direction has a window: at most `WINDOW` bytes are on their way tha
         taken. So one that does not read holds up its own relay only, and neither node gathers what it cannot pass on.
 Rule 2. The node of the worker ends a relay with the number of the task that the worker began last and, for a lease,
         with what is to be told to the client: after all that the worker wrote, and after its socket has ended.
-Rule 3. The page of the client (the task begun last, and the worker's process id) follows the worker's every `PAGE_S`
-        seconds while the relay lasts. When the worker's node is gone the page says that it may be behind.
+Rule 3. The page of the client (the task begun last, and the worker's process id) follows the worker's with each
+        tick while the relay lasts. When the worker's node is gone the page says that it may be behind.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from rustray.wire.page import LeasePage, new_page
 
 WINDOW = 4 << 20
 READ_BYTES = 256 << 10
-PAGE_S = 0.1
 
 
 class Stream(Protocol):

@@ -393,11 +393,6 @@ class Ledger:
         """The largest values that lie here: see `inventory`."""
         return largest(self._table.entries.values(), count)
 
-    def knows(self, oid: bytes) -> bool:
-        """Whether the object exists, as far as this node can tell."""
-        elsewhere = self._table.nodes.own and home_of(oid) != self._table.nodes.own
-        return oid in self._table.entries or bool(elsewhere)
-
     def sanity_check(self) -> None:
         """Assert all that must hold between calls."""
         check(self._table)

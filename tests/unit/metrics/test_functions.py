@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import marshal
+from bisect import bisect_left
 from typing import Any
 
 import pytest
@@ -15,13 +16,13 @@ from rustray.metrics.functions import (
     Owned,
     Ran,
 )
-from rustray.metrics.histogram import SECONDS, bucket
+from rustray.metrics.histogram import SECONDS
 
 NOW = 1000.0
 
 
 def ran(name: str = "f", seconds: float = 0.5, count: int = 1, **more: Any) -> tuple[Any, ...]:
-    runs = [(bucket(SECONDS, seconds), count)]
+    runs = [(bisect_left(SECONDS, seconds), count)]
     row = Ran(name, runs, seconds * count, 0, seconds, 0.1, 1 << 20)
     return tuple(row._replace(**more))
 
@@ -33,7 +34,7 @@ def owned(name: str = "f", **more: Any) -> tuple[Any, ...]:
 def test_each_number_comes_from_who_sees_it() -> None:
     functions = Functions()
     functions.ran([ran(count=9), ran(count=1, errors=1, longest=0.55, memory=5 << 20)], NOW)
-    waits = [(bucket(SECONDS, 0.02), 10)]
+    waits = [(bisect_left(SECONDS, 0.02), 10)]
     functions.owned("n1", [owned(waits=waits, waited=0.2, failed=1, retried=2, cancelled=3)], NOW)
     (row,) = functions.rows()
     assert (row["finished"], row["failed"], row["retried"], row["cancelled"]) == (9, 1, 2, 3)
