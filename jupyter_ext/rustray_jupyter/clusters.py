@@ -113,7 +113,11 @@ class Clusters:
         return await self.contacts.call(name, lambda contact: write(contact.query))
 
     async def _change(self, change: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._changes, change)
+        try:
+            changed = asyncio.get_running_loop().run_in_executor(self._changes, change)
+        except RuntimeError:  # its threads are shut down
+            raise SessionError("The Jupyter server is ending: it changes no cluster any more.") from None
+        return await changed
 
     async def _find(self, name: str) -> rustray.clusters.Cluster:
         for cluster in await asyncio.to_thread(rustray.clusters.list):

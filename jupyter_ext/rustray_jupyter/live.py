@@ -90,21 +90,25 @@ class Live:
     async def _run(self, cluster: str) -> None:
         views = self._views[cluster]
         fetch = self._source(cluster)
+        logged = ""
         try:
             started = await self._started(cluster)
             while views:
                 try:
                     self._show(views, await fetch({panel for view in views for panel in view.panels}))
+                    logged = ""
                 except RustRayError as error:
                     if started is None or await self._started(cluster) != started:
                         raise _Gone(f"The cluster {cluster!r} has ended.") from error
                     # An election, say: the picture stands still meanwhile.
-                    self._log.info("No live data of the cluster %r: %s", cluster, error)
+                    if str(error) != logged:  # once, not twice a second
+                        logged = str(error)
+                        self._log.info("No live data of the cluster %r: %s", cluster, error)
                 await asyncio.sleep(self._every)
         except _Gone as gone:
             _end(views, str(gone))
         except Exception as error:  # a defect: told to who looks, and then in the log
-            _end(views, f"{type(error).__name__}: {error}")
+            _end(views, f"Live data has failed; the Jupyter server's log says more. {type(error).__name__}: {error}")
             raise
         finally:
             del self._loops[cluster], self._views[cluster]

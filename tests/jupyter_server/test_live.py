@@ -137,6 +137,28 @@ async def test_a_cluster_without_an_answer_is_asked_again(live: Live, source: So
     await live.close()
 
 
+async def test_the_same_trouble_is_logged_once(
+    live: Live, source: Source, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    source.error = SessionError("an election")
+    live.add("c", Look("a"))
+    await until(lambda: len(source.asked) > 3)
+    source.error = SessionError("no head")
+    asked = len(source.asked)
+    await until(lambda: len(source.asked) > asked + 3)
+    await live.close()
+    told = [record.getMessage() for record in caplog.records if record.name == __name__]
+    assert told == [f"No live data of the cluster 'c': {trouble}" for trouble in ("an election", "no head")]
+
+
+async def test_who_comes_when_all_is_closed_is_sent_away(live: Live, source: Source) -> None:
+    await live.close()
+    view = Look("a")
+    live.add("c", view)
+    assert view.ended == "The Jupyter server is ending." and live.watched == [] and not source.asked
+
+
 @pytest.mark.parametrize("now", [None, 2.0])
 async def test_views_of_a_cluster_that_has_ended_end(live: Live, source: Source, now: float | None) -> None:
     view = Look("a")
@@ -156,5 +178,5 @@ async def test_a_defect_ends_the_view_and_is_logged(
     live.add("c", view)
     await until(lambda: view.ended)
     await until(lambda: caplog.records)
-    assert view.ended == "KeyError: 'column'"
+    assert view.ended == "Live data has failed; the Jupyter server's log says more. KeyError: 'column'"
     assert "KeyError" in caplog.text

@@ -185,6 +185,10 @@ async def test_a_server_that_ends_leaves_clusters_alone(
     before = cluster.processes
     await jp_serverapp.extension_manager.stop_all_extensions()
     assert cluster.processes == before and cluster.state == "running"
+    for path, method in (((NAME, "nodes"), "GET"), ((NAME, "scale"), "POST")):
+        body = '{"nodes": 1}' if method == "POST" else None
+        code, told = await refusal(jp_fetch(*API, *path, method=method, body=body))
+        assert code == 503 and "The Jupyter server is ending" in told["message"]
     # Each test has a server of its own, so that the next ones find it again is seen there.
 
 
