@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from rustray.node.actors import Actors
@@ -76,6 +77,7 @@ class Departures:
             # Before its lease ends: the head must know what the next lease of the actor is for.
             self._actors.on_exited(worker, kind, text)
         self._end_leases(worker, kind, text)
+        self._figures.on_exited(number, kind, time.time())
         if client is not None:
             self._forget(client)
         self._jobs.sweep(worker.setting.job)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from rustray.metrics.functions import Owned
-from rustray.metrics.task_events import BUDGET, longest
+from rustray.metrics.task_events import BUDGET, CANCELLED, FAILED, longest
 from rustray.node.pool import WorkerPool
 from rustray.wire.frames import Message
 
 Row = tuple[Any, ...]
 
+STOPPED = ("cancelled", "owner", "job", "requeue", "evicted")
+"""Ends of workers that somebody wanted, and not because anything had failed."""
 HELD = 5_000
 """Rows that are kept while there is no head to be told; of more the newest."""
 
@@ -72,6 +74,18 @@ class Figures:
         else:
             self._present.pop(client, None)
 
+    def on_exited(self, client: int, kind: str, now: float) -> None:
+        """A worker's process has ended: what it was known to run has an event all the same, up to `now`, seconds since
+        the epoch.
+
+        Parameters
+        ----------
+        kind: how it ended, see `WorkerProcess.how_it_ended`.
+        """
+        outcome = CANCELLED if kind in STOPPED else FAILED
+        for since, pid, function, task in self._running.get(client, ()):
+            self._events.append((since, max(0.0, now - since), pid, function, outcome, task))
+
     def forget(self, client: int) -> None:
         """The client has ended, and all that it waited for and ran with it."""
         if (self._present.pop(client, None), self._running.pop(client, None)) != (None, None):
@@ -80,7 +94,7 @@ class Figures:
     def take(self) -> Message | None:
         """What the head is to be told; None when there is no news. How things are is told again and again, for another
         head may lead."""
-        if not (self._ran or self._present or self._running or self._changed or self._skipped):
+        if not (self._ran or self._events or self._present or self._running or self._changed or self._skipped):
             return None
         owned = self._came + [row for rows in self._present.values() for row in rows]
         events = longest(self._events)

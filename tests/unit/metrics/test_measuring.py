@@ -299,6 +299,17 @@ def test_what_runs_is_told_by_the_node_until_its_worker_ends() -> None:
     assert told() == [] and told() is None
 
 
+@pytest.mark.parametrize(("kind", "outcome"), [("cancelled", "cancelled"), ("oom", "failed"), ("signal", "failed")])
+def test_what_a_worker_ran_when_it_was_killed_has_an_event(kind: str, outcome: str) -> None:
+    figures = node(w1=77)
+    figures.on_ran(1, [], [], 0, [(5.0, "f", "aa")])
+    figures.on_exited(1, kind, 8.0)
+    figures.forget(1)
+    message = figures.take()
+    assert message is not None and message[3:] == ([(5.0, 3.0, 77, "f", outcome, "aa")], 0, [])
+    assert figures.take() is None
+
+
 # -- an owner
 
 
