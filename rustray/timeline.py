@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
 from rustray.driver.current import current
 from rustray.metrics.task_events import Event
-from rustray.metrics.trace import chrome_trace
+from rustray.metrics.trace import RUNNING, chrome_trace
 
 Query = Callable[..., Any]
 
 
 def timeline(filename: str | os.PathLike[str] | None = None) -> list[dict[str, Any]] | None:
-    """The tasks that have ended in the last minutes: up to 500 a second of each node, those that took longest.
+    """The tasks that have ended in the last minutes, up to 500 a second of each node, those that took longest; and
+    those that have run for half a second now.
 
     Parameters
     ----------
@@ -37,13 +39,18 @@ def timeline(filename: str | os.PathLike[str] | None = None) -> list[dict[str, A
 
 
 def task_events(query: Query) -> list[Event]:
-    """All that the cluster has, oldest first."""
+    """All that the cluster has, oldest first, and what runs now: that is RUNNING."""
     events: list[Event] = []
     cursor = 0
     while True:
         answer = query("task_events", cursor)
         events += answer["events"]
         if not answer["events"] or answer["next"] == cursor:
+            now = time.time()
+            events += [
+                (since, max(0.0, now - since), node, pid, function, RUNNING, task)
+                for since, node, pid, function, task in answer["running"]
+            ]
             return events
         cursor = answer["next"]
 

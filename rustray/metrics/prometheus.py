@@ -11,6 +11,11 @@ Query = Callable[..., Any]
 """query(what, *args), as of a `Contact` or session."""
 RECENT_S = 5.0
 """A node that has not been sampled for longer says nothing."""
+LINKS = 1000
+"""Connections that are told one by one: there may be as many as pairs of nodes."""
+ALL = "(all)"
+EVERY_BOUND = 2
+"""Of the bounds of histograms every second one is told: two a decade are as fine as what Prometheus makes of them."""
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
 
@@ -21,7 +26,9 @@ def render(query: Query) -> str:
     ------
     RustRayError: of `query`.
     """
-    answers = {what: query(what) for what in ("function_metrics", "levels", "heads", "network", "objects")}
+    answers = {what: query(what) for what in ("function_metrics", "levels", "heads")}
+    answers["objects"] = query("objects", 0)  # without naming any
+    answers["network"] = _links(query("network"))
     samples = query("metrics")
     answers["metrics"] = samples[-1:]
     since = samples[-1]["time"] - RECENT_S if samples else 0.0
@@ -32,6 +39,24 @@ def render(query: Query) -> str:
     for metric in METRICS:
         lines += _lines(metric, answers[metric.source])
     return "\n".join(lines) + "\n"
+
+
+def _links(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Where there are very many, the slowest of each source, and what it sends in all, to the target ALL."""
+    if len(rows) <= LINKS:
+        return rows
+    sources: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        sources.setdefault(row["from"], []).append(row)
+    return [
+        {
+            "from": source,
+            "to": ALL,
+            "rtt_s": max((row["rtt_s"] for row in told if row["rtt_s"] is not None), default=None),
+            "bytes_per_s": sum(row["bytes_per_s"] or 0.0 for row in told),
+        }
+        for source, told in sources.items()
+    ]
 
 
 def _lines(metric: Metric, rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -50,9 +75,11 @@ def _lines(metric: Metric, rows: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def _histogram(name: str, labels: dict[str, Any], histogram: Mapping[str, Any]) -> list[str]:
     lines, seen = [], 0
-    for bound, count in zip((*histogram["bounds"], float("inf")), histogram["counts"], strict=True):
+    bounds = (*histogram["bounds"], float("inf"))
+    for at, (bound, count) in enumerate(zip(bounds, histogram["counts"], strict=True)):
         seen += count
-        lines.append(f"{name}_bucket{_labels({**labels, 'le': _number(bound)})} {seen}")
+        if at % EVERY_BOUND == 0 or at == len(bounds) - 1:
+            lines.append(f"{name}_bucket{_labels({**labels, 'le': _number(bound)})} {seen}")
     lines.append(f"{name}_sum{_labels(labels)} {_number(histogram['sum'])}")
     lines.append(f"{name}_count{_labels(labels)} {seen}")
     return lines

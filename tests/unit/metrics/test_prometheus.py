@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rustray.metrics import prometheus
-from rustray.metrics.functions import Functions
+from rustray.metrics.functions import FUNCTIONS, OTHER, Functions
 from rustray.metrics.names import METRICS
 from tests.unit.metrics.test_functions import owned, ran
 
@@ -104,8 +104,43 @@ def test_prometheus_itself_can_read_it() -> None:
     families = list(parser.text_string_to_metric_families(prometheus.render(lambda what, *_args: told[what])))
     by_name = {family.name: family for family in families}
     assert len(by_name) == len(METRICS)
+    assert {metric.name.removesuffix("_total"): metric.kind for metric in METRICS} == {
+        family.name: family.type for family in families
+    }
+    assert all(family.documentation for family in families)
     assert by_name["rustray_task_run_seconds"].type == "histogram"
     assert by_name["rustray_task_finished"].type == "counter"
+
+
+def test_metrics_keep_the_rules_of_promtool() -> None:
+    """What `promtool check metrics` complains of: suffixes, units, and texts that say nothing."""
+    for metric in METRICS:
+        assert re.fullmatch("rustray_[a-z]+(_[a-z]+)*", metric.name)
+        assert metric.name.endswith("_total") == (metric.kind == "counter")
+        assert not metric.name.endswith(("_count", "_sum", "_bucket", "_info"))
+        assert metric.kind not in metric.name.split("_")
+        units = {"milliseconds", "ms", "percent", "kilobytes", "megabytes", "mb", "kb", "minutes", "hours"}
+        assert not units & set(metric.name.split("_"))
+        assert metric.help.endswith(".") and not metric.help[0].islower()
+        assert "le" not in metric.labels and "quantile" not in metric.labels
+        assert len(metric.labels) <= 2
+
+
+def test_the_text_is_bounded_however_many_functions_and_nodes_there_are() -> None:
+    functions = Functions()
+    for minute in range(100):
+        now = 1000.0 + 60 * minute
+        functions.ran([ran(f"some.package.function_{minute}_{at}") for at in range(1000)], now)
+    nodes = range(60)
+    links = [
+        {"from": f"n{a}", "to": f"n{b}", "rtt_s": a + b / 100, "bytes_per_s": 1.0} for a in nodes for b in nodes
+    ]
+    samples = rendered(function_metrics=functions.rows(), network=links)
+    assert len({name for name in samples if name.startswith("rustray_task_finished_total")}) == FUNCTIONS + 1
+    assert samples[f'rustray_task_finished_total{{function="{OTHER}"}}'] == str(100_000 - FUNCTIONS)
+    assert samples['rustray_network_round_trip_seconds{source="n3",target="(all)"}'] == "3.59"
+    assert samples['rustray_network_bytes_per_second{source="n3",target="(all)"}'] == "60.0"
+    assert len(samples) < 20_000
 
 
 def exported() -> set[str]:
