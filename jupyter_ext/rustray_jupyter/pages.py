@@ -50,7 +50,8 @@ class PageHandler(JupyterHandler):
     async def get(self, path: str = "") -> None:
         panels = chosen(path, panel_names()) if path else panel_names()
         if not panels:
-            raise web.HTTPError(404, no_panels(path, panel_names()))
+            there = f"No such panel. There are: {', '.join(panel_names())}"
+            raise web.HTTPError(404, no_panels(path, panel_names()), reason=there)  # of a 404 pages show this only
         theme = self.get_argument("theme", "")
         cluster = self.get_argument("cluster", "")
         drawn = await asyncio.to_thread(items, panels)

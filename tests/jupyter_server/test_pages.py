@@ -100,6 +100,13 @@ async def test_what_is_not_there_is_not_found(jp_fetch: Fetch, path: str) -> Non
     assert error.value.code == 404
 
 
+async def test_who_names_an_unknown_panel_is_told_which_there_are(jp_fetch: Fetch) -> None:
+    with pytest.raises(HTTPClientError) as error:
+        await jp_fetch("rustray", "dashboard", "<script>alert(1)")
+    page = error.value.response.body.decode()
+    assert ", ".join(PANELS) in page and "<script>alert" not in page
+
+
 async def test_scripts_are_kept_by_the_browser_only_under_a_version(jp_fetch: Fetch) -> None:
     plain = await jp_fetch("rustray", "static", "bokeh.min.js")
     of_version = await jp_fetch("rustray", "static", "bokeh.min.js", params={"v": "1"})
