@@ -43,6 +43,7 @@ class CellRequest:
     target, elements: of `--map`: what is assigned, and the elements; None without.
     timeout: seconds after which it is stopped.
     background: whether nobody waits for it.
+    figures: the style of the notebook's figures, if it is not the plain one.
     """
 
     cell: str
@@ -56,6 +57,7 @@ class CellRequest:
     elements: tuple[Sent, ...] | None = None
     timeout: float | None = None
     background: bool = False
+    figures: Parcel | None = None
 
     @property
     def origin(self) -> str:
@@ -109,7 +111,12 @@ class CellTasks:
 
     def _submit_each(self, request: CellRequest) -> None:
         body = functools.partial(
-            remote_cell.task, request.source, request.file, request.wanted, request.target
+            remote_cell.task,
+            request.source,
+            request.file,
+            request.wanted,
+            request.target,
+            figures=request.figures,
         )
         options = TaskOptions.build({**request.options, "name": request.name})
         # A function of its own for each cell; its run times are those of all cells that have its source.

@@ -7,24 +7,37 @@ import builtins
 import functools
 import inspect
 import linecache
+import sys
+import traceback
 from collections.abc import Sequence
 from types import CodeType
 from typing import Any
 
 from rustray.driver.current import current_or_none
 from rustray.jupyter.parcel import Parcel
+from rustray.worker import figure_style
+from rustray.worker.context import running
 
 VALUE = "__cell_value__"
 ELEMENT = "__cell_element__"
 
 
-def task(source: str, file: str, wanted: Sequence[str], target: str, names: Any, *element: Any) -> Any:
+def task(
+    source: str,
+    file: str,
+    wanted: Sequence[str],
+    target: str,
+    names: Any,
+    *element: Any,
+    figures: Parcel | None = None,
+) -> Any:
     """The cell as a task: its value, or a tuple of that and the `wanted` variables.
 
     Parameters
     ----------
     target: what each `element` of a `--map` is assigned to.
     names, element: packed, or as they are.
+    figures: the style of the notebook's, if it is not the plain one.
     """
     space = dict(names.open() if isinstance(names, Parcel) else names)
     if element:
@@ -32,10 +45,14 @@ def task(source: str, file: str, wanted: Sequence[str], target: str, names: Any,
         space[ELEMENT] = value
         exec(_assignment(target, file), {"__builtins__": builtins}, space)
         del space[ELEMENT]
-    value, brought = run(source, file, wanted, space)
-    if is_drawing(value):
-        show_if_closed(value)
-        value = None
+    with figure_style.drawn_as(figure_style.PLAIN if figures is None else figures.open()):
+        try:
+            value, brought = run(source, file, wanted, space)
+            if is_drawing(value):
+                show_if_closed(value)
+                value = None
+        finally:
+            show_figures()  # in this style, which ends before the task does
     return (value, *(brought[name] for name in wanted)) if wanted else value
 
 
@@ -75,6 +92,16 @@ def is_drawing(value: Any) -> bool:
     return type(value).__module__.startswith("matplotlib.")
 
 
+def show_figures() -> None:
+    """Show and close what the cell has left open."""
+    plots = sys.modules.get("rustray.worker.plots")
+    try:
+        if plots is not None:
+            plots.show_open(running.get())
+    except Exception:  # of matplotlib or the user's artists: told where the figure would be
+        traceback.print_exc()
+
+
 def show_if_closed(value: Any) -> None:
     """Show a figure that the end of the task does not show."""
     from matplotlib._pylab_helpers import Gcf
@@ -87,8 +114,8 @@ def show_if_closed(value: Any) -> None:
         return
     managers = (one for one in Gcf.get_all_fig_managers() if isinstance(one, plots.FigureManager))
     if not any(manager.canvas.figure is value for manager in managers):
-        data = {"text/plain": repr(value), "image/png": plots.png(value)}
-        session.publish("display_data", {"data": data, "metadata": {}, "transient": {}})
+        data, metadata = plots.images(value)
+        session.publish("display_data", {"data": data, "metadata": metadata, "transient": {}})
 
 
 @functools.lru_cache(maxsize=8)

@@ -12,7 +12,7 @@ from rustray import serialization
 from rustray.driver.packing import packed_size
 from rustray.driver.session import Session
 from rustray.errors import OptionError, SerializationError
-from rustray.jupyter import options
+from rustray.jupyter import figures, options
 from rustray.jupyter.cell_card import CellCard
 from rustray.jupyter.cell_run import CELLS, CellRun
 from rustray.jupyter.cell_state import CellState
@@ -20,10 +20,11 @@ from rustray.jupyter.cell_tasks import CellRequest, Sent
 from rustray.jupyter.console.opening import notebook_session
 from rustray.jupyter.keeper_link import keeper_of
 from rustray.jupyter.mapping import MapClause, map_clause
-from rustray.jupyter.parcel import parcel
+from rustray.jupyter.parcel import Parcel, parcel
 from rustray.jupyter.reading import CellCode, read_cell
 from rustray.model.option_checks import unknown_name
 from rustray.model.options import TaskOptions
+from rustray.worker import figure_style
 
 OF_TASKS: options.Options = {
     "--num-cpus": ("num_cpus", float),
@@ -143,6 +144,7 @@ def _run(
         elements,
         timeout,
         background,
+        _figures(session),
     )
     card = None
     if loop is not None or background:
@@ -160,6 +162,17 @@ def _run(
     for index, variable in enumerate(wanted, 1):
         shell.user_ns[variable] = [row[index] for row in rows] if loop is not None else rows[0][index]
     return [row[0] for row in rows] if loop is not None else rows[0][0]
+
+
+def _figures(session: Session) -> Parcel | None:
+    style = figures.style_here()
+    if style == figure_style.PLAIN:
+        return None
+    try:
+        sent, _size = parcel(session, style)
+    except SerializationError:  # a colour map of the user's own, or what else may stand there: figures are plain
+        return None
+    return sent if isinstance(sent, Parcel) else None
 
 
 def _names(session: Session, names: dict[str, Any], shared: bool) -> Sent:

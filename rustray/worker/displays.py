@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from rustray.driver.flood import Pace
+from rustray.worker import figure_style
 
 MAX_CHARS = 10 << 20
 """Of one display, as JSON; images are in base64 there."""
@@ -52,6 +53,7 @@ def install(to: Publish) -> None:
         # What the driver's kernel has set, its own, needs that kernel. Another one is the user's choice.
         if os.environ.get("MPLBACKEND", "").removeprefix("module://") in ("", "inline", INLINE):
             matplotlib.rcParams["backend"] = BACKEND
+        figure_style.apply()
 
     hook = AfterImport({"IPython": after_ipython, "matplotlib": after_matplotlib})
     sys.meta_path.insert(0, hook)

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import Any
 
 from matplotlib._pylab_helpers import Gcf
 from matplotlib.backend_bases import FigureManagerBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from rustray.worker import displays
+from rustray.worker import displays, figure_style
 from rustray.worker.context import Running, running
 
 
@@ -47,15 +48,40 @@ def show_open(task: Running | None) -> None:
             _publish(manager.canvas.figure, task)
 
 
-def png(figure: Any) -> bytes:
-    """The figure as a PNG image, its empty margins cut off."""
-    image = io.BytesIO()
-    figure.savefig(image, format="png", bbox_inches="tight", dpi=figure.dpi)
-    return image.getvalue()
+_KINDS = {
+    "png": ("image/png", "png"),
+    "retina": ("image/png", "png"),
+    "jpeg": ("image/jpeg", "jpeg"),
+    "jpg": ("image/jpeg", "jpeg"),
+    "svg": ("image/svg+xml", "svg"),
+    "pdf": ("application/pdf", "pdf"),
+}
+"""Kind and matplotlib's format of each that a notebook may ask for."""
+
+
+def images(figure: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The figure by kind of image, as the notebook wants it, and their metadata; also "png2x" is "retina"."""
+    style = figure_style.present()
+    data: dict[str, Any] = {"text/plain": repr(figure)}
+    metadata: dict[str, Any] = {}
+    for name in style.formats:
+        retina = name in ("retina", "png2x")
+        kind, form = _KINDS["retina" if retina else name]
+        image = io.BytesIO()
+        options = {"dpi": figure.dpi, **style.printing}
+        figure.savefig(image, **options | {"format": form, "dpi": options["dpi"] * (2 if retina else 1)})
+        if form == "svg":
+            data[kind] = image.getvalue().decode()
+            continue
+        data[kind] = image.getvalue()
+        if retina:
+            width, height = struct.unpack(">II", data[kind][16:24])  # of PNG's first chunk
+            metadata[kind] = {"width": width // 2, "height": height // 2}
+    return data, metadata
 
 
 def _publish(figure: Any, task: Running | None) -> None:
     if not figure.get_children()[1:]:
         return  # nothing is in it
-    data = {"text/plain": repr(figure), "image/png": png(figure)}
-    displays.publish("display_data", {"data": data, "metadata": {}, "transient": {}}, task)
+    data, metadata = images(figure)
+    displays.publish("display_data", {"data": data, "metadata": metadata, "transient": {}}, task)

@@ -47,8 +47,8 @@ class TaskShell(InteractiveShell):
         self.events = EventManager(self, available_events)
         self.display_formatter = DisplayFormatter(parent=self)
         self.display_pub = TaskPublisher(publish)
-        images = self.display_formatter.formatters["image/png"]
-        images.for_type_by_name("matplotlib.figure", "Figure", _png)
+        # In the kinds that the notebook wants, which go from task to task.
+        self.display_formatter.mimebundle_formatter.for_type_by_name("matplotlib.figure", "Figure", _images)
 
     def enable_gui(self, gui: str | None = None) -> None:
         """There is none."""
@@ -61,7 +61,7 @@ class TaskShell(InteractiveShell):
             kind._instance = shell
 
 
-def _png(figure: Any) -> bytes:
-    from rustray.worker.plots import png
+def _images(figure: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    from rustray.worker.plots import images
 
-    return png(figure)
+    return images(figure)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +84,28 @@ def test_displays_and_figures(notebook: Notebook) -> None:
     assert shown.displays[0]["text/html"] == "<b>rich</b>"
     again = notebook.run("rustray.logs(ref)")
     assert [sorted(data) for data in again.displays] == [sorted(data) for data in shown.displays]
+
+
+def test_figures_of_cells_are_drawn_as_those_of_the_notebook(notebook: Notebook) -> None:
+    pytest.importorskip("matplotlib")
+    notebook.run("%load_ext rustray\n%matplotlib inline\nimport matplotlib, matplotlib.pyplot as plt")
+    draw = "%%remote\nimport matplotlib.pyplot as plt\nplt.figure(figsize=(2, 1)).add_subplot().plot([1, 2])"
+    plain = notebook.run(draw + "\nplt.rcParams['figure.dpi'], plt.rcParams['lines.linewidth']")
+    assert plain.displays[0].keys() == {"image/png", "text/plain"}
+    notebook.run(
+        "%config InlineBackend.figure_formats = ['svg', 'retina']\n"
+        "%config InlineBackend.print_figure_kwargs = {'bbox_inches': None}\n"
+        "plt.rcParams.update({'figure.dpi': 50, 'lines.linewidth': 7})"
+    )
+    shown = notebook.run(draw + "\nplt.rcParams['figure.dpi'], plt.rcParams['lines.linewidth']")
+    assert shown.value == "(50.0, 7.0)"
+    assert shown.displays[0]["image/svg+xml"].startswith("<?xml")
+    png = base64.b64decode(shown.displays[0]["image/png"])
+    assert struct.unpack(">II", png[16:24]) == (200, 100)
+    reset = notebook.run("%config InlineBackend.figure_formats = ['png']\nplt.rcdefaults()")
+    assert reset.error == ""
+    again = notebook.run(draw + "\nplt.rcParams['figure.dpi'], plt.rcParams['lines.linewidth']")
+    assert again.value == plain.value and "image/svg+xml" not in again.displays[0]
 
 
 def test_a_display_is_updated(notebook: Notebook) -> None:

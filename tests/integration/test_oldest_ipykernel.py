@@ -1,4 +1,4 @@
-"""What hangs on ipykernel's own ways, with the oldest one that is supported: output, cards, the stop button, restarts."""
+"""What hangs on ipykernel's own ways, with the oldest that is supported: output, cards, the stop button, restarts."""
 
 from __future__ import annotations
 
