@@ -162,6 +162,6 @@ def test_prometheus_and_timeline(kept: list[Any], tmp_path: Path) -> None:
     path = tmp_path / "trace.json"
     assert rustray.timeline(str(path)) is None
     names = {event["name"] for event in json.loads(path.read_text())["traceEvents"]}
-    assert {"slow", "bad", "process_name", "thread_name"} <= names
+    assert {"slow", "bad (failed)", "process_name", "thread_name"} <= names
     told = rustray.timeline()
     assert told is not None and sum(event["name"] == "slow" for event in told) >= work.SLOW
