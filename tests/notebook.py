@@ -17,7 +17,10 @@ CELL_S = 30.0
 
 @dataclass
 class Shown:
-    """What one cell has shown; `cards` has the last text of each display that moves, `displays` the data of others."""
+    """What one cell has shown; `cards` has the last text of each display that moves, `displays` the data of others.
+
+    `order` has the types of the messages, in the order in which they came.
+    """
 
     text: dict[str, str] = field(default_factory=lambda: {"stdout": "", "stderr": ""})
     value: str | None = None
@@ -26,6 +29,7 @@ class Shown:
     cards: dict[str, str] = field(default_factory=dict)
     html: dict[str, str] = field(default_factory=dict)
     displays: list[dict[str, Any]] = field(default_factory=list)
+    order: list[str] = field(default_factory=list)
 
 
 class Notebook:
@@ -100,6 +104,7 @@ class Notebook:
             at = next((shown for shown in self.shown.values() if display in shown.cards), None)
         if at is None:
             return
+        at.order.append(message["msg_type"])
         if message["msg_type"] == "stream":
             at.text[content["name"]] += content["text"]
         elif display:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from typing import Any
 
 import rustray
+from rustray.driver import cells
 from rustray.driver.grouping import grouped_failures
 from rustray.driver.refs import ObjectRef
 from rustray.driver.stopping import Stopped
@@ -109,6 +111,7 @@ class CellRun:
         except RustRayError:
             rustray.get(submitted)  # why it was not submitted says more
             raise
+        cells.CellOutput.show_due(math.inf)  # what a flood has left out is told above the value
         return end
 
     def _one_of(self, row: list[Sent]) -> list[Any]:

@@ -37,6 +37,13 @@ def gate_of(notebook: Notebook, path: Path) -> Gate:
     return Gate(path)
 
 
+def test_what_a_flood_has_left_out_is_told_above_the_value(notebook: Notebook) -> None:
+    shown = notebook.run("%%remote --name loud\nfor n in range(20_000): print('line', n)\nn")
+    assert shown.value == "19999"
+    assert "not shown; %rustray logs loud has more of it" in shown.text["stderr"]
+    assert [kind for kind in shown.order if kind != "status"][-1] == "execute_result"
+
+
 # -- loops -------------------------------------------------------------------------------------------------
 
 
