@@ -30,10 +30,8 @@ class RustRayStart(RustRayCommand):
     With --lab also JupyterLab, in this folder; the cluster is started only if it does not run yet. What follows '--'
     goes to JupyterLab.
     """
-    examples = """
-    jupyter rustray start --name work --num-cpus 2 --nodes 2
-    jupyter rustray start --lab -- --port 9999
-    """
+    examples = """jupyter rustray start --name work --num-cpus 2 --nodes 2
+jupyter rustray start --lab -- --port 9999"""
     aliases: dict[Any, Any] = {
         **RustRayCommand.aliases,
         "name": ("RustRayCommand.cluster_name", "What the cluster is to be called; 'default' if empty."),

@@ -12,11 +12,15 @@ from typing import NoReturn
 
 from rustray.cli import certs, explain, measured, named, starting, status, stopping
 from rustray.errors import RustRayError
+from rustray.model.option_checks import unknown_name
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status."""
-    options = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = read(given)
+    if options is None:
+        return 2
     try:
         code: int = options.run(options)
     except RustRayError as error:
@@ -37,10 +41,19 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"rustray: {message}. See: {self.prog} --help\n")
 
 
-def parser() -> argparse.ArgumentParser:
-    """All commands and their options."""
+def read(given: list[str]) -> argparse.Namespace | None:
+    """What a command line says; None, and help is printed, where it says nothing."""
     whole = Parser("rustray", description="RustRay clusters of this user on this machine.")
-    commands = whole.add_subparsers(required=True, metavar="COMMAND")
+    commands = whole.add_subparsers(required=True, metavar="COMMAND", dest="command")
     for module in (starting, stopping, named, status, explain, measured, certs):
         module.add_commands(commands)
-    return whole
+    if not given:
+        whole.print_help(sys.stderr)
+        return None
+    if given[0] not in commands.choices and not given[0].startswith("-"):
+        told = str(unknown_name("command", given[0], commands.choices))
+        whole.exit(2, f"rustray: {told} See: rustray --help\n")
+    options, rest = whole.parse_known_args(given)
+    if rest:
+        commands.choices[options.command].error(f"{options.command} takes no {' '.join(rest)}")
+    return options

@@ -17,7 +17,7 @@ def add_commands(commands: Any) -> None:
         description="Make a certificate authority and a certificate in a folder. Run again with other names, it makes "
         "a new certificate of the same authority.",
     )
-    certs.add_argument("folder", metavar="DIR")
+    certs.add_argument("folder", metavar="DIR", help="where to; it is made if it is not there")
     certs.add_argument(
         "--host",
         action="append",

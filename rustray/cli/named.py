@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import rustray.clusters
+from rustray.cli.option_texts import whole_number
 from rustray.clusters import logs
 
 LINES = 50
@@ -15,16 +16,27 @@ LINES = 50
 
 def add_commands(commands: Any) -> None:
     """Add them."""
-    lister: argparse.ArgumentParser = commands.add_parser("list", help="the clusters that run here")
+    lister: argparse.ArgumentParser = commands.add_parser(
+        "list", help="the clusters that run here", description="Print the clusters that run on this machine."
+    )
     lister.add_argument("--json", action="store_true", help="for programs")
     lister.set_defaults(run=lambda options: show_list(options.json))
 
     log: argparse.ArgumentParser = commands.add_parser(
-        "logs", help="what the processes of a cluster have logged"
+        "logs",
+        help="what the processes of a cluster have logged",
+        description="Print what the heads and nodes of a cluster on this machine have logged.",
     )
     log.add_argument("name", nargs="?", metavar="NAME", help="of the cluster (the newest)")
-    log.add_argument("--process", help="the name or pid of one head or node")
-    log.add_argument("-n", "--lines", type=int, default=LINES, help=f"the last so many of each log ({LINES})")
+    log.add_argument("--process", metavar="PROCESS", help="the name or pid of one head or node")
+    log.add_argument(
+        "-n",
+        "--lines",
+        type=whole_number,
+        metavar="N",
+        default=LINES,
+        help=f"the last so many of each log ({LINES})",
+    )
     log.add_argument("-f", "--follow", action="store_true", help="go on with what is written from now on")
     log.set_defaults(run=lambda o: show_logs(o.name, o.process, o.lines, o.follow))
 
@@ -33,8 +45,8 @@ def add_commands(commands: Any) -> None:
         help="start more nodes on this machine, or have some leave",
         description="Have so many nodes of a cluster on this machine. The newest leave first, after their tasks.",
     )
-    scale.add_argument("nodes", type=int, metavar="NODES")
-    scale.add_argument("--name", help="of the cluster (the newest)")
+    scale.add_argument("nodes", type=whole_number, metavar="NODES", help="how many it is to have here")
+    scale.add_argument("--name", metavar="NAME", help="of the cluster (the newest)")
     scale.set_defaults(run=lambda options: scale_cluster(options.name, options.nodes))
 
 
@@ -60,7 +72,9 @@ def show_logs(name: str | None, process: str | None, lines: int, follow: bool) -
     cluster = rustray.clusters.find(name)
     if follow:
         try:
-            for line in logs.follow(lambda: cluster.log_files(process), lambda: cluster.state != "stopped", lines):
+            for line in logs.follow(
+                lambda: cluster.log_files(process), lambda: cluster.state != "stopped", lines
+            ):
                 print(line, flush=True)
         except KeyboardInterrupt:
             return 0

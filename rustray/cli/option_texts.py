@@ -1,11 +1,28 @@
-"""What texts given to ``rustray start`` mean: addresses, resources, labels."""
+"""What texts given to ``rustray`` mean: numbers, addresses, resources, labels."""
 
 from __future__ import annotations
 
+import argparse
 import json
 
 from rustray.errors import OptionError
 from rustray.wire.security import join_address, split_address
+
+
+def number(text: str) -> float:
+    """For argparse."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def whole_number(text: str) -> int:
+    """For argparse."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
 
 
 def read_addresses(text: str) -> list[str]:

@@ -9,7 +9,14 @@ import time
 from typing import Any
 
 from rustray import private_files
-from rustray.cli.option_texts import check_gaps, read_addresses, read_labels, read_resources
+from rustray.cli.option_texts import (
+    check_gaps,
+    number,
+    read_addresses,
+    read_labels,
+    read_resources,
+    whole_number,
+)
 from rustray.clusters import entering
 from rustray.driver import launch
 from rustray.driver.discovery import TLS_VARIABLE, TOKEN_FILE_VARIABLE
@@ -52,29 +59,42 @@ def add_commands(commands: Any) -> None:
     )
     start.add_argument(
         "--port",
-        type=int,
+        type=whole_number,
+        metavar="N",
         help=f"of the head ({DEFAULT_PORT}; several heads also use the next one), or of the node (any free one)",
     )
-    start.add_argument("--num-cpus", type=float, help="slots that the node offers (as counted)")
-    start.add_argument("--num-gpus", type=float, help="GPUs that the node offers (as counted)")
-    start.add_argument("--resources", metavar="JSON", help='custom, as {"disk": 2}')
-    start.add_argument("--labels", default="", metavar="KEY=VALUE,...", help="of the node")
+    start.add_argument("--num-cpus", type=number, metavar="N", help="slots that the node offers (as counted)")
+    start.add_argument("--num-gpus", type=number, metavar="N", help="GPUs that the node offers (as counted)")
+    start.add_argument("--resources", metavar="JSON", help='what else the node offers, as {"disk": 2}')
     start.add_argument(
-        "--object-store-memory", type=int, metavar="BYTES", help="(30 %% of the machine's memory)"
+        "--labels", default="", metavar="KEY=VALUE,...", help="of the node, for label selectors"
+    )
+    start.add_argument(
+        "--object-store-memory",
+        type=whole_number,
+        metavar="BYTES",
+        help="shared memory for objects (30 %% of the machine's)",
     )
     start.add_argument(
         "--token-file",
+        metavar="FILE",
         default=os.environ.get(TOKEN_FILE_VARIABLE),
         help="a file that only you can read, with the cluster's token ($RUSTRAY_TOKEN; a new cluster makes one)",
     )
     start.add_argument(
-        "--tls-dir", default=os.environ.get(TLS_VARIABLE, ""), help="certificates, see 'rustray certs'"
+        "--tls-dir",
+        metavar="DIR",
+        default=os.environ.get(TLS_VARIABLE, ""),
+        help="certificates, see 'rustray certs' ($RUSTRAY_TLS_DIR)",
     )
     start.add_argument(
         "--insecure", action="store_true", help="listen to other machines even without token or TLS"
     )
     start.add_argument(
-        "--storage", default="", help="the head's memory on disk, kept when the cluster is stopped"
+        "--storage",
+        metavar="DIR",
+        default="",
+        help="the head's memory on disk, kept when the cluster is stopped",
     )
     start.add_argument(
         "--name",

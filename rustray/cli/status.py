@@ -47,7 +47,11 @@ class Answers:
 
 def add_commands(commands: Any) -> None:
     """Add ``status``."""
-    status: argparse.ArgumentParser = commands.add_parser("status", help="nodes, heads, and what is in use")
+    status: argparse.ArgumentParser = commands.add_parser(
+        "status",
+        help="nodes, heads, and what is in use",
+        description="Print the nodes and heads of a cluster, what is in use, and what waits.",
+    )
     status.add_argument("name", nargs="?", metavar="NAME", help="of a cluster, see 'rustray list'")
     status.add_argument("--json", action="store_true", help="for programs")
     status.set_defaults(run=run)

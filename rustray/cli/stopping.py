@@ -24,7 +24,9 @@ def add_commands(commands: Any) -> None:
     which = stop.add_mutually_exclusive_group()
     which.add_argument("name", nargs="?", metavar="NAME", help="of a cluster, see 'rustray list'")
     which.add_argument("--address", help="HOST:PORT of a head or node; not needed where there is one cluster")
-    which.add_argument("--all", action="store_true", help="all clusters, those of drivers too")
+    which.add_argument(
+        "--all", action="store_true", help="all clusters, those too that programs have started for themselves"
+    )
     stop.add_argument("--drain", action="store_true", help="let the nodes finish the tasks that run on them")
     stop.set_defaults(run=run)
 

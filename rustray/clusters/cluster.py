@@ -219,4 +219,6 @@ def no_cluster(name: str | None) -> ClusterStartError:
     what = (
         "No cluster runs here" if name is None else f"No cluster named {name!r} runs here (running: {known})"
     )
-    return ClusterStartError(f"{what}. Start one with 'rustray start --head' or rustray.clusters.start().")
+    return ClusterStartError(
+        f"{what}. Start one: 'rustray start --head', 'jupyter rustray start', or rustray.clusters.start()."
+    )

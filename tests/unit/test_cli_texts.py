@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rustray.cli import parser, status, stopping
+from rustray.cli import main, read, status, stopping
 from rustray.cluster.commands import NODE_LEFT
 from rustray.clusters import registry
 from rustray.clusters.connection_file import ConnectionFile, Process
@@ -58,14 +58,14 @@ def test_an_unknown_cluster_is_answered_with_each_that_runs_once() -> None:
 
 def test_stop_names_the_clusters_among_which_it_cannot_choose() -> None:
     with pytest.raises(OptionError, match=r"Several clusters run here: 10\.0\.0\.1:1; work\. Give the name"):
-        stopping.run(parser().parse_args(["stop"]))
+        stopping.run(read(["stop"]))
 
 
 @pytest.mark.parametrize("arguments", [["status", "work"], ["status", "--address", "work"]])
 def test_status_takes_a_name(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr(status, "show", lambda address, _as_json: asked.append(address))
-    options = parser().parse_args(arguments)
+    options = read(arguments)
     options.run(options)
     assert asked == ["work"]
 
@@ -94,3 +94,28 @@ def test_who_has_left_in_order_is_told_of_for_a_minute_who_died_for_longer() -> 
 def test_a_process_can_be_called_something() -> None:
     program = "from rustray import pids; pids.call_this_process('rustray-node'); print(open('/proc/self/comm').read())"
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "rustray-node"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["sttaus"], "'sttaus' is not a command. Did you mean 'status'?"),
+        (["start", "--head", "--bogus"], "start takes no --bogus. See: rustray start --help"),
+        (["start", "--head", "--num-cpus", "two"], "'two' is not a number. See: rustray start --help"),
+        (["logs", "work", "more"], "logs takes no more. See: rustray logs --help"),
+        (["scale", "3.5"], "'3.5' is not a whole number"),
+    ],
+)
+def test_a_command_line_that_is_wrong_is_told_so_in_a_line(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    told = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert told.startswith("rustray: ") and said in told and told.count("\n") == 1
+
+
+def test_without_a_command_there_is_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "start a head with a node" in capsys.readouterr().err
