@@ -35,18 +35,22 @@ class Colours:
 
     def __init__(self) -> None:
         self._of: dict[str, str] = {}
+        self._asked = dict.fromkeys(FUNCTIONS, 0)
+        """When each colour was given last, in times that one was asked for."""
+        self._times = 0
 
     def __getitem__(self, name: str) -> str:
         """The colour of this name."""
         found = self._of.pop(name, None) or self._stalest()
         self._of[name] = found  # the last one asked for is the last one here
+        self._times += 1
+        self._asked[found] = self._times
         if len(self._of) > MEMORY_OF_COLOURS:
             del self._of[next(iter(self._of))]
         return found
 
     def _stalest(self) -> str:
-        used = {color: at for at, color in enumerate(self._of.values())}
-        return min(FUNCTIONS, key=lambda color: used.get(color, -1))
+        return min(FUNCTIONS, key=lambda color: self._asked[color])
 
 
 def heat(fraction: float) -> tuple[str, str]:

@@ -67,6 +67,10 @@ class Progress(Reader):
     def __init__(self) -> None:
         self._functions: dict[str, _Function] = {}
 
+    def arguments(self, now: float) -> tuple[bool]:
+        """Without histograms."""
+        return (False,)
+
     def add(self, answer: Iterable[Mapping[str, Any]], now: float) -> None:
         """The rows of "function_metrics" as they are now."""
         known, self._functions = self._functions, {}

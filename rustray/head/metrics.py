@@ -136,7 +136,7 @@ class Metrics:
         """The same of each node, by its name, with "gpus"."""
         answer: dict[str, list[dict[str, Any]]] = {}
         for node, kept in self._nodes.items():
-            gpus = dict(kept.gpus)
+            gpus = dict(itertools.takewhile(lambda at: at[0] > time, reversed(kept.gpus)))
             answer[node] = [
                 {**sample, "gpus": gpus.get(sample["time"], [])} for sample in kept.series.since(time)
             ]

@@ -36,9 +36,9 @@ class MetricsQueries:
         """Samples of each node, by its name, after `since`: see `node.monitor`."""
         return self._measured.metrics.of_nodes(since)
 
-    def function_metrics(self) -> list[dict[str, Any]]:
+    def function_metrics(self, histograms: bool = True) -> list[dict[str, Any]]:
         """What functions took: see `metrics.functions`."""
-        return self._measured.functions.rows()
+        return self._measured.functions.rows(histograms)
 
     def task_events(self, cursor: int = 0, limit: int = ANSWERED) -> dict[str, Any]:
         """Tasks that have ended: see `metrics.task_events`; and "running", those that have begun a while ago and not

@@ -59,7 +59,7 @@ class FunctionFigures:
             setattr(figures, name, value)
         return figures
 
-    def row(self, name: str, running: int, waiting: int) -> dict[str, Any]:
+    def row(self, name: str, running: int, waiting: int, histograms: bool) -> dict[str, Any]:
         """As of `Functions.rows`."""
         run, wait = self.run, self.wait
         longest = self.longest or None
@@ -67,7 +67,7 @@ class FunctionFigures:
         def within(seconds: float | None) -> float | None:
             return seconds if seconds is None or longest is None else min(seconds, longest)
 
-        return {
+        row = {
             "name": name,
             "finished": run.count - self.errors,
             "failed": self.failed,
@@ -84,10 +84,10 @@ class FunctionFigures:
             "wait_p95_s": wait.quantile(0.95),
             "cpu_s": self.cpu,
             "peak_memory": self.peak,
-            "run_histogram": _plain(run),
-            "wait_histogram": _plain(wait),
-            "memory_histogram": _plain(self.memory),
         }
+        if histograms:
+            row |= {f"{name}_histogram": _plain(getattr(self, name)) for name in _HISTOGRAMS}
+        return row
 
 
 def _plain(histogram: Histogram) -> dict[str, Any]:

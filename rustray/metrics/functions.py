@@ -166,14 +166,14 @@ class Functions:
 
     # -- what people ask -------------------------------------------------------------------------------
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self, histograms: bool = True) -> list[dict[str, Any]]:
         """One row a function, the last one heard of first, and at the end OTHER where there is one.
 
         "name", "finished" (runs with a result), "failed", "cancelled", "retried", "running", "waiting" (tasks), "last"
         (when it was heard of), "mean_s", "p50_s", "p95_s", "max_s" of a run, "wait_p50_s", "wait_p95_s" from submission
         to start (None before there is one), "cpu_s" (of all), "peak_memory" (bytes), and "run_histogram",
         "wait_histogram" (seconds) and "memory_histogram" (bytes): {"bounds", "counts", "sum"}, with one more count than
-        bounds.
+        bounds; these are nine tenths of it, and left out without `histograms`.
         """
         running: Counter[str] = Counter()
         waiting: Counter[str] = Counter()
@@ -183,7 +183,7 @@ class Functions:
         known = [*reversed(self._figures.items())]
         if self._other.last:
             known.append((OTHER, self._other))
-        return [figures.row(name, running[name], waiting[name]) for name, figures in known]
+        return [figures.row(name, running[name], waiting[name], histograms) for name, figures in known]
 
     def tasks(self, names: dict[int, str]) -> list[dict[str, Any]]:
         """How many tasks of which function are in which state where: "function", "state" ("running", "suspended" or

@@ -37,6 +37,9 @@ RUNNING_S = 0.5
 RUNNING = 16
 """Of such tasks that are told at once: calls of a concurrent actor may be many."""
 
+FUNCTIONS = 200
+"""So many are kept; of more, those go that have no news."""
+
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
@@ -81,6 +84,8 @@ class WorkerFigures:
         self.name = ""
         self._tell = tell
         self._of: dict[str, _Figures] = {}
+        self._leaving: list[tuple[str, _Figures]] = []
+        """Those that are not there any more since the last time."""
         self._events: deque[tuple[float, float, str, str, int, int]] = deque()
         self._room = EVENTS
         self._ended = self._ended_told = 0
@@ -160,12 +165,25 @@ class WorkerFigures:
             start, spent, name, outcome, client, number = self._events.popleft()
             events.append((start, spent, name, outcome, _task_id(client, number)))
         self._room = EVENTS
-        rows = [row for name, figures in list(self._of.items()) if (row := figures.news(name)) is not None]
+        rows = self._news()
         told, over = self._running, {event[-1] for event in events}
         # A task's event and its end as one that runs are told in one message: nobody sees it twice, or not at all.
         self._running = [row for row in self._long if row[-1] not in over]
         if rows or self._running != told:
             self._tell(("ran", rows, events, max(0, ended - len(events)), self._running))
+
+    def _news(self) -> list[tuple[Any, ...]]:
+        rows = [row for name, figures in self._leaving if (row := figures.news(name)) is not None]
+        self._leaving = []
+        for name, figures in list(self._of.items()):
+            row = figures.news(name)
+            if row is not None:
+                rows.append(row)
+            elif len(self._of) > FUNCTIONS and name != self.name:
+                # A task that ends just now may have it in hand: so it is asked for news once more.
+                del self._of[name]
+                self._leaving.append((name, figures))
+        return rows
 
     def _charge(self) -> None:
         with self._charging:

@@ -96,7 +96,9 @@ def _functions(answers: Answers, stream: TaskStream) -> list[tuple[str, str]]:
     by_colour: dict[str, str] = {}
     for function, _count in stream.functions().most_common():
         by_colour.setdefault(answers.colours[function], function)
-    return [(short(function), colour) for colour, function in by_colour.items()][:LEGEND]
+        if len(by_colour) == LEGEND:
+            break
+    return [(short(function), colour) for colour, function in by_colour.items()]
 
 
 def _line(bar: Bar, answers: Answers) -> str | None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -21,7 +22,7 @@ from rustray.node.figures import HELD, Figures
 from rustray.node.gpu_usage import GpuUsage
 from rustray.node.throughput import Rates
 from rustray.worker.context import Running
-from rustray.worker.figures import EVENTS, LONG_S, WorkerFigures
+from rustray.worker.figures import EVENTS, FUNCTIONS, LONG_S, WorkerFigures
 from tests.support import eventually
 from tests.unit.metrics.test_functions import owned, ran
 
@@ -308,6 +309,39 @@ def test_what_a_worker_ran_when_it_was_killed_has_an_event(kind: str, outcome: s
     message = figures.take()
     assert message is not None and message[3:] == ([(5.0, 3.0, 77, "f", outcome, "aa")], 0, [])
     assert figures.take() is None
+
+
+def test_a_worker_of_very_many_functions_keeps_few_and_tells_all() -> None:
+    to = Node()
+    figures = WorkerFigures(to.tell)
+    told: Counter[str] = Counter()
+    for turn in range(20):
+        for at in range(1000):
+            name = f"f{turn}-{at}"
+            figures.begin(name)
+            figures.end(name, 0.001, False, False, 1, at)
+        figures.tell(True)
+        rows, _events, _skipped = to.take()
+        for name, row in rows.items():
+            told[name] += sum(times for _at, times in row.runs)
+    assert told == Counter(f"f{turn}-{at}" for turn in range(20) for at in range(1000))
+    figures.tell(True)
+    assert len(figures._of) <= FUNCTIONS
+
+
+def test_a_task_that_ends_while_its_function_is_forgotten_is_told() -> None:
+    to = Node()
+    figures = WorkerFigures(to.tell)
+    for at in range(FUNCTIONS + 5):
+        figures.end(f"f{at}", 0.001, False, False, 1, at)
+    figures.tell(True)
+    to.said.clear()
+    in_hand = figures._of["f0"]
+    figures.tell(True)
+    assert "f0" not in figures._of
+    in_hand.counts[3] += 1
+    figures.tell(True)
+    assert to.take()[0]["f0"].runs == [(3, 1)]
 
 
 # -- an owner
