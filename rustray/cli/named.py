@@ -10,6 +10,7 @@ from typing import Any
 import rustray.clusters
 from rustray.cli.option_texts import whole_number
 from rustray.clusters import logs
+from rustray.model.table import Column, Table
 
 LINES = 50
 
@@ -59,11 +60,8 @@ def show_list(as_json: bool) -> int:
     if not found:
         print("No cluster runs here.")
         return 0
-    rows = [[("name", cluster.name), *cluster.facts()] for cluster in found]
-    table = [[name for name, _value in rows[0]], *([value for _name, value in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for line in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    rows = [dict([("name", cluster.name), *cluster.facts()]) for cluster in found]
+    print(Table(rows, {field: Column(field) for field in rows[0]}))
     return 0
 
 

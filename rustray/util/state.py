@@ -33,7 +33,7 @@ from rustray.util import task_states
 LIMIT = 100
 TIMEOUT_S = 30.0
 EVENTS = 2_000
-"""Events of tasks that are looked at for those of the user's."""
+"""Events of tasks that are looked at, at least: some may be of RustRay's own tasks, or not what the filters want."""
 
 Filters = Sequence[tuple[str, str, Any]]
 
@@ -90,7 +90,7 @@ def list_tasks(
     session = current()
     nodes = {row["number"]: row["name"] for row in _ask(timeout, "nodes", True)}
     rows = task_states.unfinished_rows(session, limit, nodes, time.time(), detail)
-    events = _ask(timeout, "task_events", -limit if detail else -max(limit, EVENTS))["events"]
+    events = _ask(timeout, "task_events", -max(limit, EVENTS))["events"]
     rows += task_states.ended_rows(events, detail)
     return _table(rows, TASK_COLUMNS, filters, limit, detail, "No task is known.")
 
