@@ -55,6 +55,8 @@ class ActorChannel(KeepsOrder):
         self._asked = False
         self._pinned = False
         self._killed = False
+        self._left = False
+        """No handle is left in this process."""
         self.dead: bytes | None = None
         self.figures: dict[str, Figures] = {}
         """By method."""
@@ -202,6 +204,10 @@ class ActorChannel(KeepsOrder):
                     return
                 # The actor is up again before we have read how the connection to its old process ends.
                 self._end(self._connection)
+                if self._left:
+                    connection.close()
+                    page.close()
+                    return
             self._asked = self._killed = False
             self._fail_interrupted("")
             self._connection, self._page, self.worker = connection, page, worker
@@ -276,8 +282,9 @@ class ActorChannel(KeepsOrder):
                 self._on_messages(messages)
         except ConnectionClosed:
             pass  # that was all
-        self._actors.reactor.remove(connection)
-        self._take_back()
+        if self._connection is connection:  # else its last answer has ended the last handle
+            self._actors.reactor.remove(connection)
+            self._take_back()
 
     def _on_closed(self, connection: Connection) -> None:
         with self._lock:
@@ -308,6 +315,7 @@ class ActorChannel(KeepsOrder):
 
     def leave(self) -> None:
         """No handle is left in this process. Caller has the lock."""
+        self._left = True
         connection, self._connection = self._connection, None
         if connection is not None:
             assert self._page is not None

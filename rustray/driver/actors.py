@@ -15,8 +15,6 @@ from rustray.wire.page import LeasePage
 if TYPE_CHECKING:
     from rustray.driver.session import Session
 
-MAX_IN_FLIGHT = 4096
-
 
 class Actors:
     """The channels of one session, by actor id."""

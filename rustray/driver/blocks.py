@@ -84,7 +84,12 @@ class Blocks:
             self._steady, self._last = now - self._last < STEADY_S, now
         if ahead is not None:
             asked, reply, _since = ahead
-            self._session.reactor.wait(reply)
+            try:
+                self._session.reactor.wait(reply)
+            except BaseException:
+                with self._lock:
+                    self._ahead = self._ahead or ahead  # the next one has it, or it goes back
+                raise
             if len(reply.fields) == 3:
                 segment, offset, capacity = reply.fields
                 if size <= capacity and size > asked // 2:

@@ -75,13 +75,14 @@ class Reactor:
         self.on_takeover: Callable[[], None] | None = None
         """Called by the background thread each time it takes the turn over."""
         self.on_defect: Callable[[Exception], None] = _raise
-        """Called when a handler of messages raises."""
+        """Called when a handler raises."""
         self.shield = Shield(self.wake)
         self._next_tick = 0.0
         self.alarm = NEVER
         """When `on_alarm` is called, on the monotonic clock: set by whoever has the turn."""
         self.on_alarm: Callable[[float], None] = lambda _now: None
         self._closed = False
+        self._over = False
         self._parked = threading.Lock()
         self._parked.acquire()
         self._wake_reader, self._wake_writer = os.pipe()
@@ -116,19 +117,23 @@ class Reactor:
                     messages = connection.receive()
                 except ConnectionClosed:
                     self.remove(connection)
-                    on_closed()
+                    self._guarded(on_closed)
                     return
                 if messages:
-                    try:
-                        on_messages(messages)
-                    except Exception as error:
-                        # A defect of ours, or a peer that speaks another version. Going on would hang somebody.
-                        self.on_defect(error)
+                    self._guarded(on_messages, messages)
 
         connection.on_backlog = self._watch
         self._selector.register(connection.fd, _READ, on_ready)
         if connection.backlog:
             self._watch(connection)
+
+    def _guarded(self, call: Callable[..., None], *args: object) -> None:
+        try:
+            call(*args)
+        except Exception as error:
+            # A defect of ours, or a peer that speaks another version. Going on would hang somebody, and the background
+            # thread must not end by it.
+            self.on_defect(error)
 
     def _watch(self, connection: Connection) -> None:
         """Wait for room if something is kept: looked at here, for another thread may have sent since the caller did."""
@@ -171,7 +176,8 @@ class Reactor:
             pass
 
     def wait(self, awaited: Awaited, timeout: float | None = None) -> bool:
-        """Block until `awaited.ready`, polling meanwhile; False when `timeout` (seconds) ran out first."""
+        """Block until `awaited.ready`, polling meanwhile; False when `timeout` (seconds) ran out first, or the session
+        has ended."""
         if awaited.ready:
             return True
         if timeout is not None and timeout <= 0:
@@ -193,7 +199,7 @@ class Reactor:
             while not awaited.ready:
                 if deadline is not None and time.monotonic() >= deadline:
                     return False
-                if self._closed:
+                if self._over:
                     return awaited.ready
                 if self.shield.pending and threading.current_thread() is threading.main_thread():
                     return None
@@ -235,7 +241,7 @@ class Reactor:
                 self._spins = spins
                 return
         started = time.monotonic()
-        while not awaited.ready and not self._closed and not pending:
+        while not awaited.ready and not self._over and not pending:
             if deadline is None:
                 poll(_TICK_S)
             else:
@@ -269,14 +275,14 @@ class Reactor:
         now = time.monotonic()
         if now >= self.alarm:
             self.alarm = NEVER
-            self.on_alarm(now)
+            self._guarded(self.on_alarm, now)
         if now >= self._next_tick:
             self._next_tick = now + _TICK_S
             for _ in range(len(self._short)):
                 connection = self._short.popleft()
                 connection.flush()
                 self._watch(connection)
-            self._on_tick()
+            self._guarded(self._on_tick)
 
     def poll_now(self) -> None:
         """Handle what is ready without waiting; does nothing when another thread has the turn."""
@@ -328,15 +334,20 @@ class Reactor:
                 pause = _LOOK_AGAIN_S if looks < _IDLE_AFTER_LOOKS else _LOOK_AGAIN_IDLE_S
                 self._parked.acquire(timeout=pause)
 
+    def end_waits(self) -> None:
+        """Nothing that anybody waits for will come any more, if it is not there yet: `wait` gives False at once."""
+        self._over = True
+        self.wake()
+        for event in list(self._sleepers):
+            event.set()
+
     def close(self) -> None:
         """Stop the background thread and wake every waiter; the connections are closed by their owners."""
         if self._closed:
             return
         self._closed = True
         self.shield.close()
-        self.wake()
-        for event in list(self._sleepers):
-            event.set()
+        self.end_waits()
         if self._parked.locked():
             self._parked.release()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:

@@ -68,12 +68,15 @@ class Requests:
         self._lock = threading.Lock()
 
     def begin(self) -> tuple[int, Reply]:
-        """A number to ask under, and where its answer will be."""
+        """A number to ask under, and where its answer will be: an empty one when the session has ended."""
         reply = Reply()
         with self._lock:
             self._number += 1
             number = self._number
         self._open[number] = reply
+        if self._session.ended is not None:  # looked at last: `end` may have passed this one by
+            self._open.pop(number, None)
+            reply.settle((), [])
         return number, reply
 
     def ask(self, op: str, *fields: Any) -> Reply:
@@ -91,11 +94,21 @@ class Requests:
         self._session.tell((op, number, *fields))
         try:
             wait(reply)
-        finally:
-            self._open.pop(number, None)
+        except BaseException:
+            if self._open.pop(number, None) is None and reply.fields:
+                self._refuse(op, reply)  # it came at the very moment of the interrupt
+            raise
+        self._open.pop(number, None)
         if not reply.fields:
             self._session.check_open()
         return reply
+
+    def _refuse(self, op: str, reply: Reply) -> None:
+        """What was given to nobody goes back."""
+        for fd in reply.fds:
+            os.close(fd)
+        if op == "alloc" and len(reply.fields) == 3:
+            self._session.tell(("abandon", *reply.fields[:2]))
 
     def query(self, what: str, *args: Any) -> Any:
         """Ask the node or its head for a plain value; raises what they answered in place of one.
@@ -119,11 +132,12 @@ class Requests:
             raise failures.unpack(value)
         return value
 
-    def on_answer(self, number: int, *fields: Any) -> None:
-        """The answer to one of them."""
+    def on_answer(self, number: int, *fields: Any) -> bool:
+        """The answer to one of them; False: nobody waits for it any more."""
         reply = self._open.pop(number, None)
         if reply is not None:
             reply.settle(fields or (None,), [])
+        return reply is not None
 
     def on_segment(self, number: int, size: int) -> None:
         """The answer to one of them that brings a descriptor."""

@@ -93,7 +93,7 @@ class Session:
         self.on_end: list[Callable[[], None]] = []
         self.on_leave: list[Callable[[], None]] = []
         """Called when this process leaves a cluster that goes on, before it does."""
-        self.handlers: dict[str, Callable[..., None]] = {
+        self.handlers: dict[str, Callable[..., object]] = {
             "welcome": self._on_welcome,
             "answer": self.requests.on_answer,
             "ended": self._on_ended,
@@ -106,7 +106,7 @@ class Session:
             "estimate": self.leases.on_estimate,
             "explain": self.explaining.on_explain,
             "suspended": self.leases.on_suspended,
-            "block": self.requests.on_answer,
+            "block": self._on_block,
             "full": self.requests.on_answer,
             "segment": self.requests.on_segment,
             "unmap": self.blocks.on_unmap,
@@ -197,6 +197,10 @@ class Session:
         self.info = info
         self._welcome.settle((client,), [])
 
+    def _on_block(self, number: int, segment: int, offset: int, size: int) -> None:
+        if not self.requests.on_answer(number, segment, offset, size):
+            self.tell(("abandon", segment, offset))  # who asked was interrupted
+
     def _on_lease(self, key: bytes, lease: int, worker: int) -> None:
         self.leases.on_lease(key, lease, worker, self.take_fd(), self.take_fd())
 
@@ -243,8 +247,19 @@ class Session:
         self.leases.tick(now)
         self.tasks.count(now)
         self.figures.tick(now)
-        for call in self.on_tick:
-            call()
+        self._call_all(self.on_tick)
+
+    def _call_all(self, calls: list[Callable[[], None]]) -> None:
+        for call in tuple(calls):
+            try:
+                call()
+            except Exception as error:
+                # Much of it shows something to people, on streams of the user's that may fail: only that ends then.
+                if call in calls:
+                    calls.remove(call)
+                # Standard error may be closed too; there is no other place to say it.
+                with contextlib.suppress(Exception):
+                    traceback.print_exception(error)
 
     # -- the end ---------------------------------------------------------------------------------------
 
@@ -265,8 +280,8 @@ class Session:
         self.futures.close()
         self.requests.end()
         self._welcome.settle((), [])
-        for call in self.on_end:
-            call()
+        self._call_all(self.on_end)
+        self.reactor.end_waits()
 
     def abandon(self) -> None:
         """In a forked child: let go of the parent's sockets without a word to the node."""
@@ -276,8 +291,7 @@ class Session:
     def close(self) -> None:
         """Leave the cluster; what is pending fails with SessionError."""
         if self.ended is None:
-            for call in self.on_leave:
-                call()
+            self._call_all(self.on_leave)
             self.leases.tell_measured()
             self.figures.tell()
             self._end(

@@ -60,6 +60,8 @@ class Submitter:
             target = self._classes.get(key)
             if target is None:
                 target = self._classes[key] = SchedulingClass(self, key, name)
+                if self._session.ended is not None:
+                    target.over = failures.typed(self._session.ended)
                 self.tell(("class", key, spec))
             return target
 
@@ -124,8 +126,7 @@ class Submitter:
             target.asked = 0
             self.tell(("demand", key, 0))
             self.waiting.discard(target)
-            queued, target.queue = list(target.queue), deque()
-            for task in queued:
+            for task in _taken(target):
                 self.tasks.fail(task, error)
 
     def on_lease_lost(self, lease_id: int, kind: str, text: str) -> None:
@@ -237,10 +238,8 @@ class Submitter:
     def _give_up(self, target: SchedulingClass, kind: str, text: str) -> None:
         """Worker after worker ends before it has begun a task: the cause is not in the tasks."""
         target.false_starts = 0
-        queued, target.queue = list(target.queue), deque()
-        for task in queued:
-            if not task.cancelled:
-                self.tasks.fail(task, losses.crash(task, kind, text))
+        for task in _taken(target):
+            self.tasks.fail(task, losses.crash(task, kind, text))
 
     # -- housekeeping ----------------------------------------------------------------------------------
 
@@ -294,8 +293,13 @@ class Submitter:
                     self.tasks.fail(task, error)
             self._leases.clear()
             for target in self._classes.values():
-                queued, target.queue = list(target.queue), deque()
                 target.leases.clear()
                 target.over = error
-                for task in queued:
+                for task in _taken(target):
                     self.tasks.fail(task, error)
+
+
+def _taken(target: SchedulingClass) -> list[Task]:
+    """All that waits in its queue, which is empty then; what was cancelled there has failed already."""
+    queued, target.queue = target.queue, deque()
+    return [task for task in queued if not task.cancelled]

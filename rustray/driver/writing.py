@@ -44,14 +44,14 @@ class Writer:
     def put_packed(self, packed: serialization.Packed, contained: tuple[Entry, ...]) -> Entry:
         """Store a big packed value in shared memory. The entry is not counted yet."""
         entry = Entry(self._session.new_object_id(), owned=True)
-        entry.payload = self._session.blocks.store(
-            entry.id, packed, [inner.id for inner in contained], self._session.client
-        )
+        blocks = self._session.blocks
+        entry.payload = location = blocks.write(packed)
         entry.known = True
         entry.held = 1
         entry.state = BLOCK
         entry.reading = True
-        with self._table.lock:
+        with self._session.reactor.shield, self._table.lock:
+            blocks.seal(entry.id, location, [inner.id for inner in contained], self._session.client)
             self._table.fresh.append(entry)
             self._table.pin(contained)
             entry.contains = contained

@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 class Lending:
-    """Counts the waits of one worker process.
+    """The waits of one worker process.
 
     Attributes
     ----------
-    waits: how many of its threads wait. Changed under the lock of the inbox.
+    waits: one for each of its threads that waits. Changed under the lock of the inbox.
     """
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self.waits = 0
+        self.waits: set[object] = set()
 
     @contextlib.contextmanager
     def lend(self) -> Iterator[None]:
@@ -32,26 +32,45 @@ class Lending:
             # A thread that a task has started, and may leave behind: as in Ray, its wait is not the task's.
             yield
             return
+        shield = self._worker.session.reactor.shield  # the task may be cancelled at any moment
+        wait = object()
+        try:
+            with shield:
+                self._begin(wait)
+            yield
+        finally:
+            with shield:
+                self._end(wait)
+
+    def settle(self) -> None:
+        """The task has ended, so nobody waits any more: also where it was interrupted right before that was noted."""
+        for wait in tuple(self.waits):
+            self._end(wait)
+
+    # Told under the lock: of two threads of an actor one may begin to wait when the other ends.
+
+    def _begin(self, wait: object) -> None:
         worker = self._worker
-        inbox = worker.inbox
-        with inbox.lock:
-            self.waits += 1
-            first = self.waits == 1
-        if first:
+        with worker.inbox.lock:
+            self.waits.add(wait)
+            if len(self.waits) > 1:
+                return
             if worker.actor is None:
-                inbox.give_back(None)
+                worker.inbox.give_back(None)
                 for channel in list(worker.channels.values()):
                     channel.send(("blocked",))
             worker.flush()
             worker.session.tell(("blocked",))
-        try:
-            yield
-        finally:
-            with inbox.lock:
-                self.waits -= 1
-                last = self.waits == 0
-            if last:
-                worker.session.tell(("unblocked",))
-                if worker.actor is None:
-                    for channel in list(worker.channels.values()):
-                        channel.send(("unblocked",))
+
+    def _end(self, wait: object) -> None:
+        worker = self._worker
+        with worker.inbox.lock:
+            if wait not in self.waits:
+                return  # it never began, or its task has ended
+            self.waits.discard(wait)
+            if self.waits:
+                return
+            worker.session.tell(("unblocked",))
+            if worker.actor is None:
+                for channel in list(worker.channels.values()):
+                    channel.send(("unblocked",))

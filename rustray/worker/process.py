@@ -53,7 +53,7 @@ class Worker:
         session.reactor.on_takeover = self.flush
         session.on_tick.append(self._tick)
         # What says that a task waits in vain goes to its output, once. A worker without a task waits for one.
-        patience.attach(session, lambda: self._lending.waits > 0, self.interruption.place)
+        patience.attach(session, lambda: bool(self._lending.waits), self.interruption.place)
         session.on_end.append(self._server_is_gone)
         session.handlers["serve"] = self._on_serve
         session.handlers["host"] = self._on_host
@@ -147,6 +147,8 @@ class Worker:
             running.reset(token)
         interruption.current = None
         interruption.cancelled = None
+        if self._lending.waits and self.actor is None:
+            self._lending.settle()
         self.printing.end_of(task)
         self._durations[function] = spent
         channel.answer(answer, spent)

@@ -77,6 +77,7 @@ def test_a_pull_waits_for_room(driver: None) -> None:
     keeper = Keeper.remote()
     rustray.get(keeper.keep.remote(), timeout=20)
     made = make.remote()
+    rustray.wait([made], timeout=PATIENCE_S)  # it is there: what follows is its way here
     with pytest.raises(GetTimeoutError, match=r"no room for 16,7\d+,\d+ bytes.* 59.* MiB by 1 other process"):
         rustray.get(made, timeout=4)
     dropped = keeper.drop.remote(3.5)  # longer than anybody was patient before

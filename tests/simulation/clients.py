@@ -17,7 +17,7 @@ from rustray.driver.actors import Actors
 from rustray.driver.entry import ERROR, VALUE, Entry
 from rustray.driver.submitter import Submitter
 from rustray.driver.task import Task
-from rustray.errors import RustRayError
+from rustray.errors import RustRayError, SessionError
 from rustray.wire.frames import ConnectionClosed, Message
 from tests.simulation.clock import VirtualLoop
 from tests.simulation.machine import Connection
@@ -127,7 +127,7 @@ class Session:
         self.info: dict[str, Any] = {}
         self.hosted_actor = None
         self.node = connection
-        self.ended = False
+        self.ended: RustRayError | None = None
         self.objects = self.sharing = _Objects()
         self.tasks = _Tasks(cluster, self)
         self.reactor = _Reactor(loop, self._on_tick)
@@ -231,7 +231,7 @@ class Session:
 
     def close(self) -> None:
         """The process ends: its descriptors are closed, nothing is said."""
-        self.ended = True
+        self.ended = SessionError("the process ends")
         for connection in [*self.reactor.connections, self.node]:
             while connection.fds:
                 self.cluster.kernel.close(connection.fds.popleft())

@@ -8,9 +8,11 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from rustray.driver.actor_channel import ActorChannel
 from rustray.driver.entry import VALUE
-from rustray.wire.frames import Connection, Message
+from rustray.wire.frames import Connection, ConnectionClosed, Message
 from rustray.wire.page import LeasePage, new_page
 
 ACTOR, FIRST, SECOND = b"actor", 7, 8
@@ -93,3 +95,17 @@ def test_the_successor_is_up_before_the_end_of_the_first_is_read() -> None:
     bench.reactor.closed[0]()  # now it is read, too late to matter
     assert bench.channel.connected and list(bench.channel.in_flight) == [2]
     assert bench.said == []
+
+
+def test_the_last_answer_ends_the_last_handle_as_the_successor_comes() -> None:
+    bench = Bench()
+    first = bench.up(FIRST)
+    bench.call(1)
+    session: Any = bench.channel._actors.session
+    session.objects.unpin = lambda _entries: bench.channel.leave()  # as when nobody has a handle any more
+    first.send([("done", [(1, VALUE, b"")], 0.0)])
+    first.close()
+    second = bench.up(SECOND)
+    assert bench.done == [1] and not bench.channel.connected
+    with pytest.raises(ConnectionClosed):
+        second.receive()

@@ -123,6 +123,23 @@ def test_a_signal_is_handled_after_the_handlers_and_the_wait_can_go_on(echo: Ech
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_the_background_thread_outlives_a_handler_that_fails(echo: Echo) -> None:
+    defects: list[Exception] = []
+    echo.reactor.on_defect = defects.append
+    ours, theirs = socket.socketpair()
+
+    def broken() -> None:
+        raise RuntimeError("a defect")
+
+    echo.reactor.add(Connection(ours), lambda _messages: None, broken)
+    theirs.close()
+    eventually(lambda: [str(error) for error in defects] == ["a defect"])
+    settled = threading.Event()
+    echo.entry(1).add_waiter(settled.set)
+    echo.tell(1)
+    assert settled.wait(20)
+
+
 def test_the_end_of_a_connection_is_told_once(echo: Echo) -> None:
     echo.tell(1)
     echo.peer.close()

@@ -406,6 +406,14 @@ class TestIdleLeases:
         assert ref._entry.state == VALUE and bench.target.idle == 1
 
 
+def test_what_was_cancelled_does_not_fail_again(bench: Bench) -> None:
+    first, _second = bench.submit(2)
+    assert first.task is not None
+    bench.session.tasks.cancel(first.task, False, True)
+    bench.session.leases.on_infeasible(KEY, "Missing: 1 GPU")
+    assert (bench.target.figures.cancelled, bench.target.figures.failed) == (1, 1)
+
+
 def test_infeasible_fails_what_waits_and_later_tasks_ask_again(bench: Bench) -> None:
     entries = bench.submit(2)
     bench.demands()
