@@ -89,7 +89,8 @@ class CellCard:
 
 def card_text(state: CellState, now: float, label: str = "", more: str = "") -> str:
     """As "training: running for 12 s (as of Mar 5 12:03:20)"."""
-    return f"{label or state.name}: {_told(state, now)}" + (f"; {more}" if more else "")
+    told = f"{label or state.name}: {_told(state, now)}{_as_of(state, now)}"
+    return told + (f"; {more}" if more else "")
 
 
 def card_html(state: CellState, now: float, label: str = "", more: str = "") -> str:
@@ -98,6 +99,7 @@ def card_html(state: CellState, now: float, label: str = "", more: str = "") -> 
     line = (
         f'<span style="color:{colour}">&#9679;</span> <b>{escape(label or state.name)}</b> '
         f"<span>{escape(_told(state, now))}</span>"
+        f'<small style="opacity:.6;white-space:nowrap">{_as_of(state, now)}</small>'
     )
     if more:
         line += f'<div style="margin-left:1.2em"><small>{escape(more)}</small></div>'
@@ -116,9 +118,11 @@ def card_html(state: CellState, now: float, label: str = "", more: str = "") -> 
 
 def _told(state: CellState, now: float) -> str:
     told = state.told(now)
-    if state.how == RUNNING:
-        return f"{told} (as of {clock(now)})"
     return f"{told}, %rustray attach shows it" if state.how == LEFT else told
+
+
+def _as_of(state: CellState, now: float) -> str:
+    return f" (as of {clock(now)})" if state.how == RUNNING else ""
 
 
 def clock(at: float) -> str:

@@ -161,7 +161,11 @@ def _run(
                 shell.user_ns.setdefault(CELLS, {})[request.name] = run.partial
     for index, variable in enumerate(wanted, 1):
         shell.user_ns[variable] = [row[index] for row in rows] if loop is not None else rows[0][index]
-    return [row[0] for row in rows] if loop is not None else rows[0][0]
+    values = [row[0] for row in rows]
+    if loop is None:
+        return values[0]
+    # A loop that only does something shows nothing, as any cell.
+    return None if values and all(value is None for value in values) else values
 
 
 def _figures(session: Session) -> Parcel | None:

@@ -61,6 +61,8 @@ def test_a_cell_runs_for_each_element_and_gives_the_list(notebook: Notebook) -> 
     assert "width:100.0%" in next(iter(shown.html.values()))
     assert notebook.run("scaled").value == "[10, 20, 30]"
     assert notebook.run("%%remote --map 'n in []'\nn").value == "[]"
+    assert notebook.run("%%remote --map 'n in range(3)'\nn * k;").value is None
+    assert notebook.run("%%remote --map 'n in range(2)'\nn or None").value == "[None, 1]"
 
 
 def test_a_loop_over_many_elements(notebook: Notebook) -> None:

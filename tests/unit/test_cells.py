@@ -161,7 +161,7 @@ def test_a_cell_is_told_in_a_line(state: CellState, told: str) -> None:
     as_of = f" (as of {clock(105.0)})" if state.how == RUNNING else ""
     assert card_text(state, 105.0) == f"<fit>: {told}{as_of}"
     html = card_html(state, 105.0)
-    assert "&lt;fit&gt;" in html and told in html
+    assert "&lt;fit&gt;" in html and told in html and as_of in html
     assert ("width:25.0%" in html) == (state.total == 40)
 
 
