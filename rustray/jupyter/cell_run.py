@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 import time
@@ -14,7 +15,7 @@ from rustray.driver.refs import ObjectRef
 from rustray.driver.stopping import Stopped
 from rustray.errors import GetTimeoutError, RustRayError, SerializationError, TaskCancelledError, TaskError
 from rustray.jupyter.cell_card import CellCard
-from rustray.jupyter.cell_state import TIMED_OUT, CellState
+from rustray.jupyter.cell_state import FAILED, STOPPED, TIMED_OUT, CellState
 from rustray.jupyter.cell_tasks import CellRequest, Sent
 from rustray.jupyter.keeper_link import KeeperLink
 from rustray.jupyter.parcel import Parcel
@@ -62,6 +63,11 @@ class CellRun:
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         if isinstance(error, KeyboardInterrupt):
             error.add_note(self._stop_surely())
+        card = self._card
+        if error is not None and card is not None and card.state.ended is None:
+            if self._end is None or not isinstance(error, KeyboardInterrupt):
+                how = STOPPED if isinstance(error, KeyboardInterrupt) else FAILED
+                self._show(dataclasses.replace(card.state, how=how, ended=time.time()))
         if self._sent and not self._request.background and self._link.session.ended is None:
             self._link.keeper.delivered.remote(self._request.cell)
 

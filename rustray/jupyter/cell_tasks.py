@@ -6,7 +6,7 @@ import functools
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rustray.driver.code_hash import HASH_BYTES
@@ -24,6 +24,7 @@ from rustray.progress.forecast import Group
 from rustray.serialization import serialize_code
 
 Sent = Parcel | ObjectRef
+NOTHING = Parcel(b"")
 CLIP = 50
 """Characters of a line of code that are shown."""
 
@@ -77,13 +78,14 @@ class CellTasks:
 
     Attributes
     ----------
+    request: without its variables and elements, once all tasks have been submitted.
     rows: the refs of each task: its value, then the wanted variables.
     total: how many there are to be. left_out: of these, how many were not submitted.
     """
 
     def __init__(self, session: Session, request: CellRequest, on_change: Callable[[], object]) -> None:
         self._session = session
-        self._request = request
+        self.request = request
         self._on_change = on_change
         self._begun = False
         self._submitted = False
@@ -105,7 +107,7 @@ class CellTasks:
                 return
             self._begun = True
         try:
-            self._submit_each(self._request)
+            self._submit_each(self.request)
         finally:
             self._over()
 
@@ -138,6 +140,8 @@ class CellTasks:
         """There will be no more rows."""
         with self._session.objects.lock:
             self._submitted = True
+            elements = None if self.request.elements is None else ()
+            self.request = replace(self.request, names=NOTHING, elements=elements)
             self.left_out = self.total - len(self.rows)
             if self.done + self.failed >= len(self.rows):
                 self.ended_at = self.ended_at or time.time()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import itertools
 import threading
 import time
 from collections import deque
@@ -25,6 +26,7 @@ from rustray.driver.current import current
 from rustray.driver.patience import Patience
 from rustray.driver.refs import ObjectRef
 from rustray.driver.stopping import KILL_S, KIND_S, LOOK_S, Stop, Stopped, unfinished_numbers
+from rustray.driver.task_logs import ENTRY_COSTS
 from rustray.driver.transcript import STREAMS
 from rustray.errors import RustRayError, TaskCancelledError
 from rustray.jupyter.arrivals import Arrivals
@@ -64,6 +66,7 @@ class KeptCell:
         self.tasks = tasks
         self.started = time.time()
         self.why_ended = ""
+        self.timer: asyncio.TimerHandle | None = None
         self.submitted = asyncio.Event()
         self.ended = asyncio.Event()
         self._loop = loop
@@ -77,9 +80,9 @@ class KeptCell:
         """One of its tasks has printed or displayed something, see `driver.output`; from any thread."""
         with self._lock:
             self._log.append((kind, text, pid))
-            self._chars += len(text)
+            self._chars += len(text) + ENTRY_COSTS
             while self._chars > LOG_CHARS and len(self._log) > 1:
-                self._chars -= len(self._log.popleft()[1])
+                self._chars -= len(self._log.popleft()[1]) + ENTRY_COSTS
             for channel, number in self._followers:
                 channel.log(kind, text, number, pid)
             if self._followers and not self._flushing:
@@ -122,7 +125,8 @@ class KeptCell:
         if self.ended.is_set():
             how = self.why_ended or (FAILED if tasks.failed else DONE)
         with self._lock:
-            last = "".join(text for kind, text, _pid in list(self._log)[-TAIL_LINES:] if kind in STREAMS)
+            newest = list(itertools.islice(reversed(self._log), TAIL_LINES))
+        last = "".join(text for kind, text, _pid in reversed(newest) if kind in STREAMS)
         return CellState(
             request.cell,
             request.name,
@@ -185,7 +189,7 @@ class NotebookKeeper:
         )
         cell = self._cells[request.cell] = KeptCell(request, tasks, self._loop)
         if request.timeout is not None:
-            self._loop.call_later(request.timeout, self._time_out, cell)
+            cell.timer = self._loop.call_later(request.timeout, self._time_out, cell)
         submission = self._loop.run_in_executor(self._submitting, self._submit, cell)
         submission.add_done_callback(lambda _submission: cell.submitted.set())
         try:
@@ -204,10 +208,13 @@ class NotebookKeeper:
     def _submit(self, cell: KeptCell) -> None:
         self._by_number.begin(self._session.tasks.next_number(), cell.request.cell)
         cell.tasks.submit()
+        cell.request = cell.tasks.request
 
     def _on_change(self, cell: KeptCell) -> None:
         if cell.tasks.ended_at is not None:
             cell.ended.set()
+            if cell.timer is not None:
+                cell.timer.cancel()  # it would keep the cell until then
         self._news.set()
 
     def _on_output(self, kind: str, text: str, _name: str, pid: int, task: Any) -> None:

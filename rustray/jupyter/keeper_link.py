@@ -184,24 +184,33 @@ def _writers_of(session: Session) -> Writers:
 
 _mine: KeeperLink | None = None
 _others: list[KeeperLink] = []
+_making = threading.Lock()
 
 
 def keeper_of(session: Session) -> KeeperLink:
     """The keeper of this kernel's cells, made if there is none."""
     global _mine
-    if _mine is None or not _mine.is_open(session):
-        options = {
-            "name": KEEPER_NAME + uuid.uuid4().hex[:12],
-            "namespace": notebook.notebook_path() or None,
-            "lifetime": "detached",
-            "num_cpus": 0,
-            # Near the kernel, where it can be: a gateway hosts no actors.
-            "scheduling_strategy": NodeAffinitySchedulingStrategy(session.info["node"], soft=True),
-        }
-        keeper = rustray.remote(**options)(NotebookKeeper).remote(notebook.grace_s())
-        link = _mine = KeeperLink(session, keeper)
-        session.on_leave.append(lambda: _leave(link))
-    return _mine
+    with _making:  # cells of subshells run beside others
+        if _mine is None or not _mine.is_open(session):
+            _mine = _made_for(session)
+        return _mine
+
+
+def _made_for(session: Session) -> KeeperLink:
+    options = {
+        "name": KEEPER_NAME + uuid.uuid4().hex[:12],
+        "namespace": notebook.notebook_path() or None,
+        "lifetime": "detached",
+        "num_cpus": 0,
+        # A cell that runs is a call that waits; none is to keep the stop button waiting.
+        "max_concurrency": 100_000,
+        # Near the kernel, where it can be: a gateway hosts no actors.
+        "scheduling_strategy": NodeAffinitySchedulingStrategy(session.info["node"], soft=True),
+    }
+    keeper = rustray.remote(**options)(NotebookKeeper).remote(notebook.grace_s())
+    link = KeeperLink(session, keeper)
+    session.on_leave.append(lambda: _leave(link))
+    return link
 
 
 def present_keeper(session: Session) -> KeeperLink | None:

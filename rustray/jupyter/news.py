@@ -12,7 +12,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any
 
 import rustray
 from rustray.driver import cells
@@ -54,11 +53,10 @@ class News:
         self._cell_runs = True
         self._wake = threading.Event()
         self._told = ""
-        shell = cells.kernel_shell()
+        self._shell = shell = cells.kernel_shell()
         if shell is not None:
             shell.events.register("pre_run_cell", self._on_begin)
             shell.events.register("post_run_cell", self._on_end)
-            session.on_end.append(lambda: self._unregister(shell))
         threading.Thread(target=self._ask, name="rustray-news", daemon=True).start()
 
     def show(self, card: CellCard) -> None:
@@ -92,6 +90,7 @@ class News:
                     self._report(error)
                     threading.Event().wait(AGAIN_S)
         self.close(LOST)
+        self._unregister()
 
     def _ask_once(self) -> None:
         known = self._known()
@@ -145,10 +144,9 @@ class News:
             self._log(error)
 
     def _log(self, error: Exception) -> None:
-        shell = cells.kernel_shell()
-        if shell is not None:
+        if self._shell is not None:
             told = "".join(traceback.format_exception(error))
-            shell.kernel.log.error("rustray: a card of a %%%%remote cell does not move.\n%s", told)
+            self._shell.kernel.log.error("rustray: a card of a %%%%remote cell does not move.\n%s", told)
 
     # -- the notebook's cells --------------------------------------------------------------------------
 
@@ -168,7 +166,7 @@ class News:
         finally:
             self._cell_runs = False
 
-    def _unregister(self, shell: Any) -> None:
+    def _unregister(self) -> None:
         for event, call in (("pre_run_cell", self._on_begin), ("post_run_cell", self._on_end)):
-            if call in shell.events.callbacks[event]:
-                shell.events.unregister(event, call)
+            if self._shell is not None and call in self._shell.events.callbacks[event]:
+                self._shell.events.unregister(event, call)
