@@ -31,12 +31,15 @@ class WorkerLog:
         self._unread = b""
 
     def write(self, text: str) -> None:
-        """Add text of our own, which `others` does not give."""
+        """Add text of our own, which `others` does not give. What finds no room is lost."""
         data = text.encode("utf-8", "backslashreplace")
         with self._lock:
             self._read()
             while data:
-                written = os.write(self._fd, data)
+                try:
+                    written = os.write(self._fd, data)
+                except OSError:
+                    return  # the disk is full: a task is not to fail because nobody can keep what it prints
                 self._at += written
                 data = data[written:]
 
