@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 SHOWN = 50
 """Rows that are shown; the list has all."""
 NARROWEST = 6
-"""Characters that are left of a cell."""
+"""Characters that are left of a cell at least."""
 BETWEEN = "  "
 
 
@@ -112,15 +112,29 @@ def _terminal_width() -> int:
 def _fitted(columns: list[_Shown], width: int) -> list[_Shown]:
     """The same in `width` characters, 0 for as many as it takes: the longest cells lose of their middle.
 
-    Of an id both ends tell something: the beginning who made it, the end which one it is.
+    Of an id both ends tell something: the beginning who made it, the end which one it is. Cells that differ do so
+    still, even where the table gets too wide by that.
     """
     widths = [max(map(len, column.cells)) for column in columns]
-    while width and sum(widths) + len(BETWEEN) * (len(widths) - 1) > width and max(widths) > NARROWEST:
-        widths[widths.index(max(widths))] -= 1
+    least = [_narrowest(column.cells) for column in columns] if width else widths
+    while sum(widths) + len(BETWEEN) * (len(widths) - 1) > width:
+        spare = [has if has > needs else 0 for has, needs in zip(widths, least, strict=True)]
+        if not any(spare):
+            break
+        widths[spare.index(max(spare))] -= 1
     return [
         column._replace(cells=[_cut(cell, room) for cell in column.cells])
         for column, room in zip(columns, widths, strict=True)
     ]
+
+
+def _narrowest(cells: list[str]) -> int:
+    """Characters in which all of them can be told apart."""
+    widest = max(map(len, cells))
+    for width in range(NARROWEST, widest):
+        if len({_cut(cell, width) for cell in cells}) == len(set(cells)):
+            return width
+    return widest
 
 
 def _cut(text: str, width: int) -> str:

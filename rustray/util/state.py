@@ -102,7 +102,7 @@ def summarize_tasks(*, timeout: float = TIMEOUT_S, detail: bool = False) -> Tabl
     "peak_memory" (bytes of a worker), and what else `docs/metrics.md` says of functions.
     """
     rows = [row for row in _ask(timeout, "function_metrics") if detail or not is_own_code(row["name"])]
-    return Table(rows, FUNCTION_COLUMNS, "No task has run.")
+    return Table(rows, FUNCTION_COLUMNS, "No task is known yet; of what runs the cluster is told twice a second.")
 
 
 def list_actors(

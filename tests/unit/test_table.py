@@ -56,6 +56,9 @@ def test_a_table_fits_into_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None
     lines = repr(Table([{"name": one, "size": 1} for one in ids], COLUMNS)).splitlines()
     assert max(map(len, lines)) == 24
     assert lines[1] != lines[2] and "…" in lines[1]
+    monkeypatch.setattr("rustray.model.table._terminal_width", lambda: 9)
+    lines = repr(Table([{"name": one, "size": 1} for one in ids], COLUMNS)).splitlines()
+    assert len({line.split()[0] for line in lines}) == 3, "they differ, and are too wide rather than alike"
     monkeypatch.setattr("rustray.model.table._terminal_width", lambda: 0)
     assert ids[0] in repr(Table([{"name": ids[0], "size": 1}], COLUMNS))
 
