@@ -76,6 +76,10 @@ def test_a_big_variable_is_sent_once(notebook: Notebook) -> None:
     shown = notebook.run("%%remote --map 'i in range(4)'\nlen(data) + i")
     assert shown.value == str([(11 << 20) + i for i in range(4)])
     assert shown.text["stdout"] == "%%remote: sent 11 MiB of variables: data 11 MiB\n"
+    # It is not kept for as long as the keeper knows of the cell.
+    notebook.run("from rustray.util import state")
+    big = "[one for one in state.list_objects() if one['object_size'] > 10 << 20]"
+    eventually(lambda: notebook.run(big).value == "[]")
 
 
 def test_failures_of_elements_are_told_together(notebook: Notebook) -> None:
@@ -93,6 +97,19 @@ def test_values_of_elements_that_have_not_failed_are_kept(notebook: Notebook) ->
     assert "ZeroDivisionError" in (notebook.run("type(rustray_cells['thirds'][3]).__mro__").value or "")
     shown = notebook.run("%%remote --map 'n in range(2)' --name none\n1 / 0")
     assert "2 of 2 elements failed" in shown.error and "rustray_cells" not in shown.error
+
+
+def test_the_card_of_a_cell_that_cannot_be_submitted_does_not_run_on(notebook: Notebook) -> None:
+    notebook.run(
+        "from rustray.jupyter import keeper_link\nkept = keeper_link.KeeperLink.submit\n"
+        "def refuse(*_arguments): raise rustray.errors.RustRayError('no')\n"
+        "keeper_link.KeeperLink.submit = refuse"
+    )
+    shown = notebook.run("%%remote -b --name refused\n1")
+    notebook.run("keeper_link.KeeperLink.submit = kept")
+    assert "no" in shown.error
+    (card,) = shown.cards.values()
+    assert card.startswith("refused: failed after")
 
 
 def test_an_element_that_cannot_travel_is_named(notebook: Notebook) -> None:
