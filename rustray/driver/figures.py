@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rustray.driver.task import Task
 
 TELL_EVERY_S = 0.5
+CLASSES = 2_000
+"""Classes that are looked at in turn each time, beside the busy ones: there may be one a function ever made."""
 HELD_UP_SEEN = 10_000
 """Tasks that wait for arguments which are looked at one by one; of more, the others are taken to be like these."""
 
@@ -80,7 +82,7 @@ class Telling:
         """Tell what has come since the last time, and how things are; nothing if neither is news."""
         session = self._session
         with self._lock:
-            classes, channels = session.leases.classes(), session.actors.channels()
+            classes, channels = session.leases.some_classes(CLASSES), session.actors.channels()
             present: dict[str, _Present] = {}
             for target in classes:
                 _add_class(present, target)

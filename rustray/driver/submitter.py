@@ -9,6 +9,7 @@ import contextlib
 import socket
 import time
 from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from rustray.driver import failures, losses
@@ -45,6 +46,7 @@ class Submitter:
         self.tell = session.tell
         self.shield = session.reactor.shield
         self._classes: dict[bytes, SchedulingClass] = {}
+        self._turn = 0
         self._leases: dict[int, Lease] = {}
         self._take_done = Answers(session).take
         self.unused = UnusedLeases(self._leases, self.lock, session.tell, session.reactor)
@@ -68,6 +70,13 @@ class Submitter:
     def classes(self) -> list[SchedulingClass]:
         """All classes of this session."""
         return list(self._classes.values())
+
+    def some_classes(self, count: int) -> list[SchedulingClass]:
+        """Those that have leases or wait for some, and `count` of all in turn. Caller has the lock."""
+        first = self._turn if self._turn < len(self._classes) else 0
+        self._turn = first + count
+        busy = (*(lease.target for lease in self._leases.values()), *self.waiting)
+        return list(dict.fromkeys((*busy, *islice(self._classes.values(), first, first + count))))
 
     # -- what the node says ----------------------------------------------------------------------------
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from rustray.driver import failures
+from rustray.driver import failures, figures
 from rustray.driver.entry import ERROR, PENDING, VALUE
 from rustray.driver.functions import WORKERS_KNOWN
 from rustray.driver.session import Session
@@ -23,6 +24,7 @@ from rustray.errors import (
     WorkerCrashedError,
     WorkerExitedError,
 )
+from rustray.metrics.functions import Owned
 from rustray.wire.frames import Connection
 from rustray.wire.page import LeasePage, new_page
 
@@ -519,3 +521,24 @@ def test_a_worker_that_was_suspended_before_it_heard_of_a_cancellation_is_killed
     bench.told.receive()
     bench.session.leases.on_suspended(worker.lease, True)
     assert [message[:2] for message in bench.told.receive()] == [("kill_worker", 1000 + worker.lease)]
+
+
+def test_of_very_many_classes_the_busy_ones_are_told_each_time_and_all_in_turn(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "CLASSES", 10)
+    leases = bench.session.leases
+    for at in range(35):
+        leases.scheduling_class(b"%d" % at, f"g{at}", {}).figures.retried += 1
+    bench.submit()
+    telling = figures.Telling(bench.session)
+    retried: Counter[str] = Counter()
+    for _ in range(8):
+        bench.told.receive()
+        telling.tell()
+        bench.session.flush()
+        ((rows,),) = (fields for op, *fields in bench.told.receive() if op == "owned")
+        told = [Owned._make(row) for row in rows]
+        assert sum(row.waiting for row in told if row.name == "f") == 1
+        retried.update({row.name: row.retried for row in told if row.retried})
+    assert retried == {f"g{at}": 1 for at in range(35)}
