@@ -15,6 +15,7 @@ Where no driver listens nothing is shown, and nothing fails.
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
@@ -22,11 +23,17 @@ from typing import Any, Generic, TypeVar
 
 from rustray.driver import output
 from rustray.driver.current import current_or_none
+from rustray.model.option_checks import unknown_name
 from rustray.model.quantities import duration
 from rustray.progress.bar import Bar, rate_text
 from rustray.progress.screen import Screen
 
 T = TypeVar("T")
+LOOKS = frozenset(
+    """ascii bar_format colour delay dynamic_ncols file gui leave lock_args maxinterval mininterval miniters ncols nrows
+    position smoothing unit_divisor unit_scale write_bytes""".split()
+)
+"""Arguments of tqdm about how its own bars look; accepted so that its calls work, they change nothing here."""
 
 
 class tqdm(Generic[T]):
@@ -40,6 +47,11 @@ class tqdm(Generic[T]):
     unit: of a step, as "batch".
     disable: show nothing.
     initial: steps that are done already.
+    looks: what tqdm has besides about how a bar looks has no effect here.
+
+    Raises
+    ------
+    OptionError: an argument that tqdm does not have either.
     """
 
     def __init__(
@@ -50,7 +62,11 @@ class tqdm(Generic[T]):
         unit: str = "",
         disable: bool = False,
         initial: float = 0,
+        **looks: Any,
     ) -> None:
+        for name in looks:
+            if name not in LOOKS:
+                raise unknown_name("argument of tqdm()", name, _NAMES)
         self.iterable = iterable
         self.desc = desc or ""
         self.total = total if total is not None else _length(iterable)
@@ -146,6 +162,9 @@ class tqdm(Generic[T]):
         """Print a line above the bars. (In tasks plain `print` does the same.)"""
         with output.terminal.without_bars():
             print(text)
+
+
+_NAMES = [name for name in inspect.signature(tqdm).parameters if name != "looks"]
 
 
 def trange(*args: int, **options: Any) -> tqdm[int]:

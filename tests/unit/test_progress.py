@@ -273,6 +273,13 @@ def test_a_bar_that_is_disabled_shows_nothing(shown: list[tuple[str, bool]]) -> 
     assert shown == []
 
 
+def test_calls_of_tqdm_itself_work_here(shown: list[tuple[str, bool]]) -> None:
+    assert list(tqdm(range(3), desc="f", leave=False, ncols=80, mininterval=1)) == [0, 1, 2]
+    assert shown[-1][0].startswith("f: 100 %")
+    with pytest.raises(OptionError, match="'dsc' is not an argument of tqdm.*Did you mean 'desc'"):
+        tqdm(range(3), dsc="f")
+
+
 def test_what_cannot_be_looped_over_says_so() -> None:
     with pytest.raises(TypeError, match="nothing to loop over"):
         iter(tqdm(total=3, disable=True)).__next__()
