@@ -60,12 +60,7 @@ class Chaos(World):
             self.killed.discard(lease)
 
     def add_class(self) -> None:
-        self.made += 1
-        key, job = b"c%d" % self.made, self.random.randrange(5)
-        self.classes[key] = job
-        pinned = self.random.random() < 0.1
-        if pinned:
-            self.pinned.add(key)
+        key, job, pinned = self.draw_class()
         can, may = self.random.random() < 0.9, self.random.random() < 0.5
         request = self.random.choice(REQUESTS)
         self.preemptible[key] = can and "GPU" not in request, may

@@ -97,13 +97,18 @@ class World:
             ]
         )
 
-    def add_class(self) -> None:
+    def draw_class(self) -> tuple[bytes, int, bool]:
+        """Key and job of a new class, and whether it is pinned."""
         self.made += 1
         key, job = b"c%d" % self.made, self.random.randrange(5)
         self.classes[key] = job
         pinned = self.random.random() < 0.1
         if pinned:
             self.pinned.add(key)
+        return key, job, pinned
+
+    def add_class(self) -> None:
+        key, job, pinned = self.draw_class()
         self.step(ClassAdded(key, job, key.decode(), self.random.choice(REQUESTS), pinned))
 
     def add_node(self) -> None:
