@@ -102,6 +102,9 @@ def test_an_actor_is_started_and_callers_are_introduced(bench: Bench) -> None:
     assert bench.said() == [("actor_place", DRIVER, actor)]
     bench.say("connect_actor", OTHER, actor, 0)
     assert bench.said() == [("actor_place", OTHER, actor)]
+    bench.say("query", DRIVER, 9, "actors", ())
+    (row,) = bench.said()[0][-1]
+    assert (row["state"], row["pid"]) == ("ALIVE", 77)
 
 
 def test_an_actor_waits_for_its_arguments(bench: Bench) -> None:
