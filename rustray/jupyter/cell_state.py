@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 RUNNING, DONE, FAILED, STOPPED, TIMED_OUT = "running", "done", "failed", "stopped", "timed out"
 LEFT, LOST = "left running", "out of sight"
 """How cells are whose kernel ends, or whose keeper has: what becomes of them is not known there."""
+SOON_S = 0.1
+"""What should have ended by now, or will at once, is not forecast."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class CellState:
 
     def left(self, now: float) -> str:
         """As ", about 12 s ± 2 s left"; "" where nothing is expected, or not any more."""
-        if self.ends is None or self.ends <= now:
+        if self.ends is None or self.ends - now < SOON_S:
             return ""
         error = f" ± {short(self.error)}" if self.error >= 0.05 else ""
         return f", about {duration(self.ends - now)}{error} left"

@@ -63,8 +63,9 @@ class CellRequest:
     @property
     def origin(self) -> str:
         """Where its code was and how it begins, as "In[5] model = train(data)"."""
-        lines = (line.strip() for line in self.source.splitlines())
-        first = next((line for line in lines if line and not line.startswith("#")), "")
+        lines = [line.strip() for line in self.source.splitlines()]
+        code = [line for line in lines if line and not line.startswith("#")]
+        first = next((line for line in code if not line.startswith(("import ", "from "))), *code[:1] or [""])
         clipped = first if len(first) <= CLIP else first[: CLIP - 1] + "…"
         return f"{self.file.removeprefix('Cell ')} {clipped}"
 

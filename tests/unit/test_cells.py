@@ -141,6 +141,7 @@ def cell(how: str = RUNNING, total: int = 1, done: int = 0, failed: int = 0, **m
         (cell(running=1, ends=117.3, error=2.04), "running for 5.0 s, about 12 s ± 2 s left"),
         (cell(running=1, ends=117.3, error=0.01), "running for 5.0 s, about 12 s left"),
         (cell(running=1, ends=104.0, error=2.0), "running for 5.0 s"),
+        (cell(running=1, ends=105.04, error=2.0), "running for 5.0 s"),
         (
             cell(total=40, done=10, running=2, mapped=True, ends=120.0, error=1.0),
             "10 of 40 done, 2 on workers, 2/s, running for 5.0 s, about 15 s ± 1 s left",
@@ -227,5 +228,8 @@ def test_cells_of_one_name_are_told_apart() -> None:
 
 
 def test_the_origin_of_a_cell_is_its_number_and_first_line_of_code() -> None:
-    request = CellRequest("id", "fit", "\n# why\n\nmodel = train(data)\nmodel", "Cell In[5]", (), Parcel(b""))
+    source = "\n# why\nimport time\n\nmodel = train(data)\nmodel"
+    request = CellRequest("id", "fit", source, "Cell In[5]", (), Parcel(b""))
     assert request.origin == "In[5] model = train(data)"
+    imports = CellRequest("id", "fit", "import a\nfrom b import c", "Cell In[6]", (), Parcel(b""))
+    assert imports.origin == "In[6] import a"
