@@ -290,21 +290,24 @@ def start(settings: Settings, within: Sequence[str] = ()) -> StartedProcess:
     if not isinstance(settings, HeadSettings):
         settings.socket = started.socket
     assert process.stdin is not None and process.stdout is not None
-    # The process adds its address to the file, so it must be there before the process knows its folder.
-    write_connection_file(settings.folder, _connection(settings, process.pid))
     try:
-        process.stdin.write(json.dumps(asdict(settings)).encode() + b"\n")
-        process.stdin.flush()
-        if not getattr(settings, "lifeline", False):
-            process.stdin.close()
-            process.stdin = None
-    except BrokenPipeError:
-        pass  # it has ended, and has printed why
-    try:
+        # The process adds its address to the file, so it must be there before the process knows its folder.
+        write_connection_file(settings.folder, _connection(settings, process.pid))
+        try:
+            process.stdin.write(json.dumps(asdict(settings)).encode() + b"\n")
+            process.stdin.flush()
+            if not getattr(settings, "lifeline", False):
+                process.stdin.close()
+                process.stdin = None
+        except BrokenPipeError:
+            pass  # it has ended, and has printed why
         word, _space, told = process.stdout.readline().decode().strip().partition(" ")
         if word == "ready":
             return started
         raise _failure(process, word, told, path)
+    except OSError as error:
+        started.stop()
+        raise ClusterStartError(f"The process cannot be entered into its folder: {error}.") from error
     except BaseException:
         started.stop()
         raise
