@@ -135,12 +135,14 @@ class Reader:
         session.check_open()
         with self._table.lock:
             enough = _Enough(entries, num_returns)
-        if not enough.ready and timeout != 0:
-            session.wait(enough, timeout)
-        elif not enough.ready:
-            session.reactor.poll_now()
-        with self._table.lock:
-            enough.leave()
+        try:
+            if not enough.ready and timeout != 0:
+                session.wait(enough, timeout)
+            elif not enough.ready:
+                session.reactor.poll_now()
+        finally:
+            with self._table.lock:
+                enough.leave()
         session.check_open()
         ready: list[ObjectRef] = []
         rest: list[ObjectRef] = []

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from rustray.driver.entry import Entry
 from rustray.driver.requests import Reply
 from rustray.driver.session import Session
 from rustray.errors import SessionError
@@ -135,3 +136,12 @@ def test_what_fails_at_the_end_keeps_nothing_from_ending(
     bench.session.close()
     assert over.is_set() and isinstance(bench.session.ended, SessionError)
     assert "unregistered already" in capsys.readouterr().err
+
+
+def test_an_interrupted_wait_leaves_nothing_at_what_it_waited_for(bench: Bench) -> None:
+    entry = Entry(b"pending", owned=True)
+    ref = bench.session.objects.new_ref(entry)
+    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        bench.session.reader.wait([ref], 1, 30)
+    assert not entry.waiters
