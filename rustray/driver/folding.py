@@ -49,8 +49,8 @@ class Folding:
 
     @property
     def waits(self) -> bool:
-        """Whether `due` has something to tell one day."""
-        return any(seen.count for seen in self._seen.values())
+        """Whether `due` has something to tell or to forget one day: a notebook has many cells, and each its lines."""
+        return bool(self._seen)
 
     def shows(self, now: float, stream: str, source: Source, line: str) -> bool:
         """Whether this line is shown now; else it is counted. Ask `due` first."""

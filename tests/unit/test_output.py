@@ -57,6 +57,12 @@ class TestFolding:
         ):
             assert cell.take(0, kind, line, source) != []
 
+    def test_lines_are_not_kept_with_their_cell(self) -> None:
+        cell = Transcript("")
+        cell.take(0, "stdout", "x\n", worker(1))
+        assert cell.waits and cell.due(WINDOW_S) == []
+        assert not cell.waits and not cell._folding._seen
+
     def test_a_line_that_came_twice_is_shown_twice(self) -> None:
         cell = Transcript("")
         cell.take(0, "stdout", "x\n", worker(1))
