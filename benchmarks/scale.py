@@ -273,6 +273,8 @@ def main() -> None:
     quick = parser.parse_args().quick
     gc.set_threshold(*COLLECT_AFTER)  # as in a head
     console = Console()
+    if not console.is_terminal:
+        console.width = 140  # in a file nothing is cut
     table = Table(title="Lease decisions of one scheduler, 16 slots a node, 10 classes a node, 100 jobs")
     for name in (
         "load",
