@@ -30,9 +30,9 @@ class CellMagics(Magics):
         them as remote functions and actor classes instead.
 
         -b, --no-block: do not wait. Gives a ref; so are the variables of `-o`. `rustray_cells["NAME"]` has it too.
-        --map 'x in xs': run the cell once for each x, in parallel. Gives the list of values in the order of xs,
-            or nothing where each is None; variables of `-o` become lists. With -b they are lists of refs. If it
-            fails for some x, the values of the others are in `rustray_cells["NAME"]`.
+        --map 'x in xs': run the cell once for each x, in parallel. Gives the list of values in the order of xs;
+            variables of `-o` become lists. With -b they are lists of refs. If it fails for some x, the values of the
+            others are in `rustray_cells["NAME"]`.
         --name: what the cell is called, in messages and in `rustray_cells`.
         --timeout: seconds after which it is stopped.
         --retries: how often it is run again when its worker has died, 3 if not given.

@@ -19,6 +19,7 @@ from rustray.jupyter.cell_state import CellState
 from rustray.jupyter.cell_tasks import CellRequest, Sent
 from rustray.jupyter.console.opening import notebook_session
 from rustray.jupyter.keeper_link import keeper_of
+from rustray.jupyter.loop_values import LoopRefs, NoValues
 from rustray.jupyter.mapping import MapClause, map_clause
 from rustray.jupyter.parcel import Parcel, parcel
 from rustray.jupyter.reading import CellCode, read_cell
@@ -164,8 +165,7 @@ def _run(
     values = [row[0] for row in rows]
     if loop is None:
         return values[0]
-    # A loop that only does something shows nothing, as any cell.
-    return None if values and all(value is None for value in values) else values
+    return NoValues(values) if values and all(value is None for value in values) else values
 
 
 def _figures(session: Session) -> Parcel | None:
@@ -209,7 +209,10 @@ def _bind(shell: Any, request: CellRequest, rows: list[list[Any]]) -> Any:
     columns = [list(column) for column in zip(*rows, strict=True)] or [
         [] for _ in range(1 + len(request.wanted))
     ]
-    refs = columns if request.elements is not None else [column[0] for column in columns]
+    if request.elements is not None:
+        refs: list[Any] = [LoopRefs(column) for column in columns]
+    else:
+        refs = [column[0] for column in columns]
     shell.user_ns.setdefault(CELLS, {})[request.name] = refs[0]
     shell.user_ns.update(zip(request.wanted, refs[1:], strict=True))
     return refs[0]

@@ -61,7 +61,8 @@ def test_a_cell_runs_for_each_element_and_gives_the_list(notebook: Notebook) -> 
     assert "width:100.0%" in next(iter(shown.html.values()))
     assert notebook.run("scaled").value == "[10, 20, 30]"
     assert notebook.run("%%remote --map 'n in []'\nn").value == "[]"
-    assert notebook.run("%%remote --map 'n in range(3)'\nn * k;").value is None
+    assert notebook.run("%%remote --map 'n in range(3)'\nm = n * k").value is None
+    assert notebook.run("list(_)").value == "[None, None, None]"
     assert notebook.run("%%remote --map 'n in range(2)'\nn or None").value == "[None, 1]"
 
 
@@ -185,9 +186,10 @@ def test_a_running_cell_is_not_told_as_one_that_has_not_begun(notebook: Notebook
 
 
 def test_a_loop_in_the_background_gives_a_list_of_refs(notebook: Notebook) -> None:
-    notebook.run("%%remote -b --map 'n in range(3)' --name powers -o cube\ncube = n ** 3\nn ** 2")
+    powers = notebook.run("%%remote -b --map 'n in range(5)' --name powers -o cube\ncube = n ** 3\nn ** 2")
+    assert powers.value and powers.value.count("ObjectRef(") == 3 and powers.value.endswith(", …] (5 refs)")
     assert notebook.run("rustray.get(rustray_cells['powers']), rustray.get(cube)").value == (
-        "([0, 1, 4], [0, 1, 8])"
+        "([0, 1, 4, 9, 16], [0, 1, 8, 27, 64])"
     )
 
 
