@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rustray.dashboard.colours import Colours
+from rustray.model.colours import Colours
 
 
 class Answers(dict[str, Any]):

@@ -10,13 +10,13 @@ from threading import Lock
 from typing import Any
 
 from rustray.dashboard.answers import Answers, Latest, Reader
-from rustray.dashboard.colours import Colours
 from rustray.dashboard.head_strips import HeadStrips
 from rustray.dashboard.history import History, NodeHistory
 from rustray.dashboard.panels import PANELS
 from rustray.dashboard.progress import Progress
 from rustray.dashboard.tables.samples import SPAN_S
 from rustray.dashboard.task_stream import TaskStream
+from rustray.model.colours import Colours
 
 Query = Callable[..., Any]
 

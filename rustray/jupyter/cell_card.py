@@ -10,11 +10,17 @@ import time
 from html import escape
 
 from rustray.driver import cells
-from rustray.jupyter.cell_state import DONE, LEFT, RUNNING, CellState
+from rustray.jupyter.cell_state import DONE, LEFT, LOST, RUNNING, STOPPED, CellState
+from rustray.model import colours
+from rustray.progress.bar import colour_bar, laid_out
 
-_GOES_ON = "var(--jp-brand-color1, #1976d2)"
-_COLOURS = {RUNNING: _GOES_ON, LEFT: _GOES_ON, DONE: "var(--jp-success-color1, #388e3c)"}
-_WRONG = "var(--jp-error-color1, #d32f2f)"
+_COLOURS = {
+    RUNNING: colours.RUNNING,
+    LEFT: colours.RUNNING,
+    DONE: colours.DONE,
+    STOPPED: colours.CANCELLED,
+    LOST: colours.WAITING,
+}
 
 
 class CellCard:
@@ -95,25 +101,15 @@ def card_text(state: CellState, now: float, label: str = "", more: str = "") -> 
 
 def card_html(state: CellState, now: float, label: str = "", more: str = "") -> str:
     """The same; of a `--map` with a bar."""
-    colour = _COLOURS.get(state.how, _WRONG)
-    line = (
-        f'<span style="color:{colour}">&#9679;</span> <b>{escape(label or state.name)}</b> '
-        f"<span>{escape(_told(state, now))}</span>"
-        f'<small style="opacity:.6;white-space:nowrap">{_as_of(state, now)}</small>'
+    dot = f'<span style="color:{_COLOURS.get(state.how, colours.FAILED)}">&#9679;</span>'
+    as_of = f'<small style="opacity:.6;white-space:nowrap">{_as_of(state, now)}</small>'
+    line = f"{dot} <b>{escape(label or state.name)}</b> <span>{escape(_told(state, now))}</span>{as_of}"
+    counts = state.total, state.done, state.failed, state.without_value, state.running
+    return laid_out(
+        line,
+        f'<small style="margin-left:1.2em">{escape(more)}</small>' if more else "",
+        colour_bar(*counts) if state.mapped else "",
     )
-    if more:
-        line += f'<div style="margin-left:1.2em"><small>{escape(more)}</small></div>'
-    if not state.mapped or not state.total:
-        return f"<div>{line}</div>"
-    parts = ((state.done, _COLOURS[DONE]), (state.failed, _WRONG))
-    bars = "".join(
-        f'<div style="width:{100 * count / state.total:.1f}%;background:{of}"></div>' for count, of in parts
-    )
-    bar = (
-        '<div style="display:flex;height:4px;max-width:24em;margin-top:3px;border-radius:2px;overflow:hidden;'
-        f'background:var(--jp-border-color2, rgba(128,128,128,.3))">{bars}</div>'
-    )
-    return f"<div>{line}{bar}</div>"
 
 
 def _told(state: CellState, now: float) -> str:

@@ -16,6 +16,7 @@ from rustray.driver.remote_function import scheduling_class
 from rustray.driver.scheduling_class import SchedulingClass
 from rustray.driver.session import Session
 from rustray.driver.task import Task
+from rustray.error_packing import read_summary
 from rustray.jupyter import remote_cell
 from rustray.jupyter.parcel import Parcel
 from rustray.model.options import TaskOptions
@@ -95,6 +96,8 @@ class CellTasks:
         self.left_out = 0
         self.done = 0
         self.failed = 0
+        self.stopped = 0
+        """Were cancelled, and are not among the failed."""
         self.ended_at: float | None = None
         """Seconds since the epoch."""
         self.rows: list[list[ObjectRef]] = []
@@ -144,7 +147,7 @@ class CellTasks:
             elements = None if self.request.elements is None else ()
             self.request = replace(self.request, names=NOTHING, elements=elements)
             self.left_out = self.total - len(self.rows)
-            if self.done + self.failed >= len(self.rows):
+            if self._ended >= len(self.rows):
                 self.ended_at = self.ended_at or time.time()
         self._on_change()
 
@@ -162,13 +165,19 @@ class CellTasks:
     def _on_ended(self, entry: Entry) -> None:
         with self._session.objects.lock:
             self._live.pop(entry, None)
-            if entry.state == ERROR:
-                self.failed += 1
-            else:
+            if entry.state != ERROR:
                 self.done += 1
-            if self._submitted and self.done + self.failed >= len(self.rows):
+            elif read_summary(entry.payload).cancelled:
+                self.stopped += 1
+            else:
+                self.failed += 1
+            if self._submitted and self._ended >= len(self.rows):
                 self.ended_at = time.time()
         self._on_change()
+
+    @property
+    def _ended(self) -> int:
+        return self.done + self.failed + self.stopped
 
     @property
     def keys(self) -> tuple[bytes, ...]:
@@ -190,12 +199,11 @@ class CellTasks:
                 task = lease.in_flight.get(lease.page.started)
                 if task is not None and task.entries[0] in self._live:
                     ran.append(now - lease.since if lease.first == task.number else 0.0)
-            left = self.total - self.done - self.failed
+            left = self.total - self._ended
             known = expected.get(self._target.key) if self._target is not None else None
         groups = () if known is None else (Group(left - len(ran), tuple(ran), *known),)
-        return Count(
-            self.total, self.done, self.failed, len(ran), places, groups, left if known is None else 0
-        )
+        unknown = left if known is None else 0
+        return Count(self.total, self.done, self.failed, len(ran), places, groups, unknown, self.stopped)
 
     def unfinished(self) -> list[Task]:
         """Those that have not ended."""

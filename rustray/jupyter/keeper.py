@@ -145,6 +145,7 @@ class KeptCell:
             request.origin,
             None if left is None else now + left.seconds,
             0.0 if left is None else left.error,
+            count.cancelled,
         )
 
 

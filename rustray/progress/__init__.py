@@ -16,10 +16,9 @@ from rustray.driver.current import current
 from rustray.driver.refs import ObjectRef
 from rustray.driver.session import Session
 from rustray.errors import OptionError
-from rustray.model.quantities import deviation, duration
-from rustray.progress.bar import Bar, rate_text
+from rustray.model.quantities import lapse, pace
+from rustray.progress.bar import Bar
 from rustray.progress.counting import Count, Counting, expected
-from rustray.progress.forecast import Forecast
 from rustray.progress.predictions import Predictions
 from rustray.progress.screen import Screen
 
@@ -126,21 +125,14 @@ def bar(desc: str, count: Count, seconds: float, before: int = 0) -> Bar:
     before: how many had ended before.
     """
     since = count.ended - before
-    without = {"failed": count.failed, "cancelled": count.cancelled}
-    failed = tuple(f"{number:,} {how}" for how, number in without.items() if number)
-    pace = (rate_text(since / seconds),) if since and seconds > 0 else ()
+    told = [pace(since / seconds)] if since and seconds > 0 else []
     if not count.left:
-        took = (f"in {duration(seconds)}", *pace) if since else ()
-        return Bar(desc, count.ended, count.total, (*failed, *took))
-    running = (f"{count.running:,} running",)
-    left = expected(count, seconds, before)
-    rest = (f"{_about(left)} left",) if left is not None else ()
-    return Bar(desc, count.ended, count.total, (*failed, *running, *pace, *rest))
-
-
-def _about(left: Forecast) -> str:
-    error = f" ± {deviation(left.error)}" if left.error > 0 else ""
-    return f"{duration(left.seconds)}{error}"
+        told = [f"in {lapse(seconds)}", *told] if since else []
+    elif (left := expected(count, seconds, before)) is not None:
+        told.append(left.told())
+    return Bar(
+        desc, count.done, count.total, tuple(filter(None, told)), count.failed, count.cancelled, count.running
+    )
 
 
 __all__ = ["progress"]

@@ -11,6 +11,10 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rustray.model.quantities import lapse_with_error
+
+SOON_S = 0.1
+
 
 @dataclass(frozen=True)
 class Group:
@@ -35,6 +39,10 @@ class Forecast:
 
     seconds: float
     error: float
+
+    def told(self) -> str:
+        """As "about 12 s ± 2 s left"; "" of what should have ended by now, or will at once."""
+        return "" if self.seconds < SOON_S else f"about {lapse_with_error(self.seconds, self.error)} left"
 
 
 def forecast(groups: Iterable[Group], workers: int) -> Forecast | None:

@@ -24,8 +24,8 @@ from typing import Any, Generic, TypeVar
 from rustray.driver import output
 from rustray.driver.current import current_or_none
 from rustray.model.option_checks import unknown_name
-from rustray.model.quantities import duration
-from rustray.progress.bar import Bar, rate_text
+from rustray.model.quantities import lapse, pace
+from rustray.progress.bar import Bar
 from rustray.progress.screen import Screen
 
 T = TypeVar("T")
@@ -132,12 +132,11 @@ class tqdm(Generic[T]):
         steps = self.n - self._initial
         told = [self._postfix] if self._postfix else []
         if steps > 0 and seconds > 0:
-            pace = steps / seconds
-            told.append(rate_text(pace, self.unit))
+            told.append(pace(steps / seconds, self.unit))
             if self.total is not None and self.total > self.n:
-                told.append(f"{duration((self.total - self.n) / pace)} left")
+                told.append(f"{lapse((self.total - self.n) * seconds / steps)} left")
             else:
-                told.append(f"in {duration(seconds)}")
+                told.append(f"in {lapse(seconds)}")
         return Bar(self.desc, self.n, self.total, tuple(told))
 
     def __len__(self) -> int:

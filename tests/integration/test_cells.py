@@ -165,7 +165,7 @@ def test_refs_of_background_cells_are_cancelled_and_have_logs(notebook: Notebook
     eventually(lambda: notebook.run("str(rustray.logs(extra))").value == r"'held on\n'")
     notebook.run("rustray.cancel(extra)")
     assert "TaskCancelledError" in notebook.run("rustray.get(held)").kind
-    notebook.run("%%remote -b --map 'n in range(3)' --name some\ngate.wait()\nn")
+    loop = notebook.run("%%remote -b --map 'n in range(3)' --name some\ngate.wait()\nn")
     gate.wait_for_waiters(3)
     # One element, and no other.
     assert "1 task cancelled" in notebook.run("%rustray cancel rustray_cells['some'][1]").text["stdout"]
@@ -174,6 +174,7 @@ def test_refs_of_background_cells_are_cancelled_and_have_logs(notebook: Notebook
     shown = notebook.run("[rustray.get(rustray_cells['some'][n]) for n in (0, 2)]")
     assert shown.value == "[0, 2]"
     assert "TaskCancelledError" in notebook.run("rustray.get(rustray_cells['some'])").kind
+    eventually(lambda: (notebook.run("1"), "2 of 3 done, 1 stopped, " in next(iter(loop.cards.values())))[1])
 
 
 def test_a_running_cell_is_not_told_as_one_that_has_not_begun(notebook: Notebook, tmp_path: Path) -> None:
@@ -275,7 +276,7 @@ def test_stop_ends_all_elements_of_a_loop(notebook: Notebook) -> None:
     shown = notebook.finish(cell)
     assert time.monotonic() - pressed < STOP_S
     assert ": 9 tasks stopped: " in shown.error
-    assert "9 without a value, stopped after" in next(iter(shown.cards.values()))
+    assert "9 stopped, after" in next(iter(shown.cards.values()))
 
 
 def test_stop_ends_the_tasks_that_a_plain_cell_has_submitted(notebook: Notebook, tmp_path: Path) -> None:
@@ -375,5 +376,5 @@ def test_a_cell_is_stopped_while_many_elements_of_it_are_being_submitted(
     assert float(spent) < STOP_S
     assert of_behind == "5 tasks stopped (5 not begun)"
     assert re.match(r"(299999|300000) tasks stopped: ", of_first)
-    assert state.startswith("0 of 5 done, 5 without a value, stopped after")
+    assert state.startswith("0 of 5 done, 5 stopped, after")
     assert notebook.run("%%remote\n'free again'").value == "'free again'"

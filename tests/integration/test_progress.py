@@ -88,9 +88,9 @@ def test_progress_gives_values_and_tells_of_failures() -> None:
     )
     assert (ran.returncode, ran.stdout) == (0, "1\n"), ran.stderr
     first, second, third = ran.stderr.splitlines()
-    assert first.startswith("odd: 100 %") and "10 of 10, 5 failed" in first
-    assert second.endswith("1 of 1")
-    assert third.endswith("0 of 0")
+    assert first.startswith("odd: 100 %") and "5 of 10 done, 5 failed" in first
+    assert second.endswith("1 of 1 done")
+    assert third.endswith("0 of 0 done")
 
 
 def test_ctrl_c_ends_the_waiting_and_leaves_the_tasks_and_the_terminal_alone() -> None:

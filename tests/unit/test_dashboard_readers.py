@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from rustray.dashboard.colours import FUNCTIONS, Colours
 from rustray.dashboard.feed import Feed
 from rustray.dashboard.head_strips import HeadStrips
 from rustray.dashboard.history import History, NodeHistory
 from rustray.dashboard.progress import QUIET_S, SHOWN_S, Progress, Row
 from rustray.dashboard.task_stream import BARS_OF_WORKER, RUNNING, SPAN_S, TaskStream
 from rustray.dashboard.watch import LOOKED_S, Watch
+from rustray.model.colours import FUNCTIONS, Colours
 
 from .dashboard_rows import ANSWERS, NOW, function
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from rustray import dashboard
-from rustray.dashboard.colours import FUNCTIONS
 from rustray.dashboard.feed import Feed, empty_tables
 from rustray.dashboard.panels import PANELS
 from rustray.dashboard.tables.axes import BYTES, COUNTS, axis
 from rustray.dashboard.tables.samples import NODES
 from rustray.dashboard.tables.tasks import OPEN_ALPHA
-from rustray.dashboard.tables.words import number, remaining, short, short_node
+from rustray.dashboard.tables.words import number, short, short_node
 from rustray.errors import OptionError
+from rustray.model.colours import FUNCTIONS
 
 from .dashboard_rows import ANSWERS, GIB, NOW, function, of_node, sample
 
@@ -152,15 +152,15 @@ def test_the_network_has_a_field_for_each_pair_that_was_measured() -> None:
 
 
 def test_numbers_are_short() -> None:
-    assert [number(n) for n in (0, 3, 3.14, 950, 12_345, 1_200_000)] == [
+    assert [number(n) for n in (0, 3, 3.14, 9.97, 950, 12_345, 1_200_000)] == [
         "0",
         "3",
         "3.1",
+        "10",
         "950",
         "12.3k",
         "1.2M",
     ]
-    assert [remaining(s) for s in (0.4, 59, 185, 7500)] == ["1 s", "59 s", "3 min 5 s", "2 h 5 min"]
     assert short("package.module.Actor.method", 12) == "Actor.method"
     assert short("a" * 30 + "z", 10) == "…" + "a" * 8 + "z"
     assert short_node("worker-17.rack.example", 12) == "worker-17"

@@ -216,6 +216,9 @@ def test_quantities() -> None:
     assert [quantities.duration(s) for s in (0.0, 1.5e-5, 0.0012, 0.25, 3, 500)] == [
         "0 µs", "15 µs", "1.2 ms", "250 ms", "3 s", "8.33 min",
     ]  # fmt: skip
+    assert [quantities.lapse(s) for s in (0.03, 0.34, 9.96, 59.7, 185, 7380)] == [
+        *("30 ms", "0.3 s", "10 s", "1 min", "3 min 5 s", "2 h 3 min")
+    ]
     assert [quantities.byte_size(n) for n in (5, 3 << 10, 14 << 20, 3 << 29)] == [
         "5 B",
         "3 KiB",

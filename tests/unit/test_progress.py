@@ -19,8 +19,10 @@ from rustray.driver.task import Task
 from rustray.driver.tasks import cancelled
 from rustray.error_packing import pack_error
 from rustray.errors import OptionError
+from rustray.model import colours
+from rustray.model.quantities import lapse_with_error, pace
 from rustray.progress import _refs, bar
-from rustray.progress.bar import Bar, drawing, rate_text
+from rustray.progress.bar import Bar, drawing
 from rustray.progress.counting import Count, Counting, expected
 from rustray.progress.forecast import Group, by_pace, forecast
 from rustray.util.tqdm import tqdm, trange
@@ -113,15 +115,17 @@ def test_what_is_no_ref_is_refused() -> None:
 
 def test_a_bar_in_words() -> None:
     count = Count(100, 40, 2, 4, 4, (), 58)
-    assert bar("f", count, 7.0).words() == "42 of 100, 2 failed, 4 running, 6/s, 9.67 s ± 1.5 s left"
+    assert (
+        bar("f", count, 7.0).words() == "40 of 100 done, 2 failed, 4 running, 6/s, about 9.7 s ± 1.5 s left"
+    )
     done = Count(1_000_000, 1_000_000, 0, 0, 0, (), 0)
-    assert bar("", done, 2.0).words() == "1,000,000 of 1,000,000, in 2 s, 500,000/s"
-    assert bar("", done, 2.0, 999_990).words() == "1,000,000 of 1,000,000, in 2 s, 5/s"
-    assert bar("", done, 2.0, 1_000_000).words() == "1,000,000 of 1,000,000"
+    assert bar("", done, 2.0).words() == "1,000,000 of 1,000,000 done, in 2.0 s, 500,000/s"
+    assert bar("", done, 2.0, 999_990).words() == "1,000,000 of 1,000,000 done, in 2.0 s, 5/s"
+    assert bar("", done, 2.0, 1_000_000).words() == "1,000,000 of 1,000,000 done"
     stopped = Count(10, 4, 1, 2, 2, (), 2, 3)
     assert (
         bar("", stopped, 2.0).words()
-        == "8 of 10, 1 failed, 3 cancelled, 2 running, 4/s, 500 ms ± 180 ms left"
+        == "4 of 10 done, 1 failed, 3 stopped, 2 running, 4/s, about 0.5 s ± 0.2 s left"
     )
     assert Bar("", 1.5, None).words() == "1.50"
 
@@ -130,21 +134,54 @@ def test_a_bar_is_drawn() -> None:
     assert drawing(0.5, 4) == "██  "
     assert drawing(1.0, 4) == "████"
     assert drawing(0.4, 4) == "█▌  "
-    assert Bar("f", 1, 2).text() == f"f:  50 % │{drawing(0.5)}│ 1 of 2"
+    assert Bar("f", 1, 2).text() == f"f:  50 % │{drawing(0.5)}│ 1 of 2 done"
     assert Bar("", 3, None, ("x",)).text() == "3, x"
     assert Bar("f", 0, 0).part == 1.0
 
 
-def test_a_bar_in_a_notebook_has_no_colours_and_no_markup_of_the_users() -> None:
-    html = Bar("<b>", 1, 2).html()
-    assert "<progress" in html and "&lt;b&gt;" in html and "color" not in html
+def test_a_bar_in_a_notebook_has_the_colours_of_panels_and_no_markup_of_the_users() -> None:
+    html = Bar("<b>", 5, 20, (), 1, 2, 4).html()
+    assert "&lt;b&gt;" in html
+    for part, colour in (
+        (25.0, colours.DONE),
+        (5.0, colours.FAILED),
+        (10.0, colours.CANCELLED),
+        (20.0, colours.RUNNING),
+    ):
+        assert f"width:{part}%;background:{colour}" in html
+    assert "width" not in Bar("", 3, None).html()
 
 
 @pytest.mark.parametrize(
-    ("pace", "unit", "told"), [(12.5, "", "12.5/s"), (2000, "row", "2,000 row/s"), (0.1, "", "10 s each")]
+    ("per_second", "unit", "told"),
+    [
+        (12.5, "", "12.5/s"),
+        (2000, "row", "2,000 row/s"),
+        (999.7, "", "1,000/s"),
+        (0.2, "", "12/min"),
+        (0.01, "", "36/h"),
+    ],
 )
-def test_a_pace(pace: float, unit: str, told: str) -> None:
-    assert rate_text(pace, unit) == told
+def test_a_pace(per_second: float, unit: str, told: str) -> None:
+    assert pace(per_second, unit) == told
+
+
+@pytest.mark.parametrize(
+    ("seconds", "error", "told"),
+    [
+        (0.25, 0.11, "0.2 s ± 0.1 s"),
+        (8.98, 0.38, "9.0 s ± 0.4 s"),
+        (25.2, 0.8, "25 s ± 1 s"),
+        (25.2, 0.3, "25 s"),
+        (5.2, 12.2, "5 s ± 12 s"),
+        (185.0, 61.0, "3 min 5 s ± 1 min 1 s"),
+        (7380.0, 250.0, "2 h 3 min ± 4 min"),
+    ],
+)
+def test_a_time_with_its_error_has_one_unit_and_no_more_digits_than_it_deserves(
+    seconds: float, error: float, told: str
+) -> None:
+    assert lapse_with_error(seconds, error) == told
 
 
 def test_a_terminal_has_one_line_a_bar_below_all_else() -> None:
@@ -192,10 +229,10 @@ def test_a_file_has_a_line_of_a_bar_a_minute_and_its_end(
 @pytest.mark.parametrize(
     ("columns", "shown"),
     [
-        (200, f"preprocessing all of the images:  90 % │{drawing(0.9)}│ 36 of 40, 8.75/s, 20 s left"),
-        (70, f"preprocessing all …:  90 % │{drawing(0.9)}│ 36 of 40, 8.75/s, 20 s left"),
-        (60, "preprocessing all of th…:  90 % 36 of 40, 8.75/s, 20 s left"),
-        (40, "preprocessi…:  90 % 36 of 40, 8.75/s, …"),
+        (200, f"preprocessing all of the images:  90 % │{drawing(0.9)}│ 36 of 40 done, 8.75/s, 20 s left"),
+        (75, f"preprocessing all …:  90 % │{drawing(0.9)}│ 36 of 40 done, 8.75/s, 20 s left"),
+        (65, "preprocessing all of th…:  90 % 36 of 40 done, 8.75/s, 20 s left"),
+        (45, "preprocessi…:  90 % 36 of 40 done, 8.75/s, …"),
     ],
 )
 def test_in_a_narrow_terminal_a_bar_keeps_its_numbers_longest(columns: int, shown: str) -> None:
@@ -242,9 +279,9 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
 
 def test_a_loop_moves_its_bar_and_ends_it(shown: list[tuple[str, bool]]) -> None:
     assert list(tqdm("abc", desc="letters")) == ["a", "b", "c"]
-    assert shown[0] == (f"letters:   0 % │{drawing(0)}│ 0 of 3", False)
+    assert shown[0] == (f"letters:   0 % │{drawing(0)}│ 0 of 3 done", False)
     text, over = shown[-1]
-    assert text.startswith(f"letters: 100 % │{drawing(1)}│ 3 of 3, ") and over
+    assert text.startswith(f"letters: 100 % │{drawing(1)}│ 3 of 3 done, ") and over
     assert sum(over for _text, over in shown) == 1
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bokeh.models import LayoutDOM
 
-from rustray.dashboard.colours import LEVELS, SUSPENDED
 from rustray.dashboard.figures.style import Sources, over_time, rows, side_by_side, tips
 from rustray.dashboard.tables.queues import NAMES
 from rustray.dashboard.tables.store import AXIS_PX, ROW_PX
+from rustray.model.colours import LEVELS, SUSPENDED
 
 
 def draw(sources: Sources) -> LayoutDOM:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from bokeh.models import LayoutDOM
 from bokeh.plotting import figure
 
-from rustray.dashboard.colours import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY
 from rustray.dashboard.figures.style import BYTES, Source, Sources, area, over_time, side_by_side, tips
+from rustray.model.colours import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY
 
 
 def draw(sources: Sources) -> LayoutDOM:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from bokeh.models import LayoutDOM
 
-from rustray.dashboard.colours import BLUE, ORANGE
 from rustray.dashboard.figures.style import BYTES, Sources, area, over_time, rows, side_by_side, tips
 from rustray.dashboard.tables.store import AXIS_PX, ROW_PX
+from rustray.model.colours import BLUE, ORANGE
 
 
 def draw(sources: Sources) -> LayoutDOM:

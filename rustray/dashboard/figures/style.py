@@ -20,8 +20,8 @@ from bokeh.models.annotations import Title
 from bokeh.plotting import figure, row
 from bokeh.transform import dodge
 
-from rustray.dashboard.colours import GREY
 from rustray.dashboard.tables.samples import SPAN_S
+from rustray.model.colours import GREY
 
 FONT = "system-ui, sans-serif"
 BYTES = "0[.]0 b"

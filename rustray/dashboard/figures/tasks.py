@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from bokeh.models import FactorRange, LayoutDOM, Range1d
 
-from rustray.dashboard.colours import FAILED
 from rustray.dashboard.figures.style import Sources, ago_axis, bare, quiet, tips
 from rustray.dashboard.task_stream import SPAN_S
+from rustray.model.colours import FAILED
 
 
 def draw(sources: Sources) -> LayoutDOM:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from rustray.dashboard.answers import Answers
-from rustray.dashboard.colours import FAILED, GREEN, SKY
 from rustray.dashboard.head_strips import HeadStrips
 from rustray.dashboard.tables.words import UNKNOWN, Table, columns, legend, note, number, values
+from rustray.model.colours import FAILED, GREEN, SKY
 
 COLOURS = {"leads": GREEN, "follows": SKY, "does not answer": FAILED}
 EMBEDDED = "in the kernel's own server"

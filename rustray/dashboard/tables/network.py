@@ -7,7 +7,6 @@ from math import log10
 from typing import Any
 
 from rustray.dashboard.answers import Answers
-from rustray.dashboard.colours import HEAT, heat
 from rustray.dashboard.tables.words import (
     UNKNOWN,
     Table,
@@ -19,6 +18,7 @@ from rustray.dashboard.tables.words import (
     of_all,
     values,
 )
+from rustray.model.colours import HEAT, heat
 from rustray.model.quantities import byte_size, duration
 
 PLACES = 16

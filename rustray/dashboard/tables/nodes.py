@@ -7,8 +7,8 @@ from typing import Any
 
 from rustray.cluster.commands import NODE_LEFT
 from rustray.dashboard.answers import Answers
-from rustray.dashboard.colours import BLUE, FAILED, GREEN, GREY, ORANGE, PURPLE, TRACK
 from rustray.dashboard.tables.words import Table, columns, legend, note, of_all, rate, short_node, values
+from rustray.model.colours import BLUE, FAILED, GREEN, GREY, ORANGE, PURPLE, TRACK
 from rustray.model.quantities import byte_size
 
 TILES = 120

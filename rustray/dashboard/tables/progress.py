@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rustray.dashboard.answers import Answers
-from rustray.dashboard.colours import CANCELLED, DONE, FAILED, RUNNING, WAITING
 from rustray.dashboard.progress import Row
 from rustray.dashboard.tables.words import (
     Table,
@@ -13,10 +12,10 @@ from rustray.dashboard.tables.words import (
     number,
     of_all,
     rate,
-    remaining,
     values,
 )
-from rustray.model.quantities import duration
+from rustray.model.colours import CANCELLED, DONE, FAILED, RUNNING, WAITING
+from rustray.model.quantities import duration, lapse
 
 ROWS = 12
 ROW_PX = 34
@@ -85,7 +84,7 @@ def _told(row: Row) -> str:
     if row.rate and row.active:
         told.append(rate(row.rate))
     if row.remaining_s is not None:
-        told.append(f"{remaining(row.remaining_s)} left")
+        told.append(f"{lapse(row.remaining_s)} left")
     return " · ".join(told)
 
 

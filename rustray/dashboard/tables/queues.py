@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from rustray.dashboard.answers import Answers
-from rustray.dashboard.colours import LEVELS, RUNNING, SUSPENDED, WAITING
 from rustray.dashboard.tables.axes import axis
 from rustray.dashboard.tables.words import Table, columns, legend, note, number, values
+from rustray.model.colours import LEVELS, RUNNING, SUSPENDED, WAITING
 from rustray.model.quantities import duration
 
 STATES = (("running", RUNNING), ("suspended", SUSPENDED), ("waiting", WAITING))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from rustray.dashboard.answers import Answers
-from rustray.dashboard.colours import DASHED, GREY
 from rustray.dashboard.tables.axes import BYTES, axis
 from rustray.dashboard.tables.samples import cluster_columns, latest, node_columns
 from rustray.dashboard.tables.words import UNKNOWN, Columns, Table, flow, legend, note, rate, values
+from rustray.model.colours import DASHED, GREY
 from rustray.model.quantities import byte_size
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from rustray.dashboard.colours import FUNCTIONS, GREY, Colours
 from rustray.dashboard.tables.words import Columns, short_node
+from rustray.model.colours import FUNCTIONS, GREY, Colours
 
 SPAN_S = 120.0
 """Seconds that the axes of time show."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from rustray.dashboard.answers import Answers
-from rustray.dashboard.colours import BLUE, DASHED, ORANGE, TRACK
 from rustray.dashboard.tables.axes import BYTES, axis
 from rustray.dashboard.tables.samples import cluster_columns, latest
 from rustray.dashboard.tables.words import (
@@ -20,6 +19,7 @@ from rustray.dashboard.tables.words import (
     short_node,
     values,
 )
+from rustray.model.colours import BLUE, DASHED, ORANGE, TRACK
 from rustray.model.quantities import byte_size
 
 NODES = 12

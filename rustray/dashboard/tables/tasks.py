@@ -5,7 +5,6 @@ from __future__ import annotations
 from heapq import nlargest
 
 from rustray.dashboard.answers import Answers
-from rustray.dashboard.colours import CANCELLED, FAILED, GREY
 from rustray.dashboard.tables.samples import latest
 from rustray.dashboard.tables.words import (
     UNKNOWN,
@@ -21,6 +20,7 @@ from rustray.dashboard.tables.words import (
     values,
 )
 from rustray.dashboard.task_stream import RUNNING, SPAN_S, Bar, TaskStream
+from rustray.model.colours import CANCELLED, FAILED, GREY
 from rustray.model.own_work import is_own_code
 from rustray.model.quantities import counted, duration
 

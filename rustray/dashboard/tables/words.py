@@ -42,7 +42,7 @@ def number(count: float) -> str:
     for unit, size in (("M", 1e6), ("k", 1e4)):
         if count >= size:
             return f"{count / (1e3 if unit == 'k' else size):.1f}".removesuffix(".0") + unit
-    if count < 10 and count != int(count):
+    if count < 9.95 and count != int(count):
         return f"{count:.1f}"
     return f"{count:,.0f}"
 
@@ -79,13 +79,3 @@ def node_label(name: str) -> str:
 def of_all(shown: int, there: int) -> str:
     """What goes with the number of all there are, where not all are shown."""
     return f"{shown} shown" if shown < there else ""
-
-
-def remaining(seconds: float) -> str:
-    """As "6 s", "3 min 5 s", "2 h 5 min"."""
-    whole = max(1, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
