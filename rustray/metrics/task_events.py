@@ -14,6 +14,8 @@ KEEP = 60_000
 """Events kept: two minutes of one node at its full budget, more of what runs more slowly. About 15 MB."""
 ANSWERED = 5_000
 """Events in one answer."""
+NOT_OK_S = 1.0
+"""Seconds that a task which failed or was cancelled counts for at least, where only some have room."""
 
 OK, FAILED, CANCELLED = "ok", "failed", "cancelled"
 
@@ -21,15 +23,20 @@ Event = tuple[Any, ...]
 """(start in seconds since the epoch, seconds, node, worker's process id, function, outcome, task id in hexadecimal)"""
 
 
-def longest(events: Iterable[Event], budget: int = BUDGET) -> list[Event]:
-    """Those that take longest, and so are seen in a picture: at most `budget`, in the order in which they began.
+def notable(events: Iterable[Event], budget: int = BUDGET) -> list[Event]:
+    """Those that take longest, and so are seen in a picture, and short ones that failed or were cancelled: at most
+    `budget`, in the order in which they began.
 
     Parameters
     ----------
-    events: tuples that begin with start and seconds.
+    events: tuples that begin with start and seconds, and end with outcome and task id.
     """
-    chosen = nlargest(budget, events, key=lambda event: event[1])
+    chosen = nlargest(budget, events, key=_weight)
     return sorted(chosen, key=lambda event: event[0])
+
+
+def _weight(event: Event) -> float:
+    return float(event[1]) if event[-2] == OK else max(event[1], NOT_OK_S)
 
 
 class TaskEvents:
@@ -54,9 +61,9 @@ class TaskEvents:
         self._next += skipped
 
     def hand(self) -> list[Event]:
-        """Those that took longest of all since the last time."""
+        """The most notable of all since the last time."""
         since, self._handed = self._handed, self._next
-        return longest(event for _number, event in self._newer(since))
+        return notable(event for _number, event in self._newer(since))
 
     def since(self, cursor: int, limit: int = ANSWERED) -> dict[str, Any]:
         """What has come since: "next" (the cursor to ask with next), "events" (oldest first, at most `limit`) and

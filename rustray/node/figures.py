@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rustray.metrics.functions import Owned
-from rustray.metrics.task_events import BUDGET, CANCELLED, FAILED, longest
+from rustray.metrics.task_events import BUDGET, CANCELLED, FAILED, notable
 from rustray.node.pool import WorkerPool
 from rustray.wire.frames import Message
 
@@ -97,7 +97,7 @@ class Figures:
         if not (self._ran or self._events or self._present or self._running or self._changed or self._skipped):
             return None
         owned = self._came + [row for rows in self._present.values() for row in rows]
-        events = longest(self._events)
+        events = notable(self._events)
         skipped = self._skipped + len(self._events) - len(events)
         running = sorted(row for rows in self._running.values() for row in rows)[:BUDGET]
         message = ("figures", self._ran, owned, events, skipped, running)

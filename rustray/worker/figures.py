@@ -27,7 +27,7 @@ from rustray.worker.context import Running
 
 TELL_EVERY_S = 0.25
 EVENTS = BUDGET // 2
-"""Of tasks that are told each time."""
+"""Of tasks that are told each time; beyond them as many that failed or were cancelled."""
 LONG_S = 0.02
 """A task of this length has an event in any case: no more than a few can end in a quarter of a second."""
 NOTABLE_CPU_S = 0.005
@@ -117,7 +117,7 @@ class WorkerFigures:
         if error:
             figures.errors += 1
         self._ended += 1
-        if self._room > 0 or spent > LONG_S:
+        if self._room > 0 or spent > LONG_S or ((error or cancelled) and self._room > -EVENTS):
             self._room -= 1
             outcome = CANCELLED if cancelled else FAILED if error else OK
             self._events.append((time.time() - spent, spent, name, outcome, client, number))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,17 @@ from rustray.driver import launch
 from rustray.errors import ClusterStartError
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """Sockets have no room for the names of pytest's own folders."""
+    with tempfile.TemporaryDirectory(prefix="rr-") as folder:
+        yield Path(folder)
+
+
 def test_a_process_that_cannot_be_entered_does_not_stay(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tmp_path.chmod(0o700)
-    monkeypatch.setenv("RUSTRAY_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("RUSTRAY_RUNTIME_DIR", str(short_path))
     started: list[subprocess.Popen[bytes]] = []
     popen = subprocess.Popen
 
@@ -34,4 +42,4 @@ def test_a_process_that_cannot_be_entered_does_not_stay(
     with pytest.raises(ClusterStartError, match="No space left"):
         launch.start(launch.ServerSettings({"CPU": 1.0}, None))
     [process] = started
-    assert process.poll() is not None and os.listdir(tmp_path) == []
+    assert process.poll() is not None and os.listdir(short_path) == []

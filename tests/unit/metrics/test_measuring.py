@@ -202,7 +202,7 @@ def test_a_worker_tells_what_came_since_it_told_last() -> None:
     assert set(to.take()[0]) == {"g"}
 
 
-def test_beyond_its_budget_a_worker_tells_of_long_tasks_only() -> None:
+def test_beyond_its_budget_a_worker_tells_of_long_and_failed_tasks_only() -> None:
     to = Node()
     figures = WorkerFigures(to.tell)
     for number in range(EVENTS + 5):
@@ -211,6 +211,12 @@ def test_beyond_its_budget_a_worker_tells_of_long_tasks_only() -> None:
     figures.tell(False)
     _rows, events, skipped = to.take()
     assert len(events) == EVENTS + 1 and skipped == 5
+    for number in range(2 * EVENTS):
+        figures.end("f", 0.001, number >= EVENTS + 5, False, 1, number)
+    figures.end("f", 0.001, False, True, 1, 1000)
+    figures.tell(False)
+    outcomes = [event[3] for event in to.take()[1]]
+    assert outcomes.count("ok") == EVENTS and outcomes[EVENTS:] == ["failed"] * (EVENTS - 5) + ["cancelled"]
     figures.end("f", 0.001, False, False, 1, 1001)
     figures.tell(False)
     assert len(to.take()[1]) == 1

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rustray.metrics.task_events import TaskEvents, longest
+from rustray.metrics.task_events import FAILED, TaskEvents, notable
 
 
 def event(start: float, seconds: float = 0.1) -> tuple[Any, ...]:
@@ -81,5 +81,11 @@ def test_a_cursor_of_another_cluster_begins_anew() -> None:
 
 
 def test_those_that_take_longest_are_chosen_and_stay_in_order() -> None:
-    chosen = longest([event(1, 0.1), event(2, 5.0), event(3, 0.2), event(4, 1.0)], budget=2)
+    chosen = notable([event(1, 0.1), event(2, 5.0), event(3, 0.2), event(4, 1.0)], budget=2)
     assert [start for start, *_more in chosen] == [2, 4]
+
+
+def test_those_that_failed_count_as_long_ones() -> None:
+    failed = (3, 0.001, *event(3)[2:-2], FAILED, "ab")
+    chosen = notable([event(1, 0.1), event(2, 5.0), failed, event(4, 0.9)], budget=2)
+    assert [start for start, *_more in chosen] == [2, 3]
