@@ -31,10 +31,6 @@ class NoSuchClusterError(RustRayError):
     """No cluster of this name runs here."""
 
 
-class NameTakenError(RustRayError):
-    """A cluster of this name runs already."""
-
-
 class Clusters:
     """What one Jupyter server knows of its user's clusters.
 
@@ -73,13 +69,9 @@ class Clusters:
         return next((row["started"] for row in await self.all() if row["name"] == name), None)
 
     async def start(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Start a cluster with options as `fields.START` allows them, and its row. NameTakenError."""
+        """Start a cluster with options as `fields.START` allows them, and its row. `registry.NameTakenError`."""
         given = {name: value for name, value in options.items() if value is not None}
-        name = given.setdefault("name", "default")
-        if await self.started(name) is not None:
-            raise NameTakenError(
-                f"A cluster named {name!r} runs already: take another name, or stop it first."
-            )
+        given.setdefault("name", "default")
         return await self._change(lambda: _row(rustray.clusters.start(**given)))
 
     async def stop(self, name: str) -> None:

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from jupyter_core.application import JupyterApp, base_aliases, base_flags
-from traitlets import Unicode
-from traitlets.config.loader import ArgumentError, KVArgParseConfigLoader
+from traitlets import TraitError, Unicode
+from traitlets.config.loader import KVArgParseConfigLoader
 
 import rustray
 from rustray.errors import OptionError, RustRayError
 
 ALIASES: dict[Any, Any] = {name: base_aliases[name] for name in ("log-level", "config")}
 FLAGS: dict[Any, Any] = {name: base_flags[name] for name in ("debug", "generate-config", "y")}
+_OF_TRAIT = re.compile(r"The '(\w+)' trait of an? \w+ instance")
 NAME = {"name": "RustRayCommand.cluster_name"}
 
 
 class _Arguments(KVArgParseConfigLoader):
     def _handle_unrecognized_alias(self, arg: str) -> None:
-        raise ArgumentError(f"there is no option --{arg}")
+        refuse(f"there is no option --{arg}")
+
+
+def refuse(told: str) -> NoReturn:
+    """End the command with one line; what Jupyter makes of such an error is a line of its log."""
+    print(f"jupyter rustray: {told}", file=sys.stderr)
+    raise SystemExit(1)
 
 
 class RustRayCommand(JupyterApp):
@@ -39,6 +47,12 @@ class RustRayCommand(JupyterApp):
 
     def _create_loader(self, argv: Any, aliases: Any, flags: Any, classes: Any) -> KVArgParseConfigLoader:
         return _Arguments(argv, aliases, flags, classes=classes, log=self.log)
+
+    def update_config(self, config: Any) -> None:
+        try:
+            super().update_config(config)
+        except TraitError as error:
+            refuse(_OF_TRAIT.sub(lambda found: f"{found[1].replace('_', '-')}:", str(error)))
 
     def start(self) -> None:
         """Do it; an error is told in one line."""

@@ -11,10 +11,11 @@ from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
+from rustray.clusters.registry import NameTakenError
 from rustray.errors import ClusterStartError, OptionError, RustRayError, SessionError
 from rustray.metrics import prometheus
 from rustray_jupyter import fields
-from rustray_jupyter.clusters import LOG_LINES, Clusters, NameTakenError, NoSuchClusterError
+from rustray_jupyter.clusters import LOG_LINES, Clusters, NoSuchClusterError
 from rustray_jupyter.fields import Field
 
 Number = TypeVar("Number", int, float)

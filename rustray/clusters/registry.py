@@ -40,6 +40,10 @@ MAX_SIZE = 1 << 20
 _LOCK = "rustray.lock"
 
 
+class NameTakenError(ClusterStartError):
+    """Another cluster has this name."""
+
+
 # -- reading ---------------------------------------------------------------------------------------------
 
 
@@ -157,11 +161,11 @@ def claim(name: str, heads: Sequence[str] = (), token: str = "") -> None:
 
     Raises
     ------
-    ClusterStartError: the name is taken. OptionError: it is not allowed.
+    NameTakenError: it is another cluster's. OptionError: it is not allowed.
     """
     taken = _claimed_before(name, heads, token)
     if taken is not None:
-        raise ClusterStartError(_taken(taken))
+        raise NameTakenError(_taken(taken))
 
 
 def claim_free(base: str, heads: Sequence[str] = (), token: str = "") -> str:

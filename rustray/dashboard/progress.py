@@ -21,6 +21,8 @@ SHOWN_S = 300.0
 
 ENDS = ("finished", "failed", "cancelled")
 """Counters of the ends of tasks."""
+TOLD_S = 2.5
+"""Seconds within which workers and owners both have told of a task that has ended."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,25 @@ class _Function:
     """When it last had something to do."""
     before: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ENDS, 0))
     """The counters when this go began."""
+    ahead: int = 0
+    """What "ahead" was when this go began: owners that have died leave such a difference."""
     points: deque[tuple[float, int]] = field(default_factory=deque)
     """(when, ended by themselves in this go)"""
     counters: Mapping[str, Any] = field(default_factory=dict)
 
     def ended(self, name: str) -> int:
         return int(self.counters[name]) - self.before[name]
+
+    def left(self, now: float) -> tuple[int, int]:
+        """(running, waiting), with each task counted once: workers tell what has ended, and owners, a moment earlier or
+        later, what has not."""
+        running, waiting = int(self.counters["running"]), int(self.counters["waiting"])
+        before = next((ended for at, ended in reversed(self.points) if at < now - TOLD_S), self.points[0][1])
+        recent = max(0, self.points[-1][1] - before)
+        twice = max(-recent, min(recent, int(self.counters["ahead"]) - self.ahead))
+        if twice < 0:
+            return running - twice, waiting
+        return max(0, running - max(0, twice - waiting)), max(0, waiting - twice)
 
 
 class Progress(Reader):
@@ -93,6 +108,7 @@ def _count(function: _Function, row: Mapping[str, Any], now: float) -> None:
     if row["running"] or row["waiting"] or moved:
         if now - function.worked > QUIET_S:
             function.before = {name: last[name] for name in ENDS}
+            function.ahead = last["ahead"]
             function.points.clear()
             function.points.append((now, 0))
         function.worked = now
@@ -110,7 +126,7 @@ def _row(name: str, function: _Function, now: float) -> Row:
     rate = 0.0
     if points[-1][0] > points[0][0] and now - function.worked < RATE_S:
         rate = max(0.0, (points[-1][1] - points[0][1]) / (points[-1][0] - points[0][0]))
-    running, waiting = counters["running"], counters["waiting"]
+    running, waiting = function.left(now)
     left = running + waiting
     mean = counters["mean_s"]
     remaining: float | None = None

@@ -75,6 +75,7 @@ class FunctionFigures:
             "retried": self.retried,
             "running": running,
             "waiting": waiting,
+            "ahead": run.count - wait.count,
             "last": self.last,
             "mean_s": run.mean,
             "p50_s": within(run.quantile(0.5)),

@@ -169,11 +169,12 @@ class Functions:
     def rows(self, histograms: bool = True) -> list[dict[str, Any]]:
         """One row a function, the last one heard of first, and at the end OTHER where there is one.
 
-        "name", "finished" (runs with a result), "failed", "cancelled", "retried", "running", "waiting" (tasks), "last"
-        (when it was heard of), "mean_s", "p50_s", "p95_s", "max_s" of a run, "wait_p50_s", "wait_p95_s" from submission
-        to start (None before there is one), "cpu_s" (of all), "peak_memory" (bytes), and "run_histogram",
-        "wait_histogram" (seconds) and "memory_histogram" (bytes): {"bounds", "counts", "sum"}, with one more count than
-        bounds; these are nine tenths of it, and left out without `histograms`.
+        "name", "finished" (runs with a result), "failed", "cancelled", "retried", "running", "waiting" (tasks), "ahead"
+        (runs that workers have told of and their owners not yet, below 0 the other way round), "last" (when it was
+        heard of), "mean_s", "p50_s", "p95_s", "max_s" of a run, "wait_p50_s", "wait_p95_s" from submission to start
+        (None before there is one), "cpu_s" (of all), "peak_memory" (bytes), and "run_histogram", "wait_histogram"
+        (seconds) and "memory_histogram" (bytes): {"bounds", "counts", "sum"}, with one more count than bounds; these
+        are nine tenths of it, and left out without `histograms`.
         """
         running: Counter[str] = Counter()
         waiting: Counter[str] = Counter()

@@ -98,8 +98,8 @@ def test_a_cluster_from_start_to_stop(tmp_path: Path) -> None:
     [
         ([], 2, "Give one of: start, stop, list"),
         (["begin"], 2, "There is no command 'begin'"),
-        (["start", "--heads", "2"], 1, "'heads' trait"),
-        (["start", "--nodez", "2"], 1, "there is no option --nodez"),
+        (["start", "--heads", "2"], 1, "jupyter rustray: heads: expected any of [1, 3], not the int 2."),
+        (["start", "--nodez", "2"], 1, "jupyter rustray: there is no option --nodez"),
         (["start", "--name", "Work"], 1, "'Work' is no name for a cluster"),
         (["start", "extra"], 1, "What is 'extra' for?"),
         (["stop"], 1, "No cluster runs here"),

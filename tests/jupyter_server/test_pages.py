@@ -36,9 +36,15 @@ async def test_a_page_brings_the_figures_of_its_panels(jp_fetch: Fetch, jp_base_
     assert some["panels"] == ["tasks", "heads"]
 
 
+async def test_a_page_has_its_icon_with_it(jp_fetch: Fetch) -> None:
+    """Else browsers ask for /favicon.ico, which is not below base_url."""
+    page = await jp_fetch("rustray", "dashboard", "resources")
+    assert b'<link rel="icon" href="data:image/svg+xml,%3Csvg' in page.body
+
+
 async def test_nothing_is_fetched_from_elsewhere(jp_fetch: Fetch, jp_base_url: str) -> None:
     page = await jp_fetch("rustray", "dashboard")
-    sources = re.findall(r'(?:src|href)="([^"]*)"', page.body.decode())
+    sources = re.findall(r'(?:src|href)="(?!data:)([^"]*)"', page.body.decode())
     assert sources and all(source.startswith(f"{jp_base_url}rustray/static/") for source in sources)
     (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page.body.decode())
     assert "default-src 'none'" in policy and "unsafe-eval" not in policy

@@ -123,8 +123,11 @@ async def test_logs_are_text(jp_fetch: Fetch, cluster: Cluster) -> None:
 @pytest.mark.timeout(120)
 async def test_a_cluster_is_started_scaled_and_stopped(jp_fetch: Fetch) -> None:
     options = json.dumps({"name": "made", "num_cpus": 1, "heads": 1, "nodes": 1})
-    made = await jp_fetch(*API, method="POST", body=options, request_timeout=60)
-    assert made.code == 201
+    asked = [jp_fetch(*API, method="POST", body=options, request_timeout=60) for _ in range(2)]  # at once
+    made, refused = sorted(
+        await asyncio.gather(*asked, return_exceptions=True), key=lambda answer: isinstance(answer, Exception)
+    )
+    assert (made.code, refused.code) == (201, 409)
     assert value(made)["name"] == "made"
     assert [cluster.name for cluster in clusters.list()] == [NAME, "made"]
 

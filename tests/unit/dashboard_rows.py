@@ -53,6 +53,7 @@ def function(name: str, **changes: Any) -> dict[str, Any]:
         "retried": 0,
         "running": 0,
         "waiting": 0,
+        "ahead": 0,
         "last": NOW,
         "mean_s": None,
     }

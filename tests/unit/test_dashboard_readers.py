@@ -109,6 +109,25 @@ def test_progress_has_a_rate_and_what_remains() -> None:
     assert (found.done, found.total, found.rate, found.remaining_s) == (40, 100, 10.0, 6.0)
 
 
+def test_a_task_of_which_worker_and_owner_do_not_tell_at_once_is_counted_once() -> None:
+    progress = Progress()
+    steps = [
+        (function("f", waiting=298, running=2), (0, 300)),
+        (function("f", finished=50, waiting=248, running=2), (50, 300)),
+        (function("f", finished=53, waiting=248, running=2, ahead=3), (53, 300)),
+        (function("f", finished=53, waiting=240, running=2, ahead=-5), (53, 300)),
+        (function("f", finished=300, waiting=1, running=2, ahead=3), (300, 300)),
+        (function("f", finished=300), (300, 300)),
+    ]
+    for at, (answer, shown) in enumerate(steps):
+        progress.add([answer], 10.0 + at)
+        found = row(progress, 10.0 + at)
+        assert (found.done, found.total) == shown
+    # A difference that does not go, as of an owner that has died, is nothing that is counted twice.
+    progress.add([function("f", finished=300, waiting=9, running=1, ahead=7)], 16.0 + 2 * QUIET_S)
+    assert row(progress, 16.0 + 2 * QUIET_S).total == 10
+
+
 def test_progress_begins_anew_after_a_pause() -> None:
     progress = Progress()
     progress.add([function("f", finished=50, failed=2, last=10.0)], 10.0)
