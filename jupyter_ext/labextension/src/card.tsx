@@ -51,7 +51,8 @@ export function Card({ cluster, doing, live, server, actions }: ICardProps): JSX
       <div aria-live="polite">{cluster.remark && <p className="rr-Card-remark">{cluster.remark}</p>}</div>
       {up && (
         <>
-          <Live feed={feed}>
+          {/* Of a cluster without a node there are no numbers, and the last ones are not true any more. */}
+          <Live feed={cluster.nodes > 0 ? feed : null}>
             {summary => (
               <>
                 <div className="rr-Card-size">
