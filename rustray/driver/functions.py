@@ -1,25 +1,31 @@
-"""The code of a session's functions, sent once to each worker that runs them."""
+"""The code of functions, sent once to each worker that runs them."""
 
 from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 WORKERS_KNOWN = 256
 """Workers of which it is remembered what functions they have."""
 
 
+class Code(NamedTuple):
+    """A pickled function.
+
+    `name` is what messages call it. `refs` are what it captures: that lives as long as the code may be sent to another
+    worker.
+    """
+
+    key: bytes
+    pickle: bytes
+    name: str
+    refs: tuple[Any, ...] = ()
+
+
 class Functions:
-    """Code by the function's key, and which keys each worker has been sent by this process."""
+    """Which functions each worker has been sent by this process, by their keys."""
 
     def __init__(self) -> None:
-        self._code: dict[bytes, tuple[bytes, str]] = {}
         self._at: dict[int, set[bytes]] = {}
-
-    def add(self, key: bytes, code: bytes, name: str) -> None:
-        """Keep the code of a function that messages call `name`."""
-        self._code[key] = (code, name)
-
-    def __getitem__(self, key: bytes) -> tuple[bytes, str]:
-        """Code and name of a function."""
-        return self._code[key]
 
     def at(self, worker: int) -> set[bytes]:
         """The keys that `worker` has been sent; who sends it another one adds it."""
@@ -30,6 +36,11 @@ class Functions:
                 del self._at[next(iter(self._at))]
             known = self._at[worker] = set()
         return known
+
+    def forget(self, key: bytes) -> None:
+        """Nobody has run this function for a while: a worker may have to get it once more."""
+        for known in self._at.values():
+            known.discard(key)
 
     def forget_worker(self, worker: int) -> None:
         """It has ended."""

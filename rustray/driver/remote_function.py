@@ -14,6 +14,7 @@ from rustray import serialization
 from rustray.driver import current as this_process
 from rustray.driver.code_hash import code_hash
 from rustray.driver.environment import class_environment
+from rustray.driver.functions import Code
 from rustray.driver.placing import placing
 from rustray.driver.scheduling_class import SchedulingClass
 from rustray.driver.session import Session
@@ -125,9 +126,7 @@ def scheduling_class(
     """
     key = hashlib.sha1(code.pickle, usedforsecurity=False).digest()[:KEY_BYTES]
     if code.refs:
-        # What it captures lives as long as its code may be sent to another worker: to the end of the session.
-        session.objects.pin(session.sharing.escape(code.refs))
-    session.leases.functions.add(key, code.pickle, name)
+        session.sharing.escape(code.refs)
     resources = options.resource_request()
     env, env_key = class_environment(session, options.runtime_env)
     places = placing(session, options)
@@ -135,7 +134,7 @@ def scheduling_class(
     class_key = hashlib.sha1(key + env_key + named, usedforsecurity=False).digest()[:KEY_BYTES]
     spec = {"name": name, "function": content or key, "resources": resources, "runtime_env": env}
     spec |= {"env_key": env_key, **places}
-    return key, session.leases.scheduling_class(class_key, name, spec)
+    return key, session.leases.scheduling_class(class_key, Code(key, code.pickle, name, tuple(code.refs)), spec)
 
 
 def _signature(function: Callable[..., Any]) -> tuple[inspect.Signature | None, float, float]:

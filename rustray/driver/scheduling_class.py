@@ -12,6 +12,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 from rustray.driver.figures import Figures
+from rustray.driver.functions import Code
 from rustray.driver.locality import bind, bring_forward, has_big, missing, near
 from rustray.driver.measured import Measured
 from rustray.driver.task import Task
@@ -93,11 +94,13 @@ class Lease:
 class SchedulingClass:
     """Tasks that need the same: their queue and their leases."""
 
-    def __init__(self, submitter: Submitter, key: bytes, name: str) -> None:
+    def __init__(self, submitter: Submitter, key: bytes, code: Code, spec: dict[str, Any]) -> None:
         self._submitter = submitter
         self._lock = submitter.lock
         self.key = key
-        self.name = name
+        self.code = code
+        self.name = code.name
+        self.spec = spec
         self.queue: deque[Task] = deque()
         self.leases: list[Lease] = []
         self.spread = False
@@ -109,6 +112,8 @@ class SchedulingClass:
         self.figures = Figures()
         self.over: bytes | None = None
         self.false_starts = 0
+        self.unused_since = time.monotonic()
+        """When its last lease ended; while it has some, or tasks that wait for one, it is in use."""
 
     def enqueue(self, task: Task) -> None:
         """Queue `task`; it leaves at once when a worker is idle."""
@@ -130,12 +135,28 @@ class SchedulingClass:
         outstanding = len(self.queue) + len(self.leases) - self.idle
         if outstanding > self.asked and self.asked < MAX_DEMAND:
             self.asked = min(1 << (outstanding - 1).bit_length(), MAX_DEMAND)
+            self._submitter.known.add(self)
             told: tuple[Any, ...] = ("demand", self.key, self.asked)
             if self.queue and self.queue[0].deps and (places := near(self.queue)) is not None:
                 told = (*told, places)
             self._submitter.tell(*self._submitter.unused.offers(), told)
         if self.queue and not self.leases:
             self._submitter.waiting.add(self)
+
+    def unused_for(self, now: float) -> float:
+        """Seconds since it was used, 0 while it is. Caller has the lock."""
+        return 0.0 if self.queue or self.leases else now - self.unused_since
+
+    def ask_for_nothing(self) -> bool:
+        """Withdraw the demand of a class that has no leases; False if it has got a task. Caller has the lock."""
+        asked, self.asked = self.asked, 0
+        # In this order: who enqueues a task without the lock looks at what is asked for after that.
+        if self.queue:
+            self.ask()
+            return False
+        if asked:
+            self._submitter.tell(("demand", self.key, 0))
+        return True
 
     def spare(self) -> list[Message]:
         """What tells the node that idle leases may go to others. Caller has the lock."""
@@ -188,8 +209,7 @@ class SchedulingClass:
             self.idle -= 1
         batch: list[Any] = []
         messages: list[Message] = []
-        functions = self._submitter.functions
-        known = functions.at(lease.worker)
+        known = self._submitter.functions.at(lease.worker)
         wanted_later: list[bytes] = []
         size = 0
         while queue and count > 0 and size < MAX_FRAME_BYTES:
@@ -201,9 +221,6 @@ class SchedulingClass:
             if (in_flight or not known) and task.bound != lease.node and has_big(task):
                 wanted_later += missing(task, lease.node)
             in_flight[task.number] = task
-            if task.function not in known:
-                known.add(task.function)
-                messages.append(("fn", task.function, *functions[task.function]))
             batch.append(task.message())
             size += task.weight
             count -= 1
@@ -211,6 +228,10 @@ class SchedulingClass:
             if not in_flight:
                 self.idle += 1
             return
+        code = self.code
+        if code.key not in known:
+            known.add(code.key)
+            messages.append(("fn", code.key, code.pickle, code.name))
         messages.append(("run", batch))
         lease.connection.send(messages)
         if wanted_later:

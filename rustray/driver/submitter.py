@@ -6,15 +6,17 @@ Between a worker and its client there is nobody: see `scheduling_class` for how 
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import time
 from collections import deque
-from itertools import islice
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from rustray.driver import failures, losses
 from rustray.driver.answers import Answers
-from rustray.driver.functions import Functions
+from rustray.driver.functions import Code, Functions
+from rustray.driver.known_classes import KnownClasses
 from rustray.driver.scheduling_class import Lease, SchedulingClass
 from rustray.driver.task import Task
 from rustray.driver.tasks import cancelled
@@ -45,44 +47,50 @@ class Submitter:
         self.tasks = session.tasks
         self.tell = session.tell
         self.shield = session.reactor.shield
-        self._classes: dict[bytes, SchedulingClass] = {}
-        self._turn = 0
+        self._classes: WeakValueDictionary[bytes, SchedulingClass] = WeakValueDictionary()
         self._leases: dict[int, Lease] = {}
         self._take_done = Answers(session).take
         self.unused = UnusedLeases(self._leases, self.lock, session.tell, session.reactor)
         self.waiting: set[SchedulingClass] = set()
         """Those that had tasks and no lease when they were last looked at."""
         self.functions = Functions()
+        self.known = KnownClasses(self.functions, session.tell)
 
     # -- classes ---------------------------------------------------------------------------------------
 
-    def scheduling_class(self, key: bytes, name: str, spec: dict[str, Any]) -> SchedulingClass:
-        """The class named `key`; `spec` tells the node what it needs (see ARCHITECTURE.md)."""
+    def scheduling_class(self, key: bytes, code: Code, spec: dict[str, Any]) -> SchedulingClass:
+        """The class named `key`; `spec` tells the node what it needs (see ARCHITECTURE.md).
+
+        It is there as long as somebody has it.
+        """
         with self.lock:
             target = self._classes.get(key)
             if target is None:
-                target = self._classes[key] = SchedulingClass(self, key, name)
+                target = self._classes[key] = SchedulingClass(self, key, code, spec)
                 if self._session.ended is not None:
                     target.over = failures.typed(self._session.ended)
-                self.tell(("class", key, spec))
+                self.known.add(target)
             return target
 
     def classes(self) -> list[SchedulingClass]:
-        """All classes of this session."""
+        """All classes of this session that somebody may submit to."""
         return list(self._classes.values())
 
     def some_classes(self, count: int) -> list[SchedulingClass]:
         """Those that have leases or wait for some, and `count` of all in turn. Caller has the lock."""
-        first = self._turn if self._turn < len(self._classes) else 0
-        self._turn = first + count
         busy = (*(lease.target for lease in self._leases.values()), *self.waiting)
-        return list(dict.fromkeys((*busy, *islice(self._classes.values(), first, first + count))))
+        return list(dict.fromkeys((*busy, *self.known.some(count))))
 
     # -- what the node says ----------------------------------------------------------------------------
 
     def on_lease(self, key: bytes, lease_id: int, worker: int, socket_fd: int, page_fd: int) -> None:
         """A worker is ours: push."""
-        target = self._classes[key]
+        target = self.known.get(key)
+        if target is None:  # granted before the node has heard that nothing is wanted any more
+            os.close(socket_fd)
+            os.close(page_fd)
+            self.tell(("return", lease_id))
+            return
         connection = Connection(socket.socket(fileno=socket_fd))
         page = LeasePage.received(page_fd)
         lease = Lease(lease_id, target, worker, connection, page, self.tasks.next_number())
@@ -129,7 +137,9 @@ class Submitter:
 
     def on_infeasible(self, key: bytes, text: str) -> None:
         """No node could ever run this class: its tasks fail now. A node that can may come, so later ones ask again."""
-        target = self._classes[key]
+        target = self.known.get(key)
+        if target is None:
+            return
         error = failures.typed(InfeasibleError(f"Task {target.name}() can never be scheduled: {text}"))
         with self.lock:
             target.asked = 0
@@ -175,6 +185,8 @@ class Submitter:
                     lease.blocked = True
                 elif op == "unblocked":
                     lease.blocked = False
+                elif op == "forgot":
+                    self.functions.at(lease.worker).discard(message[1])
             target = lease.target
             if not lease.in_flight and lease.revoked:
                 self._return(lease)
@@ -207,6 +219,7 @@ class Submitter:
         lease.target.leases.remove(lease)
         if not lease.in_flight:
             lease.target.idle -= 1
+        lease.target.unused_since = time.monotonic()
         lease.page.close()
 
     def _return(self, lease: Lease) -> None:
@@ -253,10 +266,11 @@ class Submitter:
     # -- housekeeping ----------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """Give leases back that nobody has used for a while; tell what was measured."""
-        if not self._leases:
-            return
+        """Give leases back that nobody has used for a while, and have classes forgotten; tell what was measured."""
         with self.lock:
+            self.known.tick(now)
+            if not self._leases:
+                return
             news: list[tuple[Any, ...]] = []
             for lease in list(self._leases.values()):
                 target = lease.target
@@ -286,7 +300,7 @@ class Submitter:
         with self.lock:
             news = [
                 (target.key, *told)
-                for target in self._classes.values()
+                for target in self.classes()
                 if (told := target.measured.take_all()) is not None
             ]
             if news:
@@ -301,7 +315,7 @@ class Submitter:
                 for task in list(lease.in_flight.values()):
                     self.tasks.fail(task, error)
             self._leases.clear()
-            for target in self._classes.values():
+            for target in self.classes():
                 target.leases.clear()
                 target.over = error
                 for task in _taken(target):

@@ -57,6 +57,7 @@ class Leases:
     def on_class(self, node: str, key: bytes, job: int, spec: Spec, client: int = 0) -> None:
         """A client is about to run tasks of a class."""
         self.add_class(self._nodes[node], key, job, spec)
+        self._classes.use(key, node)
         if client:
             self._forecasts.tell_client(client, key, spec)
 
@@ -67,6 +68,35 @@ class Leases:
             return
         self._classes.add(key, job, spec)
         self._scheduling.step(class_event(key, job, spec, self._forecasts.of(spec)))
+
+    def on_unused(self, node: str, keys: Iterable[bytes]) -> None:
+        """On this node no client uses these classes any more: those that nobody uses anywhere are forgotten."""
+        self._classes.let_go(keys, node)
+        gone = []
+        for key in self._classes.unused():
+            self._scheduling.step(events.ClassUnused(key))
+            if not self._scheduling.status.knows(key):
+                self._classes.forget(key)
+                gone.append(key)
+        for link in self._nodes:
+            known = [key for key in gone if key in link.classes]
+            if known:
+                link.classes.difference_update(known)
+                link.send(("unused", known))
+
+    def take_classes(self, link: NodeLink, classes: Iterable[tuple[bytes, int, Spec, bool]]) -> None:
+        """All that a node knows which has just joined: key, job, spec, and whether a client there uses it."""
+        used = set()
+        for key, job, spec, is_used in classes:
+            self.add_class(link, key, job, spec)
+            if is_used:
+                self._classes.use(key, link.name)
+                used.add(key)
+        self.on_unused(link.name, [key for key in self._classes.used_on(link.name) if key not in used])
+
+    def forget_users(self, node: str) -> None:
+        """The node is gone, with its clients."""
+        self.on_unused(node, self._classes.used_on(node))
 
     def on_demand(
         self, node: str, key: bytes, client: int, count: int, near: dict[int, int] | None = None

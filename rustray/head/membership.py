@@ -131,8 +131,7 @@ class Membership:
             then(number)
             self._nodes.add(link)
             self._nodes.to_all(("node_up", number, name, address), but=link)
-            for key, job, spec in said.get("classes", ()):
-                self._leases.add_class(link, key, job, spec)
+            self._leases.take_classes(link, said.get("classes", ()))
             leases = tuple(
                 events.LeaseAdopted(lease, key, client, name, blocked, suspended)
                 for lease, key, client, blocked, suspended in said.get("leases", ())
@@ -240,6 +239,7 @@ class Membership:
             gone = here or link
             for client in gone.clients if gone is not None else ():
                 self._client_gone(client)
+            self._leases.forget_users(name)
             for job in list(self._state.jobs.values()):
                 if job.end is None and ids.node_of(job.client) == node.number:
                     self._jobs.end(job.id, f"the node of its driver is gone: {cause}")

@@ -101,6 +101,7 @@ class Head:
             "job_start": jobs.on_job_start,
             "job_end": jobs.on_job_end,
             "class": leases.on_class,
+            "unused": leases.on_unused,
             "demand": leases.on_demand,
             "returned": leases.on_returned,
             "worker_blocked": leases.on_worker_blocked,

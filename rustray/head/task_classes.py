@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from rustray.model.resources import Resources
@@ -13,10 +14,13 @@ Spec = dict[str, Any]
 
 
 class TaskClasses:
-    """Which job each is of, and what it asks for."""
+    """Which job each is of, what it asks for, and on which nodes clients use it."""
 
     def __init__(self) -> None:
         self._classes: dict[bytes, tuple[int, Spec]] = {}
+        self._users: dict[bytes, set[str]] = {}
+        self._unused: dict[bytes, None] = {}
+        """Those that the last user has let go, until they are forgotten or used again."""
 
     def __contains__(self, key: bytes) -> bool:
         return key in self._classes
@@ -28,6 +32,35 @@ class TaskClasses:
     def add(self, key: bytes, job: int, spec: Spec) -> None:
         """There is a class."""
         self._classes[key] = (job, spec)
+
+    def use(self, key: bytes, node: str) -> None:
+        """A client on this node uses it."""
+        self._users.setdefault(key, set()).add(node)
+        self._unused.pop(key, None)
+
+    def let_go(self, keys: Iterable[bytes], node: str) -> None:
+        """On this node nobody uses them any more."""
+        for key in keys:
+            users = self._users.get(key)
+            if users is not None:
+                users.discard(node)
+                if not users:
+                    del self._users[key]
+                    self._unused[key] = None
+
+    def used_on(self, node: str) -> list[bytes]:
+        """Those that clients on this node use."""
+        return [key for key, users in self._users.items() if node in users]
+
+    def unused(self) -> list[bytes]:
+        """Those that were used, and are not."""
+        return list(self._unused)
+
+    def forget(self, key: bytes) -> None:
+        """Nothing asks for it any more."""
+        self._classes.pop(key, None)
+        self._users.pop(key, None)
+        self._unused.pop(key, None)
 
     def spec_of(self, key: bytes) -> Spec | None:
         """What it asks for, if it is known."""
@@ -41,7 +74,7 @@ class TaskClasses:
         """The job is over; the keys of its classes."""
         gone = [key for key, (of, _spec) in self._classes.items() if of == job]
         for key in gone:
-            del self._classes[key]
+            self.forget(key)
         return gone
 
 

@@ -116,6 +116,7 @@ class NodeAgent:
         self.departures = Departures(
             clients,
             jobs,
+            self.classes,
             leases,
             self.elsewhere,
             self.actors,
@@ -153,6 +154,7 @@ class NodeAgent:
         return {
             **self.store.handlers,
             "class": self.classes.on_class,
+            "unused": self.classes.on_unused,
             "demand": self.classes.on_demand,
             "return": self._on_return,
             "blocked": lambda c: self.leases.on_lent(c, "worker_blocked"),
@@ -184,6 +186,7 @@ class NodeAgent:
             "job": self.jobs.on_told,
             "job_ended": self.jobs.on_ended,
             "class": self.classes.on_told,
+            "unused": self.classes.on_gone,
             "suspend": self.preemption.on_suspend,
             "resume": self.preemption.on_resume,
             "requeue": self.preemption.on_requeue,
@@ -241,7 +244,7 @@ class NodeAgent:
             "draining": self.draining,
             "jobs": list(self.jobs.known),
             "clients": [(at.client, at.job) for at in clients],
-            "classes": [(key, known.job, known.spec) for key, known in self.classes.known.items()],
+            "classes": self.classes.report({at.key for at in self.leases.here.values()}),
             "demands": [(key, at.client, count) for at in clients for key, count in at.demands.items()],
             "leases": [
                 (lease, key, client, worker.blocked, worker.suspended)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from rustray.node.actors import Actors
+from rustray.node.classes import Classes
 from rustray.node.clients import Client, Clients
 from rustray.node.elsewhere import Elsewhere
 from rustray.node.figures import Figures
@@ -29,6 +30,7 @@ class Departures:
         self,
         clients: Clients,
         jobs: Jobs,
+        classes: Classes,
         leases: Leases,
         elsewhere: Elsewhere,
         actors: Actors,
@@ -41,6 +43,7 @@ class Departures:
     ) -> None:
         self._clients = clients
         self._jobs = jobs
+        self._classes = classes
         self._leases = leases
         self._elsewhere = elsewhere
         self._actors = actors
@@ -98,6 +101,7 @@ class Departures:
     def _forget(self, client: Client) -> None:
         self._clients.connected.pop(client.client, None)
         self._head(("client_gone", client.client))
+        self._classes.on_client_gone(client.client)
         self._elsewhere.on_client_gone(client)
         self._leases.on_client_gone(client.leases)
         self._store.disconnect(client.client)

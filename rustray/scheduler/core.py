@@ -19,6 +19,7 @@ from rustray.scheduler import bidding, caps, invariants, preemption
 from rustray.scheduler.actions import Action
 from rustray.scheduler.events import (
     ClassAdded,
+    ClassUnused,
     ClientGone,
     Demand,
     Event,
@@ -188,6 +189,11 @@ class Scheduler:
             )
             book.predict(cls, event.predicted, event.predicted_memory)
 
+    def _on_class_unused(self, event: ClassUnused) -> None:
+        cls = self._book.classes.get(event.key)
+        if cls is not None and not cls.claims:
+            self._book.end_class(cls)
+
     def _on_predicted(self, event: Predicted) -> None:
         cls = self._book.classes.get(event.key)
         if cls is not None:
@@ -345,6 +351,7 @@ _HANDLERS: dict[type[Any], Callable[[Scheduler, Any], None]] = {
     JobAdded: Scheduler._on_job_added,
     JobEnded: Scheduler._on_job_ended,
     ClassAdded: Scheduler._on_class_added,
+    ClassUnused: Scheduler._on_class_unused,
     Predicted: Scheduler._on_predicted,
     Demand: Scheduler._on_demand,
     ClientGone: Scheduler._on_client_gone,

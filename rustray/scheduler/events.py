@@ -126,6 +126,13 @@ class Predicted:
 
 
 @dataclass(frozen=True, slots=True)
+class ClassUnused:
+    """A class ends, unless somebody demands or has a lease of it."""
+
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Demand:
     """How many leases of a class the client could use now, those it holds included; 0 withdraws.
 
@@ -251,6 +258,7 @@ Event = (
     | NodeMemory
     | JobAdded
     | ClassAdded
+    | ClassUnused
     | Predicted
     | Demand
     | LeaseAdopted

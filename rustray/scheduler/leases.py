@@ -88,7 +88,7 @@ class LeaseBook(Promises):
         for cls in list(job.classes.values()):
             for claim in list(cls.claims.values()):
                 self.void(claim)
-            self._end_class(cls)
+            self.end_class(cls)
         del self.jobs[job.number]
         self._set_floors()
 

@@ -232,9 +232,9 @@ class Lines:
         if not claims:
             self.claims_of.pop(claim.client, None)
         if cls.pinned and not cls.claims:
-            self._end_class(cls)  # an actor has a class of its own, and there are many
+            self.end_class(cls)  # an actor has a class of its own, and there are many
 
-    def _end_class(self, cls: SchedulingClass) -> None:
+    def end_class(self, cls: SchedulingClass) -> None:
         if self.classes.pop(cls.key, None) is None:
             return  # it was pinned, and ended with its last claim
         del cls.job.classes[cls.key]

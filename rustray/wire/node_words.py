@@ -5,6 +5,7 @@ from __future__ import annotations
 REPORTED = frozenset(
     (
         "class",
+        "unused",
         "demand",
         "returned",
         "worker_blocked",

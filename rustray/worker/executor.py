@@ -55,26 +55,9 @@ class Executor:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._sharing = session.sharing
-        self._code: dict[bytes, tuple[bytes, str]] = {}
-        self._functions: dict[bytes, Callable[..., Any]] = {}
         self.figures = WorkerFigures(session.tell)
         self.forked = False
         """Whether this is a child that a task has forked: it may not answer in its parent's place."""
-
-    def add_function(self, key: bytes, code: bytes, name: str) -> None:
-        """Code that tasks will name by `key`; loaded when the first of them runs."""
-        self._code.setdefault(key, (code, name))
-
-    def name_of(self, function: Any) -> str:
-        """What messages call a function."""
-        return self._code[function][1] if function in self._code else str(function)
-
-    def function(self, key: bytes) -> Callable[..., Any]:
-        """The loaded function."""
-        found = self._functions.get(key)
-        if found is None:
-            found = self._functions[key] = serialization.deserialize(self._code[key][0])
-        return found
 
     # -- arguments -------------------------------------------------------------------------------------
 

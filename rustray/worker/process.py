@@ -22,6 +22,7 @@ from rustray.wire.frames import Connection, Message
 from rustray.wire.page import LeasePage
 from rustray.worker.actor import ActorHost
 from rustray.worker.channel import FLUSH_S, Channel
+from rustray.worker.code import KnownCode
 from rustray.worker.context import Running, running
 from rustray.worker.executor import CONGESTED_PAUSE_S, Executor, Exit
 from rustray.worker.inbox import Inbox
@@ -39,6 +40,8 @@ class Worker:
     def __init__(self, sock: socket.socket) -> None:
         self.session = Session(sock, None, None)
         self.executor = Executor(self.session)
+        self._code = KnownCode()
+        self._function: Any = b""
         self.inbox = Inbox()
         self.interruption = Interruption(self.inbox.lock, self.session.objects.lock)
         self._lending = Lending(self)
@@ -97,8 +100,8 @@ class Worker:
                 if not queue:
                     continue
                 channel, message = queue.popleft()
-                function = message[1]
-                interruption.current = task = Running(channel, message[0], self.executor.name_of(function))
+                self._function = function = message[1]
+                interruption.current = task = Running(channel, message[0], self._code.name_of(function))
             if self._durations.get(function, 1.0) > FLUSH_S:
                 # A task that may take long must not keep the answers before it waiting.
                 self.flush()
@@ -107,7 +110,7 @@ class Worker:
             else:
                 channel.page.begin(message[0])
                 self.session.around = channel.group
-                self.run_task(channel, message, task, self.executor.function)
+                self.run_task(channel, message, task, self._code.function)
 
     def run_task(
         self,
@@ -200,11 +203,18 @@ class Worker:
             if op == "run":
                 self._take(channel, message[1])
             elif op == "fn":
-                self.executor.add_function(*message[1:])
+                self._add_code(*message[1:])
             elif op == "cancel":
                 self._cancel(channel, message[1], message[2])
             elif op == "giveback":
                 self.inbox.give_back(channel)
+
+    def _add_code(self, key: bytes, code: bytes, name: str) -> None:
+        with self.inbox.lock:
+            self._code.add(key, code, name)
+            gone = self._code.drop(lambda: (self._function, *(task[1] for _, task in self.inbox.queue)))
+        for old in gone:
+            self._durations.pop(old, None)
 
     def _take(self, channel: Channel, tasks: list[tuple[Any, ...]]) -> None:
         if self.actor is not None and self.actor.take(channel, tasks):
@@ -213,6 +223,9 @@ class Worker:
             if self._lending.waits and self.actor is None:
                 # Its lease may be younger than the wait.
                 channel.send(("blocked",), ("returned", [task[0] for task in tasks]))
+                return
+            if self.actor is None and not self._code.use(tasks[0][1]):  # all of one lease are of one function
+                channel.send(("forgot", tasks[0][1]), ("returned", [task[0] for task in tasks]))
                 return
             self.inbox.queue.extend([(channel, task) for task in tasks])
         self.inbox.wake()
@@ -231,7 +244,7 @@ class Worker:
             return
         waiting = self.inbox.take_out(channel, number)
         if waiting is not None:
-            error = failures.typed(TaskCancelledError.of(self.executor.name_of(waiting[1])))
+            error = failures.typed(TaskCancelledError.of(self._code.name_of(waiting[1])))
             channel.answer((number, ERROR, error), 0.0)
             channel.flush()
             return

@@ -15,6 +15,7 @@ from rustray.driver import failures
 from rustray.driver.actor_channel import ActorChannel
 from rustray.driver.actors import Actors
 from rustray.driver.entry import ERROR, VALUE, Entry
+from rustray.driver.functions import Code
 from rustray.driver.submitter import Submitter
 from rustray.driver.task import Task
 from rustray.errors import RustRayError, SessionError
@@ -211,8 +212,7 @@ class Session:
 
     def submit(self, key: bytes, spec: dict[str, Any], work: Any, retries: int, done: Done) -> Task:
         """Submit a task: done(ok, payload) when its result is known."""
-        target = self.leases.scheduling_class(key, spec["name"], spec)
-        self.leases.functions.add(b"f", b"", "f")
+        target = self.leases.scheduling_class(key, Code(b"f", b"", spec["name"]), spec)
         task = self._task(target, b"f", work, retries, done)
         target.enqueue(task)
         return task

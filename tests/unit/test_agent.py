@@ -249,3 +249,39 @@ def test_a_client_whose_message_makes_no_sense_is_disconnected_and_forgotten(
     assert peer.messages[-1][0] == "ended" and "nonsense" in peer.messages[-1][1]
     assert one.client not in agent.clients.connected and agent.finished == 0
     assert head[-2:] == [("client_gone", one.client), ("job_end", 1)]
+
+
+def unused(head: list[Any]) -> list[Any]:
+    return [message[1] for message in head if message[0] == "unused"]
+
+
+def test_a_class_that_no_client_here_uses_is_told_to_the_head_and_kept_until_it_says_so(
+    agent: NodeAgent, head: list[Any]
+) -> None:
+    one, two = driver(agent, 1), driver(agent, 2)
+    for client in (two, one):
+        say(agent, client, "class", b"key", SPEC)
+    say(agent, one, "unused", [b"key", b"never told"])
+    assert not unused(head)
+    agent.departures.on_closed(two)
+    assert unused(head) == [[b"key"]] and set(agent.classes.known) == {b"key"}
+
+
+def test_a_class_that_is_used_again_meanwhile_is_kept(agent: NodeAgent, head: list[Any]) -> None:
+    one = driver(agent, 1)
+    say(agent, one, "class", b"key", SPEC)
+    say(agent, one, "unused", [b"key"])
+    say(agent, one, "class", b"key", SPEC)
+    agent.from_head(("unused", [b"key"]))
+    assert set(agent.classes.known) == {b"key"}
+    say(agent, one, "unused", [b"key"])
+    agent.from_head(("unused", [b"key"]))
+    assert not agent.classes.known and unused(head) == [[b"key"]] * 2
+
+
+def test_a_report_tells_who_uses_what_and_forgets_the_rest(agent: NodeAgent) -> None:
+    one = driver(agent, 1)
+    say(agent, one, "class", b"used", SPEC)
+    agent.from_head(("class", b"of others", 1, SPEC))
+    assert agent.report()["classes"] == [(b"used", 1, SPEC, True)]
+    assert set(agent.classes.known) == {b"used"}

@@ -166,7 +166,7 @@ def test_a_new_leader_knows_the_groups(bench: Bench) -> None:
         "n1",
         clients=[(DRIVER, 1)],
         jobs=[1],
-        classes=[(b"f", 1, spec)],
+        classes=[(b"f", 1, spec, True)],
         leases=[(lease, b"f", DRIVER, False, False)],
         demands=[(b"f", DRIVER, 1)],
     )

@@ -250,7 +250,10 @@ def of_the_other_node(then: Callable[[Head], None]) -> list[tuple[Any, ...]]:
             head.from_node("n1", ("job_start", DRIVER, {"namespace": "ns", "env": {}}))
             spec = {"name": "f", "resources": {"CPU": 1.0}, "constraint": {"node": "n2"}}
             report.update(
-                jobs=[1], clients=[(DRIVER, 1)], classes=[(b"key", 1, spec)], demands=[(b"key", DRIVER, 1)]
+                jobs=[1],
+                clients=[(DRIVER, 1)],
+                classes=[(b"key", 1, spec, True)],
+                demands=[(b"key", DRIVER, 1)],
             )
     now[0] = SETTLE_S + 0.1
     head.tick()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from rustray.driver.entry import Entry
+from rustray.driver.functions import Code
 from rustray.driver.requests import Reply
 from rustray.driver.session import Session
 from rustray.errors import SessionError
@@ -107,7 +108,7 @@ def test_a_class_that_is_made_as_the_session_ends_is_over(bench: Bench) -> None:
     session = bench.session
     bench.node.close()
     eventually(lambda: session.ended is not None)
-    assert session.leases.scheduling_class(b"key", "f", {}).over is not None
+    assert session.leases.scheduling_class(b"key", Code(b"f", b"", "f"), {}).over is not None
 
 
 def test_what_fails_each_tick_is_told_once_and_the_session_goes_on(
