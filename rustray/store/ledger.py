@@ -224,16 +224,6 @@ class Ledger:
             table.await_value(entry, client, out)
         return table.done(out)
 
-    def unwant(self, client: int, oid: bytes) -> list[Action]:
-        """A client no longer waits. A Deliver may be on its way to it all the same."""
-        entry = self._table.entries.get(oid)
-        if entry is not None and client in entry.wants:
-            del entry.wants[client]
-            del self._table.clients[client].wanted[entry]
-            if entry.state != PENDING:
-                self._table.doubt(entry)
-        return self._table.done([])
-
     def unread(self, client: int, oid: bytes) -> list[Action]:
         """A client has ended one reading: nothing of it looks at the delivered block any more."""
         entry = self._table.entries.get(oid)

@@ -104,9 +104,9 @@ def test_a_want_may_come_before_anything_is_known(store: Store) -> None:
 def test_a_placeholder_goes_with_its_last_want(store: Store) -> None:
     store.do("want", B, X)
     store.do("want", C, X)
-    store.do("unwant", B, X)
+    store.do("disconnect", B)
     assert store.ledger.stats()["objects"] == 1
-    assert store.do("unwant", C, X) == []
+    assert store.do("disconnect", C) == []
     assert store.ledger.stats()["objects"] == 0
 
 
@@ -114,7 +114,7 @@ def test_a_declaration_outlives_who_wanted_it(store: Store) -> None:
     """The owner's hold for the next one may still be on its way."""
     store.do("declare", A, X)
     store.do("want", B, X)
-    store.do("unwant", B, X)
+    store.do("disconnect", B)
     store.do("hold_for", A, C, [X])
     store.do("want", C, X)
     assert store.do("publish", A, X, 0, 1, ()) == [Deliver(C, X, 0, 1)]

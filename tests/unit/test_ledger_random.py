@@ -134,7 +134,6 @@ class Process:
         self.socket: deque[Callable[[], list[act.Action]]] = deque()
         self.refs: Counter[bytes] = Counter()  # how many holds it owes a release for
         self.wants: list[bytes] = []
-        self.unwanting: set[bytes] = set()
         self.readings: list[tuple[bytes, Any]] = []
         self.pending: set[bytes] = set()
         self.requests: dict[int, tuple[bytes, tuple[bytes, ...], int]] = {}
@@ -209,18 +208,9 @@ class Process:
         if self.refs:
             oid = self.node.random.choice(sorted(self.refs))
             if oid in self.wants:
-                if oid not in self.unwanting:
-                    self.unwanting.add(oid)
-                    self.socket.append(lambda: self.unwant(oid))
                 return
             self.unread_all(oid)
             self.send("release", [oid] * self.refs.pop(oid))
-
-    def unwant(self, oid: bytes) -> list[act.Action]:
-        self.unwanting.remove(oid)
-        if oid in self.wants:
-            self.wants.remove(oid)
-        return self.node.ledger.unwant(self.number, oid)
 
     def unread_all(self, oid: bytes) -> None:
         for reading in [reading for reading in self.readings if reading[0] == oid]:
@@ -228,7 +218,7 @@ class Process:
             self.send("unread", oid)
 
     def want(self) -> None:
-        free = sorted(set(self.refs) - set(self.wants) - self.unwanting)
+        free = sorted(set(self.refs) - set(self.wants))
         if free:
             oid = self.node.random.choice(free)
             self.wants.append(oid)
