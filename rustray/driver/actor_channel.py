@@ -11,8 +11,9 @@ from rustray.driver.entry import VALUE, Entry
 from rustray.driver.figures import Figures
 from rustray.driver.methods import Method
 from rustray.driver.scheduling_class import BATCH, MAX_FRAME_BYTES
+from rustray.driver.target import KeepsOrder
 from rustray.driver.task import Task
-from rustray.driver.tasks import KeepsOrder, cancelled
+from rustray.driver.tasks import cancelled
 from rustray.errors import ActorUnavailableError
 from rustray.model.ids import node_of
 from rustray.wire.frames import Connection, ConnectionClosed, Message

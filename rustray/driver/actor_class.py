@@ -186,7 +186,7 @@ def create_actor(
     }
     task = Task(0, _Constructor(cls.name), "__init__", b"", 1, 0, None)
     if args or kwargs:
-        session.tasks.pack(task, args, kwargs, signature)
+        session.arguments.pack(task, args, kwargs, signature)
     if code.refs:
         captured = session.sharing.escape(code.refs)
         session.objects.pin(captured)

@@ -21,14 +21,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rustray.driver.entry import BLOCK, ERROR, PENDING, Entry
-from rustray.driver.tasks import KeepsOrder
+from rustray.driver.target import KeepsOrder
 from rustray.error_packing import read_summary
 from rustray.model import ids
 
 if TYPE_CHECKING:
     from rustray.driver.session import Session
+    from rustray.driver.target import Target
     from rustray.driver.task import Task
-    from rustray.driver.tasks import Target
 
 ERROR_CHARACTERS = 1000
 
@@ -101,7 +101,7 @@ class Explaining:
 
     def _find(self, number: int) -> Task | None:
         session = self._session
-        task = session.tasks.held_up.get(number)
+        task = session.arguments.held_up.get(number)
         if task is None:
             targets: list[Target] = [*session.leases.classes(), *session.actors.channels()]
             for target in targets:

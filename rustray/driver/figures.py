@@ -109,7 +109,7 @@ class Telling:
         self._had_tasks = has_tasks
 
     def _add_held_up(self, present: dict[str, _Present]) -> None:
-        held_up = self._session.tasks.held_up
+        held_up = self._session.arguments.held_up
         if not held_up:
             return
         seen = Counter(task.target.name for task in islice(held_up.values(), HELD_UP_SEEN))

@@ -12,6 +12,7 @@ from typing import Any
 
 from rustray.driver import failures
 from rustray.driver.actors import Actors
+from rustray.driver.arguments import Arguments
 from rustray.driver.blocks import Blocks
 from rustray.driver.explaining import Explaining
 from rustray.driver.figures import Telling
@@ -84,6 +85,7 @@ class Session:
         self.writer = Writer(self)
         self.reader = Reader(self)
         self.futures = Futures(self)
+        self.arguments = Arguments(self)
         self.tasks = Tasks(self)
         self.blocks = Blocks(self)
         self.leases = Submitter(self)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rustray.driver.target import KeepsOrder
 from rustray.driver.task import Task
-from rustray.driver.tasks import KeepsOrder
 
 if TYPE_CHECKING:
     from rustray.driver.session import Session
@@ -127,7 +127,7 @@ def unfinished(session: Session, first: int) -> list[Task]:
                 found.update(lease.in_flight)
         for channel in session.actors.channels():
             found.update((task.number, task) for task in (*channel.queue, *channel.in_flight.values()))
-        found.update(session.tasks.held_up)
+        found.update(session.arguments.held_up)
     return [task for number, task in found.items() if number >= first and not task.ended]
 
 

@@ -1,28 +1,25 @@
 """Submitting tasks and taking their results: what functions and actors have in common.
 
-The owner keeps its tasks: it packs the arguments, waits for those that are refs, hands the task to its
-target (a scheduling class or an actor), and publishes each result once, whatever is retried below.
+The owner keeps its tasks: it hands each, with its `arguments`, to its `target`, and publishes each result once,
+whatever is retried below.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
-from collections import deque
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from rustray import serialization
 from rustray.driver import failures
 from rustray.driver.entry import BLOCK, ERROR, PENDING, VALUE, Entry, wake_all
-from rustray.driver.figures import Figures
 from rustray.driver.generator import ObjectRefGenerator, Stream
-from rustray.driver.packing import INLINE_LIMIT, inline, packed_size
 from rustray.driver.refs import ObjectRef
+from rustray.driver.target import KeepsOrder, Target
 from rustray.driver.task import Task
 from rustray.driver.threads import present_number
-from rustray.errors import SessionError, TaskCancelledError
+from rustray.errors import TaskCancelledError
 from rustray.model import ids
 
 if TYPE_CHECKING:
@@ -37,41 +34,17 @@ MULTIPLE, FINISHED = 4, 5
 """Result kinds beyond VALUE, BLOCK and ERROR: one of several results, and the end of a stream."""
 
 
-class Target(Protocol):
-    """Where tasks of one kind go."""
-
-    name: str
-
-    def enqueue(self, task: Task) -> None: ...
-    def interrupt(self, task: Task, force: bool, recursive: bool) -> None: ...
-    def find(self, number: int) -> Task | None: ...
-    def describe(self, task: Task) -> dict[str, Any]: ...
-    def figures_of(self, task: Task) -> Figures: ...
-
-
-class KeepsOrder:
-    """Marks a target that runs tasks in the order of their submission (an actor)."""
-
-    def enqueue(self, task: Task) -> None:
-        raise NotImplementedError
-
-    def pump(self) -> None:
-        raise NotImplementedError
-
-
 class Tasks:
     """The tasks of one session."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._objects = session.objects
+        self._arguments = session.arguments
         self._numbers = itertools.count(1)
-        self._unblocked: deque[Task] = deque()
         self.finished = 0
         self.failed = 0
         self._counted = (0, 0, 0.0)
-        self.held_up: dict[int, Task] = {}
-        """Tasks by number that wait for arguments; those of an actor's are in its queue."""
         self.children: dict[tuple[int, int], set[Task]] = {}
         """Unfinished tasks by the lease and number of the task, run by this worker, that submitted them."""
 
@@ -100,7 +73,7 @@ class Tasks:
         task = Task(number, target, function, b"", returns, retries, options)
         task.thread = present_number()
         if args or kwargs:
-            self.pack(task, args, kwargs, signature)
+            self._arguments.pack(task, args, kwargs, signature)
         prefix = self._session.id_prefix
         if returns == 1:
             entry = Entry(prefix + (number << 16).to_bytes(10, "big"), True, task)
@@ -124,104 +97,10 @@ class Tasks:
             with objects.lock:
                 self.children.setdefault(task.parent, set()).add(task)
         if task.deps:
-            self._enqueue_when_known(task)
+            self._arguments.enqueue_when_known(task)
         else:
             target.enqueue(task)
         return result
-
-    def pack(
-        self, task: Task, args: tuple[Any, ...], kwargs: dict[str, Any], signature: Callable[..., Any]
-    ) -> None:
-        deps: list[tuple[int | str, Entry]] = []
-        for at, value in enumerate(args):
-            if type(value) is ObjectRef:
-                self._check(value)
-                deps.append((at, value._entry))
-        if deps:
-            args = tuple(None if type(value) is ObjectRef else value for value in args)
-        if kwargs:
-            in_kwargs = [(name, value._entry) for name, value in kwargs.items() if type(value) is ObjectRef]
-            if in_kwargs:
-                for value in kwargs.values():
-                    if type(value) is ObjectRef:
-                        self._check(value)
-                deps += in_kwargs
-                kwargs = {name: None if type(value) is ObjectRef else value for name, value in kwargs.items()}
-        packed = serialization.serialize_call(args, kwargs, signature, task.target.name)
-        size = packed_size(packed)
-        pins: tuple[Entry, ...] = ()
-        if packed.refs:
-            pins = self._session.sharing.escape(packed.refs)
-        if size >= INLINE_LIMIT:
-            big = self._session.writer.put_packed(packed, pins)
-            task.args = (BLOCK, big.id)
-            pins = (*pins, big)
-        else:
-            task.args = inline(packed)
-        if deps:
-            task.deps = tuple(deps)
-            pins = (*pins, *(entry for _at, entry in deps))
-        if pins:
-            self._objects.pin(pins)
-            task.pins = pins
-        task.weight += size + len(deps) * 1024
-
-    def _check(self, ref: ObjectRef) -> None:
-        if ref._table is not self._objects:
-            raise SessionError.shut_down("remote()")
-
-    def _enqueue_when_known(self, task: Task) -> None:
-        objects = self._objects
-        entries = [entry for _at, entry in task.deps]
-        objects.want(entry for entry in entries if entry.state == PENDING)
-
-        def one_more() -> None:
-            # Called under the lock by whoever settles an argument.
-            task.missing -= 1
-            if task.missing == 0:
-                self._unblock(task)
-
-        with objects.lock:
-            for entry in entries:
-                if entry.state == PENDING:
-                    task.missing += 1
-                    entry.add_waiter(one_more)
-            if task.missing == 0:
-                self._deps_known(task)
-            elif not isinstance(task.target, KeepsOrder):
-                self.held_up[task.number] = task
-            else:
-                # An actor runs the calls of one caller in order: the call takes its place now.
-                task.queued = True
-                task.target.enqueue(task)
-
-    def _unblock(self, task: Task) -> None:
-        """A task knows its arguments. One that fails by them may unblock another, and so on through a long chain: in
-        turn, not one inside the other."""
-        self._unblocked.append(task)
-        if len(self._unblocked) > 1:
-            return
-        while self._unblocked:
-            try:
-                self._deps_known(self._unblocked[0])
-            finally:
-                self._unblocked.popleft()
-
-    def _deps_known(self, task: Task) -> None:
-        self.held_up.pop(task.number, None)
-        if task.cancelled:
-            return  # it has failed already
-        for _at, entry in task.deps:
-            if entry.state == ERROR:
-                self.fail(task, entry.payload)
-                task.cancelled = True  # an actor's queue passes over it
-                if isinstance(task.target, KeepsOrder):
-                    task.target.pump()
-                return
-        if isinstance(task.target, KeepsOrder) and task.queued:
-            task.target.pump()
-        else:
-            task.target.enqueue(task)
 
     # -- results ---------------------------------------------------------------------------------------
 
@@ -287,7 +166,7 @@ class Tasks:
             else:
                 self.failed += 1
                 figures.failed += 1
-            self.held_up.pop(task.number, None)
+            self._arguments.held_up.pop(task.number, None)
             for entry in task.entries:
                 if entry.state == PENDING:
                     self._objects.settle(entry, ERROR, error)
@@ -355,7 +234,7 @@ class Tasks:
             task.submitted = monotonic()
             task.target.figures_of(task).retried += 1
             if task.deps:
-                self._enqueue_when_known(task)
+                self._arguments.enqueue_when_known(task)
             else:
                 task.target.enqueue(task)
         return True

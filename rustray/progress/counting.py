@@ -11,7 +11,7 @@ from typing import Any
 from rustray.driver.entry import ERROR
 from rustray.driver.explaining import is_running
 from rustray.driver.refs import ObjectRef
-from rustray.driver.tasks import KeepsOrder
+from rustray.driver.target import KeepsOrder
 from rustray.error_packing import read_summary
 from rustray.progress.forecast import Forecast, Group, by_pace, forecast
 

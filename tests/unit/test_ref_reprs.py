@@ -11,8 +11,9 @@ import pytest
 from rustray.driver.entry import BLOCK, ERROR, VALUE, Entry
 from rustray.driver.explaining import Explaining
 from rustray.driver.refs import ObjectRef
+from rustray.driver.target import KeepsOrder
 from rustray.driver.task import Task
-from rustray.driver.tasks import KeepsOrder, cancelled
+from rustray.driver.tasks import cancelled
 from rustray.error_packing import pack_error
 from rustray.errors import TaskCancelledError
 from rustray.jupyter.cell_state import DONE, FAILED, RUNNING, STOPPED, CellState
