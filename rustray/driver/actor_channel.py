@@ -16,6 +16,7 @@ from rustray.driver.task import Task
 from rustray.driver.tasks import cancelled
 from rustray.errors import ActorUnavailableError
 from rustray.model.ids import node_of
+from rustray.model.own_work import is_own_code
 from rustray.wire.frames import Connection, ConnectionClosed, Message
 from rustray.wire.page import LeasePage
 
@@ -44,6 +45,7 @@ class ActorChannel(KeepsOrder):
         self._entry = entry
         self.id = entry.id
         self.name: str = handle["name"]
+        self.is_own = is_own_code(self.name)
         self.concurrent: bool = handle["concurrent"]
         self.methods = {name: Method(*about) for name, about in handle["methods"].items()}
         self.queue: deque[Task] = deque()
@@ -252,7 +254,7 @@ class ActorChannel(KeepsOrder):
                         task = in_flight.pop(result[0], None)
                         if task is None:
                             continue  # it came before, or nobody waits for it
-                        if result[1] == VALUE and len(result) == 3:
+                        if result[1] == VALUE and len(result) == 3 and not self.is_own:
                             tasks.take_value(task, result[2])
                             continue
                         if len(result) > 4 and result[4]:

@@ -100,6 +100,7 @@ class SchedulingClass:
         self.key = key
         self.code = code
         self.name = code.name
+        self.is_own = False
         self.spec = spec
         self.queue: deque[Task] = deque()
         self.leases: list[Lease] = []

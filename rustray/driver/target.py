@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
 
 class Target(Protocol):
-    """Where tasks of one kind go."""
+    """Where tasks of one kind go. What RustRay itself runs (`model.own_work`) is not counted."""
 
     name: str
+    is_own: bool
 
     def enqueue(self, task: Task) -> None: ...
     def interrupt(self, task: Task, force: bool, recursive: bool) -> None: ...

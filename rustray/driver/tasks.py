@@ -111,7 +111,7 @@ class Tasks:
             if not self._retry_on(task, result[2]):
                 self.fail(task, result[2])
             return
-        self.finished += 1
+        self.finished += not task.target.is_own
         objects = self._objects
         keep = kind == BLOCK
         if kind == MULTIPLE:
@@ -129,7 +129,7 @@ class Tasks:
         self._finish(task, keep)
 
     def take_value(self, task: Task, payload: Any) -> None:
-        """Publish the one small result of `task`: the commonest case. Caller has the lock."""
+        """Publish the one small result of `task`: the commonest case, and no own work. Caller has the lock."""
         self.finished += 1
         entry = task.entries[0]
         entry.task = None
@@ -164,7 +164,7 @@ class Tasks:
             if task.cancelled:
                 figures.cancelled += 1
             else:
-                self.failed += 1
+                self.failed += not task.target.is_own
                 figures.failed += 1
             self._arguments.held_up.pop(task.number, None)
             for entry in task.entries:

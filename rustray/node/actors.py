@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rustray.model.ids import owner_of
+from rustray.model.own_work import is_own_code
 from rustray.node.client_messages import refusal
 from rustray.node.clients import Clients
 from rustray.node.introductions import Introductions
@@ -104,6 +105,7 @@ class Actors:
         worker = self._leases.open(lease, 0, actor, job, spec)
         worker.actor = actor
         worker.incarnation = spec["incarnation"]
+        worker.is_own = is_own_code(spec["name"])
         self.hosted[actor] = worker
         self._clients.send(worker.client, ("host", actor, spec))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from rustray.metrics.functions import Owned
 from rustray.metrics.task_events import BUDGET, CANCELLED, FAILED, notable
+from rustray.model.own_work import is_own_code
 from rustray.node.pool import WorkerPool
 from rustray.wire.frames import Message
 
@@ -22,7 +23,7 @@ class Figures:
 
     Attributes
     ----------
-    ran, errors: runs of tasks that have ended on this node, and of them those that raised.
+    ran, errors: runs of tasks that have ended on this node, and of them those that raised; RustRay's own work left out.
     """
 
     def __init__(self, pool: WorkerPool) -> None:
@@ -45,7 +46,9 @@ class Figures:
         some of them, and (since, function, task id) of those that it runs now, and has for a while."""
         worker = self._pool.workers.get(client)
         pid = worker.pid if worker is not None else 0
-        for _name, runs, _seconds, errors, *_more in rows:
+        for name, runs, _seconds, errors, *_more in rows:
+            if is_own_code(name):
+                continue
             self.ran += sum(times for _at, times in runs)
             self.errors += errors
         self._ran += rows

@@ -38,7 +38,8 @@ class Monitor:
     A sample: "time" (seconds since the epoch), "machine" (its id: nodes may share one), "cpu" (percent of the machine),
     "cpus" (how many it has), "memory" and "memory_total" (bytes), "disk_read_per_s", "disk_write_per_s", "net_in_per_s"
     and "net_out_per_s" (bytes, loopback left out), "tasks_per_s" and "failed_per_s" (results that came to clients
-    here), "ran_per_s" and "ran_failed_per_s" (runs that ended here), "workers", "busy" (workers with a lease),
+    here), "ran_per_s" and "ran_failed_per_s" (runs that ended here), "workers", "busy" (workers with a lease; in
+    all of these RustRay's own work, as notebooks' keepers, does not count),
     "suspended" (workers), "store", "store_capacity" and "spilled" (bytes), "spilled_per_s" and "restored_per_s" (bytes
     written to disk, and read back), "objects", "gpus" (see `gpu_usage`) and "links" (see `Neighbours.links`).
 
@@ -111,7 +112,7 @@ class Monitor:
             **self._machine.latest,
             **self._rates.take(now, counters),
             "workers": len(workers),
-            "busy": sum(1 for worker in workers if worker.leases and not worker.suspended),
+            "busy": sum(bool(worker.leases) and not (worker.suspended or worker.is_own) for worker in workers),
             "suspended": sum(1 for worker in workers if worker.suspended),
             "store": store["used"],
             "store_capacity": store["capacity"],

@@ -34,7 +34,8 @@ class WorkerProcess:
     """One worker of the node.
 
     `leases` are those it serves (lease -> client), `actor` the actor it hosts. `doom` says why it is being
-    killed, as (kind, text), when it is we who kill it.
+    killed, as (kind, text), when it is we who kill it. `is_own` is one that hosts an actor of RustRay's own, which
+    does not count as work.
     """
 
     __slots__ = (
@@ -45,6 +46,7 @@ class WorkerProcess:
         "exited",
         "idle_since",
         "incarnation",
+        "is_own",
         "leases",
         "log",
         "pid",
@@ -63,6 +65,7 @@ class WorkerProcess:
         """By lease or channel: the relay to a client of another node."""
         self.actor: bytes | None = None
         self.incarnation = 0
+        self.is_own = False
         self.blocked = False
         self.suspended = False
         self.doom: tuple[str, str] | None = None

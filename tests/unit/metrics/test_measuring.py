@@ -131,6 +131,12 @@ def test_a_node_tells_runs_once_and_events_of_the_longest() -> None:
     assert figures.take() is None
 
 
+def test_a_node_does_not_count_what_rustray_itself_runs() -> None:
+    figures = node(w1=77)
+    figures.on_ran(1, [ran(name="NotebookKeeper.news", count=3, errors=1), ran(count=2)], [], 0, [])
+    assert (figures.ran, figures.errors) == (2, 0)
+
+
 def test_how_things_are_is_told_until_it_is_otherwise_and_what_came_once() -> None:
     figures = node()
     figures.on_owned(5, [owned(waiting=3, failed=1), owned("g", retried=1)])
