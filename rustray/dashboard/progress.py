@@ -72,7 +72,7 @@ class _Function:
         recent = max(0, self.points[-1][1] - before)
         twice = max(-recent, min(recent, int(self.counters["ahead"]) - self.ahead))
         if twice < 0:
-            return running - twice, waiting
+            return running, waiting - twice  # not running: there may be no slot for so many
         return max(0, running - max(0, twice - waiting)), max(0, waiting - twice)
 
 

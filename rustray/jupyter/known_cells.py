@@ -47,7 +47,7 @@ class KnownCells:
         state = self._states.get(cell)
         if state is None:
             return "", ""
-        if state.mapped and (state.how != DONE or state.failed):
+        if state.mapped and (state.how != DONE or state.failed or state.stopped):
             return "", state.name  # some of its tasks are, others are not
         if state.how == RUNNING:
             return ("running" if state.running else "waits for a worker"), state.name

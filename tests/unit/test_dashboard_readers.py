@@ -122,7 +122,7 @@ def test_a_task_of_which_worker_and_owner_do_not_tell_at_once_is_counted_once() 
     for at, (answer, shown) in enumerate(steps):
         progress.add([answer], 10.0 + at)
         found = row(progress, 10.0 + at)
-        assert (found.done, found.total) == shown
+        assert (found.done, found.total) == shown and found.running <= 2
     # A difference that does not go, as of an owner that has died, is nothing that is counted twice.
     progress.add([function("f", finished=300, waiting=9, running=1, ahead=7)], 16.0 + 2 * QUIET_S)
     assert row(progress, 16.0 + 2 * QUIET_S).total == 10

@@ -152,8 +152,9 @@ def test_the_network_has_a_field_for_each_pair_that_was_measured() -> None:
 
 
 def test_numbers_are_short() -> None:
-    assert [number(n) for n in (0, 3, 3.14, 9.97, 950, 12_345, 1_200_000)] == [
+    assert [number(n) for n in (0, 3, 2.99, 3.14, 9.97, 950, 12_345, 1_200_000)] == [
         "0",
+        "3",
         "3",
         "3.1",
         "10",

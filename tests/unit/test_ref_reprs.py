@@ -95,6 +95,7 @@ def test_a_ref_of_anothers_task_says_no_more_than_is_known(session: Any) -> None
         (a_state(waits, RUNNING, mapped=True, total=2, done=1), "train"),
         (a_state(waits, DONE, mapped=True, total=2, done=2), "train, ready"),
         (a_state(waits, FAILED, mapped=True, total=2, done=1, failed=1), "train"),
+        (a_state(waits, DONE, mapped=True, total=2, done=1, stopped=1), "train"),
     ):
         known.heard(state)
         assert told(ref) == said

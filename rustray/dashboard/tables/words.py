@@ -43,7 +43,7 @@ def number(count: float) -> str:
         if count >= size:
             return f"{count / (1e3 if unit == 'k' else size):.1f}".removesuffix(".0") + unit
     if count < 9.95 and count != int(count):
-        return f"{count:.1f}"
+        return f"{count:.1f}".removesuffix(".0")
     return f"{count:,.0f}"
 
 

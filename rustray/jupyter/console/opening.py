@@ -17,7 +17,7 @@ from rustray.jupyter.console.plan import Connect, StartNamed, plan
 from rustray.jupyter.notebook import notebook_path
 from rustray.jupyter.notebook_server import open_own
 from rustray.model.option_checks import unknown_name
-from rustray.model.quantities import counted
+from rustray.model.quantities import counted, lapse
 
 
 def init(address: str = "", name: str = "", new: bool = False, num_cpus: float | None = None) -> None:
@@ -56,7 +56,7 @@ def init(address: str = "", name: str = "", new: bool = False, num_cpus: float |
         of = f" on the new cluster {todo.name}, which goes on until it is stopped"
     if left:
         of = ", as the kernel before has left it"
-    print(f"RustRay is ready with {cpus:g} CPUs{of}, after {passed:.2f} s.")
+    print(f"RustRay is ready with {cpus:g} CPUs{of}, after {lapse(passed)}.")
     if left:
         print("%rustray attach shows the cells that it has run, and gives their results.")
 
