@@ -75,7 +75,7 @@ def test_what_the_server_refuses_is_told(lab: Lab, page: Page, cluster: Cluster)
     dialog.get_by_label("Name").fill("shown")
     dialog.get_by_role("button", name="Start").click()
     alert = sidebar.get_by_role("alert")
-    expect(alert).to_contain_text("stop it first")
+    expect(alert).to_contain_text("runs already")
     alert.get_by_role("button", name="Dismiss").click()
     expect(alert).to_have_count(0)
 
