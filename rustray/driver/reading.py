@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rustray import serialization
@@ -16,6 +16,8 @@ from rustray.errors import GetTimeoutError
 if TYPE_CHECKING:
     from rustray.driver.session import Session
 
+MANY_REFS_BYTES = 512
+"""A pickle that is smaller has a few refs at most."""
 KEEP_SLOT_S = 0.1
 """Seconds for which a task keeps its slot while an argument that exists is brought to it."""
 
@@ -102,8 +104,10 @@ class Reader:
             state, payload = entry.state, entry.payload
             if state == VALUE:
                 if type(payload) is tuple:
-                    return serialization.deserialize(payload[0], payload[1])
-                return serialization.deserialize(payload)
+                    return self._read(*payload)
+                if len(payload) < MANY_REFS_BYTES:
+                    return serialization.deserialize(payload)
+                return self._read(payload)
             if state == ERROR:
                 if entry.no_room:
                     # The next one who wants it may find room.
@@ -111,8 +115,12 @@ class Reader:
                 raise failures.unpack(payload)
             parts = self.block_parts(entry)
             if parts is not None:
-                return serialization.deserialize(*parts)
+                return self._read(*parts)
             self.wait_for([entry], None)
+
+    def _read(self, data: bytes | memoryview, buffers: Iterable[Any] = ()) -> Any:
+        with self._session.sharing.reading():
+            return serialization.deserialize(data, buffers)
 
     def block_parts(self, entry: Entry) -> tuple[memoryview, list[memoryview]] | None:
         """(pickle, buffers) of an object in shared memory; None if it is not in place (see `wait_for`)."""

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 ESCAPE_BATCH = 300
 """Messages in one frame about refs that leave this process together; each may have a value of INLINE_LIMIT."""
 
+HOLD_BATCH = 10_000
+"""Refs in one message."""
+
 
 class Sharing:
     """What one session shares with other processes."""
@@ -43,7 +46,11 @@ class Sharing:
             if lent is None:
                 # Read from an object that we hold: our hold reaches the node before that one's release.
                 entry.held = 1
-                self._session.tell(("hold", [oid]))
+                holds = getattr(self._lending, "holds", None)
+                if holds is None:
+                    self._session.tell(("hold", [oid]))
+                else:
+                    holds.append(oid)
             else:
                 lent.append(entry)
         elif not entry.held:
@@ -51,6 +58,19 @@ class Sharing:
             if lent is not None and not entry.owned:
                 lent.append(entry)
         return entry
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """While a value is read that this process holds: holds of the refs met in it are made together, at the end."""
+        before = getattr(self._lending, "holds", None)
+        holds: list[bytes] = []
+        self._lending.holds = holds
+        try:
+            yield
+        finally:
+            self._lending.holds = before
+            for first in range(0, len(holds), HOLD_BATCH):
+                self._session.tell(("hold", holds[first : first + HOLD_BATCH]))
 
     @contextmanager
     def lending(self, lent: list[Entry]) -> Iterator[None]:

@@ -19,7 +19,7 @@ def told() -> list[tuple[Any, ...]]:
 
 @pytest.fixture
 def sharing(told: list[tuple[Any, ...]]) -> Sharing:
-    session: Any = SimpleNamespace(lineage=None, tell=lambda *messages: told.extend(messages))
+    session: Any = SimpleNamespace(lineage=SimpleNamespace(tasks={}), tell=lambda *messages: told.extend(messages))
     session.objects = ObjectTable(session)
     return Sharing(session)
 
@@ -44,3 +44,18 @@ def test_a_new_value_is_held_before_it_is_told(sharing: Sharing, told: list[tupl
     entry.settle(VALUE, b"1")
     sharing.publish_new(entry, ())
     assert [message[0] for message in told] == ["hold", "declare", "publish"]
+
+
+def test_refs_in_one_value_are_held_together_before_the_value_can_go(
+    sharing: Sharing, told: list[tuple[Any, ...]]
+) -> None:
+    with sharing.reading():
+        refs = [sharing.ref_of(b"%d" % at) for at in range(3)]
+        with sharing.reading():  # by code of the value itself
+            refs.append(sharing.ref_of(b"inner"))
+        assert told == [("hold", [b"inner"])]
+        with sharing.lending(lent := []):
+            refs.append(sharing.ref_of(b"lent"))
+    assert told[1:] == [("hold", [b"0", b"1", b"2"])] and [entry.id for entry in lent] == [b"lent"]
+    refs.append(sharing.ref_of(b"alone"))
+    assert told[2:] == [("hold", [b"alone"])] and len(refs) == 6
