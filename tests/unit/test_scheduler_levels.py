@@ -6,7 +6,7 @@ import pytest
 
 from rustray.scheduler import levels
 from rustray.scheduler.events import Predicted
-from tests.unit.test_scheduler import Env
+from tests.unit.scheduler_env import Env
 
 
 def level(env: Env, key: str) -> int:

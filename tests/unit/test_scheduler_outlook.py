@@ -9,7 +9,7 @@ import pytest
 from rustray.scheduler.events import Predicted
 from rustray.scheduler.levels import SLICES
 from rustray.scheduler.preemption import GRACE
-from tests.unit.test_scheduler import Env
+from tests.unit.scheduler_env import Env
 
 
 def told(env: Env, key: str) -> dict[str, Any]:

@@ -21,8 +21,8 @@ from rustray.scheduler.events import (
     Recovered,
 )
 from rustray.scheduler.preemption import GRACE, PARKED
+from tests.unit.scheduler_env import Env
 from tests.unit.scheduler_world import SchedulerWorld
-from tests.unit.test_scheduler import Env
 
 
 def p95(values: list[float]) -> float:
