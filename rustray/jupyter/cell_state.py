@@ -30,6 +30,7 @@ class CellState:
     origin: where its code was and how it begins, as "In[5] model = train(data)".
     ends, error: when it will probably have ended, in seconds since the epoch, None where nothing is expected; and the
         standard deviation of that in seconds. They move all the time: a state with others is no other state.
+    overdue: see `Forecast`.
     """
 
     cell: str
@@ -50,6 +51,7 @@ class CellState:
     ends: float | None = field(default=None, compare=False)
     error: float = field(default=0.0, compare=False)
     stopped: int = 0
+    overdue: float = field(default=0.0, compare=False)
 
     @classmethod
     def begins(cls, cell: str, name: str, started: float, total: int = 1, mapped: bool = False) -> CellState:
@@ -87,6 +89,6 @@ class CellState:
         return f"{', '.join(parts)}, {how}after {spent}"
 
     def left(self, now: float) -> str:
-        """As ", about 12 s ± 2 s left"; "" where nothing is expected, or not any more."""
-        told = "" if self.ends is None else Forecast(self.ends - now, self.error).told()
+        """As ", about 12 s ± 2 s left", or that it takes longer; "" where nothing is expected."""
+        told = "" if self.ends is None else Forecast(self.ends - now, self.error, self.overdue).told()
         return told and f", {told}"

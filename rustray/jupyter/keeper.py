@@ -146,6 +146,7 @@ class KeptCell:
             None if left is None else now + left.seconds,
             0.0 if left is None else left.error,
             count.cancelled,
+            0.0 if left is None else left.overdue,
         )
 
 

@@ -1,7 +1,8 @@
 """How long tasks of a function take, and how much memory their workers have: learned as they run, kept across runs.
 
 A function is known by a hash of its code (`driver.code_hash`). When the code changes, as in a notebook cell that is
-edited, the hash does too: then what was learned under its name stands in, with the weight of a single task.
+edited, the hash does too: then what was learned under its name stands in, with the weight of a single task. Not so of
+what nobody has named: two cells that were the fifth of their notebooks have nothing in common, nor have two lambdas.
 
 Rule 1. The first tasks count alike; later ones have the weight `ALPHA` (exponentially weighted mean and variance, see
         T. Finch, "Incremental calculation of weighted mean and variance", 2009), so that the estimate follows.
@@ -13,6 +14,7 @@ Rule 4. At most `KEPT` functions and as many names are known; the ones not seen 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from math import isfinite, sqrt
 from typing import Any, NamedTuple
@@ -25,6 +27,8 @@ TOO_MANY_FOR_CHANCE = 8
 """Tasks whose mean is no accident."""
 SURPRISES = 3
 MEMORY_FALLS = 0.1
+UNNAMED = re.compile(r"cell_\d+|.*<lambda>")
+"""What cells (`%%remote`) and functions are called that have no name."""
 MAX_SECONDS, MAX_BYTES = 1e9, 1 << 60
 FORMAT = 1
 
@@ -127,7 +131,11 @@ class Predictions:
         if count > 0 and 0 <= seconds <= MAX_SECONDS * count and isfinite(squares):
             mean = seconds / count
             variance = max(0.0, squares / count - mean * mean)
+            by_name = self._names.get(name)
             for record in self._records(function, name, now):
+                if not record.count and by_name is not None:
+                    record.mean, record.variance = by_name.mean, by_name.variance
+                    record.count = min(1, by_name.count)
                 record.add(count, mean, variance)
         return self.estimate(function, name) or Estimate(None, 0.0, 0, 0, False)
 
@@ -140,10 +148,13 @@ class Predictions:
     def estimate(self, function: bytes, name: str) -> Estimate | None:
         """What is expected of the function with this hash, or of those that had its name."""
         record = self._functions.get(function.hex())
-        if record is not None:
+        if record is not None and record.count:
             return record.estimate(True)
-        record = self._names.get(name)
-        return record.estimate(False) if record is not None else None
+        by_name = self._names.get(name)
+        if record is None:
+            return by_name.estimate(False) if by_name is not None else None
+        found = (by_name or record).estimate(False)
+        return found._replace(memory=int(record.memory))  # its first worker was measured before it had ended
 
     def latest(self, functions: Iterable[bytes]) -> list[bytes]:
         """Those of `functions` that something is known of, the one seen last first."""
@@ -153,25 +164,24 @@ class Predictions:
         return sorted(seen, key=seen.__getitem__, reverse=True)
 
     def _records(self, function: bytes, name: str, now: float) -> list[_Record]:
-        key = function.hex()
+        """Where what is measured of the function is noted: under its hash, and under its name if it has one."""
         by_name = self._names.get(name)
-        found = []
-        for at, table, label in ((key, self._functions, "function"), (name, self._names, "name")):
-            record = table.pop(at, None)
-            if record is None:
-                record = _Record(now)
-                if label == "function" and by_name is not None:
-                    count = min(1, by_name.count)
-                    record = _Record(now, by_name.mean, by_name.variance, count, by_name.memory)
-            table[at] = record
-            record.seen = now
-            self._changed.add((label, at))
-            if len(table) > KEPT:
-                gone = next(iter(table))
-                del table[gone]
-                self._changed.discard((label, gone))
-            found.append(record)
+        fresh = _Record(now, memory=0.0 if by_name is None else by_name.memory)
+        found = [self._touched("function", self._functions, function.hex(), fresh)]
+        if not UNNAMED.fullmatch(name):
+            found.append(self._touched("name", self._names, name, _Record(now)))
         return found
+
+    def _touched(self, label: str, table: dict[str, _Record], at: str, fresh: _Record) -> _Record:
+        record = table.pop(at, fresh)
+        table[at] = record
+        record.seen = fresh.seen
+        self._changed.add((label, at))
+        if len(table) > KEPT:
+            gone = next(iter(table))
+            del table[gone]
+            self._changed.discard((label, gone))
+        return record
 
     # -- kept across runs ------------------------------------------------------------------------------
 
@@ -203,6 +213,8 @@ class Predictions:
             for key, row in rows.items() if isinstance(rows, Mapping) else ():
                 record = _Record.read(row)
                 known = table.get(key)
+                if table is self._names and UNNAMED.fullmatch(key):
+                    continue  # an earlier version kept it
                 if record is not None and (known is None or known.seen < record.seen):
                     table[key] = record
             newest = sorted(table.items(), key=lambda item: item[1].seen)[-KEPT:]

@@ -136,7 +136,11 @@ def cell(how: str = RUNNING, total: int = 1, done: int = 0, failed: int = 0, **m
         (cell(running=1), "running for 5.0 s"),
         (cell(), "waiting for a worker for 5.0 s"),
         (cell(running=1, ends=117.3, error=2.04), "running for 5.0 s, about 12 s ± 2 s left"),
-        (cell(running=1, ends=117.3, error=0.01), "running for 5.0 s, about 12 s left"),
+        (cell(running=1, ends=117.3, error=0.01), "running for 5.0 s, about 12 s ± 1 s left"),
+        (
+            cell(running=1, ends=106.0, error=0.3, overdue=2.4),
+            "running for 5.0 s, longer than the expected 2.4 s ± 0.3 s",
+        ),
         (cell(running=1, ends=104.0, error=2.0), "running for 5.0 s"),
         (cell(running=1, ends=105.04, error=2.0), "running for 5.0 s"),
         (

@@ -97,6 +97,29 @@ def test_changed_code_begins_with_what_its_name_had() -> None:
     assert told(predictions).run_s == pytest.approx(3.0)
 
 
+@pytest.mark.parametrize("name", ["cell_5", "<lambda>", "f.<locals>.<lambda>"])
+def test_what_has_no_name_of_its_own_learns_from_nobody(name: str) -> None:
+    predictions = Predictions()
+    told(predictions, *[3.0] * 20, name=name)
+    predictions.note_memory(F, name, 1 << 30, 0.0)
+    assert predictions.estimate(G, name) is None
+    assert told(predictions, 1.0, function=G, name=name).run_s == 1.0
+    kept = predictions.to_dict()
+    assert kept["names"] == {}
+    predictions.merge({**kept, "names": {name: [9.0, 0.0, 5, 0, 1.0]}})  # of an earlier version
+    assert predictions.estimate(b"h" * 16, name) is None
+    assert told(predictions, 2.0, function=b"h" * 16, name="cell_5th").run_s == 2.0
+    assert predictions.estimate(b"i" * 16, "cell_5th") is not None
+
+
+def test_the_memory_of_a_worker_is_no_run_of_its_function() -> None:
+    predictions = Predictions()
+    told(predictions, 3.0)
+    predictions.note_memory(G, "f", 1 << 20, 0.0)  # while the first of its tasks runs
+    assert predictions.estimate(G, "f") == Estimate(3.0, 0.0, 1, 1 << 20, False)
+    assert told(predictions, 1.0, function=G).run_s == pytest.approx(2.0)
+
+
 def test_reports_that_make_no_sense_are_passed_over() -> None:
     predictions = Predictions()
     for count, seconds, squares in ((0, 1.0, 1.0), (-1, 1.0, 1.0), (1, -1.0, 1.0), (1, float("nan"), 1.0)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import random
 import statistics
@@ -43,9 +44,28 @@ def test_tasks_of_one_length_take_turns() -> None:
     assert forecast([Group(0, (0.2,), 1.0, 0.0)], 1).seconds == pytest.approx(0.8)  # type: ignore[union-attr]
 
 
-def test_one_that_overruns_is_not_forecast_to_end_at_once() -> None:
-    found = forecast([Group(0, (5.0,), 1.0, 0.3)], 1)
-    assert found is not None and found.seconds == pytest.approx(0.3)
+def told_of_one(ran: float, spread: float) -> str:
+    """Of a lone task that was to take 2.4 s."""
+    found = forecast([Group(0, (ran,), 2.4, spread)], 1)
+    assert found is not None
+    return found.told()
+
+
+def test_one_that_overruns_is_told_to() -> None:
+    assert told_of_one(1.0, 0.0) == "about 1.4 s ± 0.2 s left"
+    assert told_of_one(2.7, 0.0) == told_of_one(60.0, 0.0) == "longer than the expected 2.4 s ± 0.2 s"
+    assert told_of_one(4.8, 2.3) == "longer than the expected 2.4 s ± 2.3 s"
+    # Where others are to come, it has about as much left as one at the border.
+    found = forecast([Group(3, (60.0,), 2.4, 0.0)], 1)
+    assert found is not None and found.seconds == pytest.approx(3 * 2.4 + 0.13, abs=0.01) and not found.overdue
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.3, 2.3])
+def test_what_is_left_of_one_counts_down(spread: float) -> None:
+    found = [forecast([Group(0, (at / 10,), 2.4, spread)], 1) for at in range(24)]
+    left = [one.seconds for one in found if one is not None]
+    assert len(left) == 24 and all(after < before for before, after in itertools.pairwise(left))
+    assert all("±" in one.told() for one in found if one is not None)
 
 
 @pytest.mark.parametrize(("tasks", "workers", "spread"), [(100, 4, 0.2), (30, 8, 0.5), (12, 1, 0.3)])
