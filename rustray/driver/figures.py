@@ -129,7 +129,7 @@ def _add_class(present: dict[str, _Present], target: SchedulingClass) -> None:
     if not (target.queue or target.leases):
         return
     at = _at(present, target.name)
-    at.waiting += len(target.queue)
+    at.waiting += target.queued
     for lease in target.leases:
         if lease.in_flight:
             at.waiting += len(lease.in_flight) - 1

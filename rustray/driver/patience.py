@@ -116,7 +116,11 @@ class Patience:
     def _stuck(self) -> dict[bytes, Task]:
         """By class or actor, the first task of each that has no slot."""
         session = self._session
-        stuck = {target.key: target.queue[0] for target in session.leases.waiting if target.queue}
+        stuck = {
+            target.key: task
+            for target in session.leases.waiting
+            if (task := next((task for task in target.queue if not task.cancelled), None)) is not None
+        }
         for channel in session.actors.channels():
             if channel.queue and not channel.connected:
                 stuck[channel.id] = channel.queue[0]

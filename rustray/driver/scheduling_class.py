@@ -103,6 +103,8 @@ class SchedulingClass:
         self.is_own = False
         self.spec = spec
         self.queue: deque[Task] = deque()
+        self._cancelled = 0
+        """Of the tasks in the queue: they are passed over, and taken out when there are many, or nothing else."""
         self.leases: list[Lease] = []
         self.spread = False
         """Whether it has had a lease on another node."""
@@ -133,7 +135,7 @@ class SchedulingClass:
 
     def ask(self) -> None:
         """Keep the node told of how many leases would be of use. Caller has the lock."""
-        outstanding = len(self.queue) + len(self.leases) - self.idle
+        outstanding = self._outstanding()
         if outstanding > self.asked and self.asked < MAX_DEMAND:
             self.asked = min(1 << (outstanding - 1).bit_length(), MAX_DEMAND)
             self._submitter.known.add(self)
@@ -158,6 +160,45 @@ class SchedulingClass:
         if asked:
             self._submitter.tell(("demand", self.key, 0))
         return True
+
+    @property
+    def queued(self) -> int:
+        """Tasks that wait here for a worker."""
+        return max(0, len(self.queue) - self._cancelled)
+
+    def on_cancelled(self) -> None:
+        """A task of the queue was cancelled: it waits for nothing any more. Caller has the lock."""
+        self._cancelled += 1
+        queue = self.queue
+        while queue and queue[0].cancelled:
+            queue.popleft()
+            self._cancelled -= 1
+        if 2 * self._cancelled >= len(queue):
+            # Not by a new queue: another thread may be adding to this one.
+            for _ in range(len(queue)):
+                if not (task := queue.popleft()).cancelled:
+                    queue.append(task)
+            self._cancelled = 0
+        if 2 * self._outstanding() <= self.asked:
+            self.ask_for_less()
+
+    def take_queue(self) -> list[Task]:
+        """All that waits in the queue, which is empty then; what was cancelled there has failed already."""
+        queued, self.queue, self._cancelled = self.queue, deque(), 0
+        return [task for task in queued if not task.cancelled]
+
+    def ask_for_less(self) -> None:
+        """Tell the node of how many leases would be of use where it has been told of more. Caller has the lock."""
+        if not self.queue and not self.leases:
+            self._submitter.waiting.discard(self)
+        asked, self.asked = self.asked, min(self.asked, self._outstanding())
+        if self._outstanding() > self.asked:  # somebody has enqueued one meanwhile
+            self.ask()
+        elif self.asked < asked:
+            self._submitter.tell(("demand", self.key, self.asked))
+
+    def _outstanding(self) -> int:
+        return self.queued + len(self.leases) - self.idle
 
     def spare(self) -> list[Message]:
         """What tells the node that idle leases may go to others. Caller has the lock."""
@@ -216,6 +257,7 @@ class SchedulingClass:
         while queue and count > 0 and size < MAX_FRAME_BYTES:
             task = queue.popleft()
             if task.cancelled:
+                self._cancelled -= 1
                 continue
             task.where = lease
             # The first at a worker that is up asks for itself at once.
@@ -225,6 +267,8 @@ class SchedulingClass:
             batch.append(task.message())
             size += task.weight
             count -= 1
+        if not queue:
+            self._cancelled = 0
         if not batch:
             if not in_flight:
                 self.idle += 1
@@ -253,8 +297,9 @@ class SchedulingClass:
         """Where a task of ours is: see `explaining`. Caller has the lock."""
         lease: Lease | None = task.where
         if lease is None or task.number not in lease.in_flight:
-            position = next((at for at, other in enumerate(self.queue, 1) if other is task), 0)
-            waits = {"position": position, "queued": len(self.queue), "leases": len(self.leases)}
+            waiting = (other for other in self.queue if not other.cancelled)
+            position = next((at for at, other in enumerate(waiting, 1) if other is task), 0)
+            waits = {"position": position, "queued": self.queued, "leases": len(self.leases)}
             return {"class": self.key, "state": "queued", **waits}
         numbers, started = list(lease.in_flight), lease.page.started
         behind = numbers.index(task.number)

@@ -9,7 +9,6 @@ import contextlib
 import os
 import socket
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -145,7 +144,7 @@ class Submitter:
             target.asked = 0
             self.tell(("demand", key, 0))
             self.waiting.discard(target)
-            for task in _taken(target):
+            for task in target.take_queue():
                 self.tasks.fail(task, error)
 
     def on_lease_lost(self, lease_id: int, kind: str, text: str) -> None:
@@ -260,7 +259,7 @@ class Submitter:
     def _give_up(self, target: SchedulingClass, kind: str, text: str) -> None:
         """Worker after worker ends before it has begun a task: the cause is not in the tasks."""
         target.false_starts = 0
-        for task in _taken(target):
+        for task in target.take_queue():
             self.tasks.fail(task, losses.crash(task, kind, text))
 
     # -- housekeeping ----------------------------------------------------------------------------------
@@ -318,11 +317,5 @@ class Submitter:
             for target in self.classes():
                 target.leases.clear()
                 target.over = error
-                for task in _taken(target):
+                for task in target.take_queue():
                     self.tasks.fail(task, error)
-
-
-def _taken(target: SchedulingClass) -> list[Task]:
-    """All that waits in its queue, which is empty then; what was cancelled there has failed already."""
-    queued, target.queue = target.queue, deque()
-    return [task for task in queued if not task.cancelled]

@@ -252,14 +252,17 @@ class Tasks:
     def cancel(self, task: Task, force: bool, recursive: bool) -> None:
         """Stop `task`: dropped where it has not started, interrupted (or with `force` killed) where it has."""
         with self._objects.lock:
-            if task.cancelled and not force:
+            if task.cancelled and not force or task.entries and task.ended:
                 return
+            is_queued = not task.cancelled and task.number not in self._arguments.held_up
             task.cancelled = True
             task.retries = 0
             if task.where is None:
                 self.fail(task, cancelled(task))
                 if isinstance(task.target, KeepsOrder):
                     task.target.pump()  # others may have waited behind it
+                elif is_queued:
+                    task.target.on_cancelled()
             else:
                 task.target.interrupt(task, force, recursive)
 

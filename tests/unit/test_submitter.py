@@ -30,6 +30,33 @@ def test_demand_grows_in_powers_of_two(bench: Bench) -> None:
     assert bench.demands() == [1, 2, 4, 8]
 
 
+def test_what_was_cancelled_in_the_queue_is_asked_for_no_more(bench: Bench) -> None:
+    entries, cancel = bench.submit(5), bench.session.tasks.cancel
+    tasks = [entry.task for entry in entries]
+    assert bench.demands() == [1, 2, 4, 8]
+    cancel(tasks[0], False, True)
+    assert bench.target.queued == 4 and bench.demands() == [4]
+    cancel(tasks[2], False, True)
+    cancel(tasks[1], False, True)
+    assert bench.target.queued == 2 and bench.demands() == [2]
+    cancel(tasks[1], False, True)  # once more
+    cancel(tasks[4], False, True)
+    assert bench.target.queued == 1 and [task.number for task in bench.target.queue] == [tasks[3].number]
+    cancel(tasks[3], False, True)
+    assert bench.target.queued == 0 and bench.demands()[-1] == 0
+    assert not bench.session.leases.waiting
+    bench.submit()
+    assert bench.demands() == [1]
+
+
+def test_a_task_that_has_its_result_cannot_be_cancelled_any_more(bench: Bench) -> None:
+    entries = bench.submit()
+    task, worker = entries[0].task, bench.worker()
+    worker.answer(task.number)
+    bench.session.tasks.cancel(task, True, True)
+    assert entries[0].state == VALUE and bench.target.figures.cancelled == 0
+
+
 def test_a_lease_gets_what_waits_and_a_lone_task_leaves_at_once(bench: Bench) -> None:
     first = bench.submit()
     worker = bench.worker()
