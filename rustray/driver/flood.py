@@ -67,17 +67,22 @@ class Flood(Generic[T]):
         """Whether `due` has something to tell one day."""
         return self._lines > 0
 
-    def shows(self, now: float, line: T, chars: int, lines: int = 1) -> bool:
-        """Whether `line` of `chars` characters is shown; else it is counted, as `lines` lines."""
+    def shows(self, now: float, line: T, chars: int, lines: int = 1, cost: int | None = None) -> bool:
+        """Whether `line` of `chars` characters is shown; else it is counted, as `lines` lines.
+
+        Parameters
+        ----------
+        cost: what it takes of the allowance instead of `chars`.
+        """
         pace = self._pace
         if self._since < now:
             filled = self._allowance + (now - self._since) * pace.per_second
             self._allowance, self._since = min(pace.burst, filled), now
         if self._closed and self._allowance >= OPENS_AT * pace.burst and not self._lines:
             self._closed = False
-        cost = max(0, chars + pace.line * lines)
-        if not self._closed and cost <= self._allowance:
-            self._allowance -= cost
+        takes = max(0, (chars if cost is None else cost) + pace.line * lines)
+        if not self._closed and takes <= self._allowance:
+            self._allowance -= takes
             return True
         if not self._closed:
             self._closed, self._tell_at = True, now + pace.tell_s
@@ -99,7 +104,7 @@ class Flood(Generic[T]):
         return left
 
 
-def counted(lines: int, chars: int) -> str:
+def counted(lines: int, chars: int, what: str = "line") -> str:
     """As "40,123 lines (1.2 MB)"."""
     size = f"{chars / 1e6:.1f} MB" if chars >= 1e6 else f"{max(1, chars // 1000)} kB"
-    return f"{lines:,} line{'' if lines == 1 else 's'} ({size})"
+    return f"{lines:,} {what}{'' if lines == 1 else 's'} ({size})"

@@ -1,8 +1,9 @@
-"""What several workers print alike within a moment is shown once, and then told in a line. Pure.
+"""What workers print again and again within a moment is shown once or some times, and then told in a line. Pure.
 
-Rule 1. The first of such lines is shown at once.
+Rule 1. The first of lines that several workers print alike is shown at once.
 Rule 2. Those that follow within a window are counted; when it ends, one line tells how many there were.
-Rule 3. A worker that repeats only itself is shown as it is: that is a loop of the user's, who wants to see it.
+Rule 3. A worker that repeats only itself is a loop of the user's, who wants to see it: `ALONE` times. The others are
+        told when it prints something else, or when the window ends.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 WINDOW_S = 1.0
+ALONE = 20
 MAX_LINES = 1000
 """Different lines that are looked out for at once; beyond them lines are shown as they come."""
 
@@ -38,14 +40,20 @@ class _Seen:
     source: Source
     pids: set[int] = field(default_factory=set)
     count: int = 0
+    shown: int = 1
+
+
+_Key = tuple[str, str, str]
+"""Stream, function and line."""
 
 
 class Folding:
     """The lines of one cell; see the module."""
 
     def __init__(self) -> None:
-        # By stream, function and line, in the order in which their windows end.
-        self._seen: dict[tuple[str, str, str], _Seen] = {}
+        self._seen: dict[_Key, _Seen] = {}  # in the order in which their windows end
+        self._latest: dict[Source, _Key] = {}
+        """The lines that were counted last, of those that one worker repeats."""
 
     @property
     def waits(self) -> bool:
@@ -63,10 +71,25 @@ class Folding:
             return True
         seen.pids.add(source.pid)
         if len(seen.pids) == 1:
-            return True
+            if seen.shown < ALONE:
+                seen.shown += 1
+                return True
+            self._latest[source] = (stream, source.name, line)
         seen.source = source
         seen.count += 1
         return False
+
+    def broken_off(self, stream: str, source: Source, line: str) -> Repeated | None:
+        """What is to be told before this line of a worker: that it has repeated another one."""
+        key = self._latest.get(source)
+        if key is None or key == (stream, source.name, line):
+            return None
+        del self._latest[source]
+        seen = self._seen.get(key)
+        if seen is None or len(seen.pids) > 1:
+            return None  # told when the window ends
+        count, seen.count = seen.count, 0
+        return Repeated(key[0], source, key[2], count, 1) if count else None
 
     def due(self, now: float) -> list[Repeated]:
         """What is to be told at `now`; with infinity, everything."""
@@ -75,6 +98,8 @@ class Folding:
             if seen.until > now:
                 break
             del self._seen[key]
+            for source in [source for source, latest in self._latest.items() if latest == key]:
+                del self._latest[source]
             if seen.count:
                 told.append(Repeated(key[0], seen.source, key[2], seen.count, len(seen.pids)))
         return told

@@ -14,12 +14,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rustray.driver.flood import SHOWN, Flood, Left, counted
-from rustray.driver.folding import Folding, Source
+from rustray.driver.folding import Folding, Repeated, Source
 from rustray.driver.redrawing import CLEAR, UPDATE, Redrawing, Shown
 
 STREAMS = ("stdout", "stderr")
 UNENDED = "\r\n"
 DISPLAY_COSTS = 4000
+"""Characters of the allowance, however big it is: about a hundred are shown at once, then one a second."""
+LAST_DISPLAYS = 3
+"""Of a flood, that are shown when it is told."""
 BAR_COSTS = -50
 
 _Line = tuple[str, Source | None, str]
@@ -39,6 +42,8 @@ class Transcript:
         self._moves = moves
         self._folding = Folding()
         self._flood: Flood[_Line] = Flood(SHOWN)
+        self._displays_left: list[int] = []
+        """The sizes of displays in the flood."""
         self._redrawing = Redrawing()
         self._open: tuple[str, Source | None] | None = None
         self._is_bar = False
@@ -54,17 +59,21 @@ class Transcript:
         """Something has come; lines of a `source` have its name in front."""
         self._latest = now
         shown = self._held(now)
+        if kind not in STREAMS:
+            self._break_off(now, kind, source, "", shown)
         if kind in STREAMS:
             for piece in _lines(text):
                 self._piece(now, kind, piece, source, shown)
         elif kind == UPDATE:
             shown.append((kind, text))  # lines below it are left as they are
         elif kind == CLEAR:
-            self._flood, self._open = Flood(SHOWN), None  # the page is empty
+            self._flood, self._displays_left, self._open = Flood(SHOWN), [], None  # the page is empty
             shown.append((kind, text))
-        elif self._flood.shows(now, (kind, source, f"({kind})"), DISPLAY_COSTS):
+        elif self._flood.shows(now, (kind, source, text), len(text), cost=DISPLAY_COSTS):
             shown.append((kind, text))
             self._open = None
+        else:
+            self._displays_left.append(len(text))
         return _joined(self._redrawing.due(now) + self._redrawing.paced(now, shown))
 
     def due(self, now: float) -> Shown:
@@ -74,24 +83,43 @@ class Transcript:
     def _held(self, now: float) -> Shown:
         """The repeated lines and floods that are to be told."""
         shown: Shown = []
-        for stream, source, line, times, workers in self._folding.due(now):
-            told = f"{line}  [{times} more times, by {workers} workers in all]" if times > 1 else line
-            if self._flood.waits:
-                continue  # it is not among the last lines of the flood
-            if self._flood.shows(min(now, self._latest), (stream, source, told), len(told)):
-                self._whole(stream, told, source, shown)
+        for repeated in self._folding.due(now):
+            if not self._flood.waits:  # else it is not among the last lines of the flood
+                self._again(now, repeated, shown)
         left = self._flood.due(now)
         if left is not None:
             self._tell(left, shown)
         return shown
 
+    def _again(self, now: float, repeated: Repeated, shown: Shown) -> None:
+        stream, source, line, times, workers = repeated
+        of = f", by {workers} workers in all" if workers > 1 else ""
+        told = f"{line}  [{times:,} more times{of}]" if times > 1 else line
+        if self._flood.shows(min(now, self._latest), (stream, source, told), len(told)):
+            self._whole(stream, told, source, shown)
+
+    def _break_off(self, now: float, kind: str, source: Source | None, line: str, shown: Shown) -> None:
+        before = None if source is None else self._folding.broken_off(kind, source, line)
+        if before is not None:
+            self._again(now, before, shown)
+
     def _tell(self, left: Left[_Line], shown: Shown) -> None:
-        hidden = left.lines - len(left.last)
-        if hidden > 0:
-            chars = left.chars - sum(len(line) for _kind, _source, line in left.last)
-            self._whole("stderr", f"... {counted(hidden, chars)} not shown{self._where} ...", None, shown)
-        for kind, source, line in left.last:
-            self._whole(kind if kind in STREAMS else "stdout", line, source, shown)
+        displays, self._displays_left = self._displays_left, []
+        last = [at for at, (kind, _source, _text) in enumerate(left.last) if kind not in STREAMS]
+        told = [one for at, one in enumerate(left.last) if at not in last[:-LAST_DISPLAYS]]
+        texts = [len(text) for kind, _source, text in told if kind in STREAMS]
+        pictures = [len(text) for kind, _source, text in told if kind not in STREAMS]
+        lines = (left.lines - len(displays) - len(texts), left.chars - sum(displays) - sum(texts), "line")
+        more = (len(displays) - len(pictures), sum(displays) - sum(pictures), "display")
+        hidden = " and ".join(counted(*one) for one in (lines, more) if one[0] > 0)
+        if hidden:
+            self._whole("stderr", f"... {hidden} not shown{self._where} ...", None, shown)
+        for kind, source, text in told:
+            if kind in STREAMS:
+                self._whole(kind, text, source, shown)
+            else:
+                shown.append((kind, text))
+                self._open = None
 
     # -- pieces of text --------------------------------------------------------------------------------
 
@@ -105,6 +133,8 @@ class Transcript:
         if unended and not text and not (goes_on and is_whole):
             return
         fresh = not goes_on and not again
+        self._break_off(now, stream, source, text if is_whole and fresh else "", shown)
+        goes_on = self._open == (stream, source)
         if is_whole and fresh and source is not None and not self._folding.shows(now, stream, source, text):
             return
         if again and not is_whole and not self._moves:

@@ -11,9 +11,9 @@ import pytest
 
 from rustray.driver.cells import KEEP_CELLS, SPARE, CellTable
 from rustray.driver.flood import Flood, Pace, counted
-from rustray.driver.folding import WINDOW_S, Source
+from rustray.driver.folding import ALONE, WINDOW_S, Source
 from rustray.driver.task_logs import ALL_CHARS, TASK_CHARS, TaskLogs, plain_text
-from rustray.driver.transcript import Transcript
+from rustray.driver.transcript import STREAMS, Transcript
 from rustray.worker import displays
 from rustray.worker.open_line import BAR_S, OpenLine
 
@@ -45,6 +45,27 @@ class TestFolding:
     def test_one_worker_that_repeats_itself_is_shown_as_it_is(self) -> None:
         cell = Transcript("")
         assert text(cell.take(0, "stdout", "tick\ntick\n", worker(1))).count("tick") == 2
+
+    def test_what_one_worker_repeats_a_lot_is_told_where_it_ends(self) -> None:
+        cell = Transcript("")
+        shown = text(cell.take(0, "stdout", "tick\n" * 1000 + "tock\n" + "tick\n" * 2, worker(1)))
+        told = "(f pid=1) tick  [980 more times]"
+        assert shown.splitlines() == ["(f pid=1) tick"] * ALONE + [told, "(f pid=1) tock"]
+        assert text(cell.take(0.1, "stdout", "part", worker(1))).startswith(
+            "(f pid=1) tick  [2 more times]\n"
+        )
+        cell.take(0.2, "stdout", "\n" + "tick\n" * 5, worker(1))
+        display = cell.take(0.3, "display_data", "{}", worker(1))
+        assert display == [("stdout", "(f pid=1) tick  [5 more times]\n"), ("display_data", "{}")]
+        cell.due(FOREVER)
+        assert not cell._folding._latest
+
+    def test_what_workers_repeat_one_after_the_other_is_told_once(self) -> None:
+        cell = Transcript("")
+        shown = "".join(text(cell.take(n / 10, "stdout", "tick\n" * 20_000, worker(n))) for n in range(8))
+        assert shown.splitlines() == ["(f pid=0) tick"] * ALONE
+        told = f"(f pid=7) tick  [{160_000 - ALONE:,} more times, by 8 workers in all]\n"
+        assert text(cell.due(FOREVER)) == told
 
     def test_other_streams_functions_and_lines_are_others(self) -> None:
         cell = Transcript("")
@@ -99,6 +120,19 @@ class TestFlood:
         assert len(lines) < 5000
         assert lines[0].endswith("line 0") and lines[-1].endswith("line 99999")
         assert "not shown; the log has more ..." in lines[-11]
+
+    def test_a_flood_of_displays_ends_with_the_last_of_them(self) -> None:
+        cell = Transcript("")
+        shown = []
+        for n in range(3000):
+            shown += cell.take(n / 1e4, "display_data", f"picture {n:6}", None)
+        early = len(shown)
+        cell.take(0.3, "stdout", "a line\n", None)
+        assert early < 120 and not any(kind in STREAMS for kind, _text in shown)
+        last = cell.due(FOREVER)
+        assert last[0] == ("stderr", f"... {2997 - early:,} displays (40 kB) not shown ...\n")
+        pictures = [("display_data", f"picture {n:6}") for n in (2997, 2998, 2999)]
+        assert last[1:] == [*pictures, ("stdout", "a line\n")]
 
     def test_numbers_in_words(self) -> None:
         assert counted(1, 10) == "1 line (1 kB)"
