@@ -14,6 +14,7 @@ from rustray.driver.refs import ObjectRef
 from rustray.driver.session import Session
 from rustray.errors import OptionError, SessionError
 from rustray.model.lacking import lacking_text
+from rustray.model.option_checks import kind_of
 from rustray.model.quantities import amounts, byte_size, counted, deviation, duration
 from rustray.util.placement_group import PlacementGroup
 
@@ -86,6 +87,8 @@ class Explanation:
             told.append(("ahead", f"{self.ahead}: {', '.join(first)}"))
         if self.predicted_start_s is not None:
             told.append(("starts in", f"about {duration(self.predicted_start_s)}"))
+        elif why := self.facts.get("unknown_start", ""):
+            told.append(("starts in", why))
         estimate = self.facts.get("estimate")
         if estimate and estimate["run_s"] is not None:
             spread = f", ± {deviation(estimate['spread_s'])}" if estimate["tasks"] > 1 else ""
@@ -142,7 +145,7 @@ def explain(task: ObjectRef | ObjectRefGenerator | ActorHandle | PlacementGroup 
         about = session.explaining.of_entry(entry)
     else:
         raise OptionError(
-            f"explain() takes an ObjectRef, a task's id, an actor or a placement group, not a {type(task).__name__}."
+            f"explain() takes an ObjectRef, a task's id, an actor or a placement group, not {kind_of(task)}."
         )
     return Explanation(session.requests.query("explained", about))
 

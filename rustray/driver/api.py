@@ -25,6 +25,7 @@ from rustray.driver.task import Task
 from rustray.driver.task_logs import TaskLog
 from rustray.errors import OptionError, RustRayError, SessionError
 from rustray.model import ids
+from rustray.model.option_checks import kind_of
 from rustray.model.options import ActorOptions, TaskOptions
 
 T = TypeVar("T")
@@ -59,7 +60,7 @@ def _make_remote(target: Any, options: dict[str, Any]) -> Any:
             "function, or make it a method of an actor, which runs many of them at once."
         )
     if not callable(target):
-        raise OptionError(f"@rustray.remote is for functions and classes, not for a {type(target).__name__}.")
+        raise OptionError(f"@rustray.remote is for functions and classes, not for {kind_of(target)}.")
     return RemoteFunction(target, TaskOptions.build(options))
 
 
@@ -87,7 +88,7 @@ def get(refs: Any, *, timeout: float | None = None) -> Any:
         return _values(session, list(refs), timeout)
     if not isinstance(refs, list | tuple):
         raise TypeError(
-            f"get() takes an ObjectRef or a list of them, not a {type(refs).__name__}: {_short(refs)}."
+            f"get() takes an ObjectRef or a list of them, not {kind_of(refs)}: {_short(refs)}."
         )
     _check_refs(refs, session, "get")
     return _values(session, refs, timeout)
@@ -105,7 +106,7 @@ def _check_refs(refs: Sequence[Any], session: Session, call: str) -> None:
     for ref in refs:
         if type(ref) is not ObjectRef:
             raise TypeError(
-                f"{call}() takes ObjectRefs; one of them is a {type(ref).__name__}: {_short(ref)}."
+                f"{call}() takes ObjectRefs; one of them is {kind_of(ref)}: {_short(ref)}."
             )
         if ref._table.session is not session:
             raise SessionError.shut_down(f"{call}()")
@@ -143,7 +144,7 @@ def wait(
     """
     session = current()
     if isinstance(refs, ObjectRef) or not isinstance(refs, list | tuple):
-        raise TypeError(f"wait() takes a list of ObjectRefs, not a {type(refs).__name__}.")
+        raise TypeError(f"wait() takes a list of ObjectRefs, not {kind_of(refs)}.")
     _check_refs(refs, session, "wait")
     if len(set(refs)) != len(refs):
         raise ValueError("wait() was given the same ObjectRef twice.")
@@ -236,7 +237,7 @@ def kill(actor: ActorHandle, *, no_restart: bool = True) -> None:
     """End an actor at once; its running calls fail. With ``no_restart=False`` it restarts if it may."""
     if not isinstance(actor, ActorHandle):
         raise ValueError(
-            f"kill() takes an actor's handle, not a {type(actor).__name__}; cancel() is for tasks."
+            f"kill() takes an actor's handle, not {kind_of(actor)}; cancel() is for tasks."
         )
     current().check_open()
     actor._channel.kill(no_restart)

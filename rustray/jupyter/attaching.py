@@ -9,10 +9,10 @@ from typing import Any
 from rustray.driver import cells
 from rustray.errors import OptionError, RustRayError
 from rustray.jupyter.cell_card import CellCard
-from rustray.jupyter.cell_run import CELLS
 from rustray.jupyter.cell_state import RUNNING, CellState
 from rustray.jupyter.console.opening import notebook_session
 from rustray.jupyter.keeper_link import KeeperLink, other_keepers, shows
+from rustray.jupyter.named_cells import named_cells
 
 Found = tuple[KeeperLink, CellState]
 
@@ -128,7 +128,7 @@ def _bind(
     found: list[Found],
     results: dict[str, list[Any]],
 ) -> None:
-    space.setdefault(CELLS, {}).update(attached)
+    named_cells(space).update(attached)
     for _link, state in reversed(found):
         for name, ref in zip(state.wanted, results.get(state.cell, [])[1:], strict=False):
             space.setdefault(name, ref)

@@ -33,7 +33,8 @@ class CellMagics(Magics):
         --map 'x in xs': run the cell once for each x, in parallel. Gives the list of values in the order of xs;
             variables of `-o` become lists. With -b they are lists of refs. If it fails for some x, the values of the
             others are in `rustray_cells["NAME"]`.
-        --name: what the cell is called, in messages and in `rustray_cells`.
+        --name: what the cell is called, in messages and in `rustray_cells`: with it, `rustray_cells["NAME"]` is the
+            value of a cell that was waited for, too.
         --timeout: seconds after which it is stopped.
         --retries: how often it is run again when its worker has died, 3 if not given.
         --priority: from -10 to 10; higher runs first.

@@ -18,6 +18,7 @@ from rustray.jupyter.cell_card import CellCard
 from rustray.jupyter.cell_state import FAILED, STOPPED, TIMED_OUT, CellState
 from rustray.jupyter.cell_tasks import CellRequest, Sent
 from rustray.jupyter.keeper_link import KeeperLink
+from rustray.jupyter.named_cells import CELLS
 from rustray.jupyter.parcel import Parcel
 
 STOP_S = 4.0
@@ -30,8 +31,6 @@ READ_ONLY = (
     "Arrays that come from shared memory cannot be written to, for others read them too: "
     "write to a copy, array = array.copy()."
 )
-CELLS = "rustray_cells"
-"""The variable of the notebook that has the results of its background cells by their names."""
 _OF_RESULT = re.compile(r"(?:the result|result (\d+)) of (.*?)\(\)(?: -> |: )", re.DOTALL)
 
 

@@ -1,22 +1,27 @@
-"""`%load_ext rustray` and `%unload_ext rustray`: the magics, and completion on their lines."""
+"""`%load_ext rustray` and `%unload_ext rustray`: the magics, completion on their lines, and two names."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import rustray
 from rustray.driver import tracebacks
 from rustray.jupyter.cell_magics import CellMagics
 from rustray.jupyter.console import completer
 from rustray.jupyter.console.magic import ConsoleMagics
+from rustray.jupyter.named_cells import named_cells
 
 OURS = (ConsoleMagics, CellMagics)
 
 
 def load(ipython: Any) -> None:
-    """Register the magics with this shell."""
+    """Register the magics with this shell; its variables are `rustray` and `rustray_cells` too from now on."""
     tracebacks.install()
     ipython.register_magics(*OURS)
     completer.attach(ipython)
+    # What the user calls so stays. They are variables like others: a `%%remote` cell that reads them has them.
+    ipython.user_ns.setdefault("rustray", rustray)
+    named_cells(ipython.user_ns)
 
 
 def unload(ipython: Any) -> None:

@@ -14,13 +14,14 @@ from rustray.driver.session import Session
 from rustray.errors import OptionError, SerializationError
 from rustray.jupyter import figures, options
 from rustray.jupyter.cell_card import CellCard
-from rustray.jupyter.cell_run import CELLS, CellRun
+from rustray.jupyter.cell_run import CellRun
 from rustray.jupyter.cell_state import CellState
 from rustray.jupyter.cell_tasks import CellRequest, Sent
 from rustray.jupyter.console.opening import notebook_session
 from rustray.jupyter.keeper_link import keeper_of
 from rustray.jupyter.loop_values import LoopRefs, NoValues
 from rustray.jupyter.mapping import MapClause, map_clause
+from rustray.jupyter.named_cells import named_cells
 from rustray.jupyter.parcel import Parcel, parcel
 from rustray.jupyter.reading import CellCode, read_cell
 from rustray.model.option_checks import unknown_name
@@ -68,8 +69,11 @@ def remote_cell_magic(shell: Any, line: str, body: str) -> Any:
             if not code.binds:
                 raise OptionError(f"%%remote: -o {name} asks for a variable, and the cell assigns none.")
             raise unknown_name("assigned variable of this cell", name, code.binds)
+    named = "name" in given
     given.setdefault("name", f"cell_{number}")
     value = _run(shell, code, file, wanted, loop, given)
+    if named and not given.get("background"):
+        named_cells(shell.user_ns)[given["name"]] = value
     if hint := left_behind(code, wanted):
         print(hint)
     return value
@@ -129,9 +133,9 @@ def _run(
     given: dict[str, Any],
 ) -> Any:
     session = notebook_session()
-    name, timeout = given.pop("name"), given.pop("timeout", None)
-    background = given.pop("background", False)
-    TaskOptions.build(given)  # what is wrong with them is told before anything is sent
+    name, timeout, background = given["name"], given.get("timeout"), given.get("background", False)
+    of_tasks = {option: value for option, value in given.items() if option not in ("name", "timeout", "background")}
+    TaskOptions.build(of_tasks)  # what is wrong with them is told before anything is sent
     elements = None if loop is None else tuple(_elements(shell, session, loop))
     request = CellRequest(
         uuid.uuid4().hex,
@@ -140,13 +144,14 @@ def _run(
         file,
         wanted,
         _names(session, captured(code.reads, shell), shared=loop is not None),
-        given,
+        of_tasks,
         "" if loop is None else loop.target,
         elements,
         timeout,
         background,
         _figures(session),
     )
+    named_cells(shell.user_ns).pop(name, None)  # an earlier one's; should this one fail, it is not to pass for its own
     card = None
     if loop is not None or background:
         total = 1 if elements is None else len(elements)
@@ -159,7 +164,7 @@ def _run(
             rows = run.results()
         finally:
             if run.partial is not None:
-                shell.user_ns.setdefault(CELLS, {})[request.name] = run.partial
+                named_cells(shell.user_ns)[request.name] = run.partial
     for index, variable in enumerate(wanted, 1):
         shell.user_ns[variable] = [row[index] for row in rows] if loop is not None else rows[0][index]
     values = [row[0] for row in rows]
@@ -213,7 +218,7 @@ def _bind(shell: Any, request: CellRequest, rows: list[list[Any]]) -> Any:
         refs: list[Any] = [LoopRefs(column) for column in columns]
     else:
         refs = [column[0] for column in columns]
-    shell.user_ns.setdefault(CELLS, {})[request.name] = refs[0]
+    named_cells(shell.user_ns)[request.name] = refs[0]
     shell.user_ns.update(zip(request.wanted, refs[1:], strict=True))
     return refs[0]
 

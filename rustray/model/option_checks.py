@@ -24,12 +24,17 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> OptionError:
     names = sorted(known)
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     meant = f" Did you mean {near[0]!r}?" if near else ""
-    return OptionError(f"{name!r} is not {_an(what)}.{meant} There are: {', '.join(names)}.")
+    return OptionError(f"{name!r} is not {_with_article(what)}.{meant} There are: {', '.join(names)}.")
 
 
-def _an(what: str) -> str:
-    """With its article: as "an option", "a field"."""
-    return f"{'an' if what[:1] in 'aeio' else 'a'} {what}"
+def kind_of(value: object) -> str:
+    """As "an int", "a list"."""
+    return _with_article(type(value).__name__)
+
+
+def _with_article(what: str) -> str:
+    """As "an option", "a field"."""
+    return f"{'an' if what[:1] in 'aeioAEIO' else 'a'} {what}"
 
 
 def quantity(*, none: float) -> Callable[[str, Any], float]:

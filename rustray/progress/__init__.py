@@ -16,6 +16,7 @@ from rustray.driver.current import current
 from rustray.driver.refs import ObjectRef
 from rustray.driver.session import Session
 from rustray.errors import OptionError
+from rustray.model.option_checks import kind_of
 from rustray.model.quantities import lapse, pace
 from rustray.progress.bar import Bar
 from rustray.progress.counting import Count, Counting, expected
@@ -70,7 +71,7 @@ def _refs(refs: object) -> list[ObjectRef]:
     found: dict[ObjectRef, None] = {}
     for ref in refs if several else (refs,):  # type: ignore[attr-defined]
         if not isinstance(ref, ObjectRef):
-            raise OptionError(f"progress() takes a ref or a list of refs; this is a {type(ref).__name__}.")
+            raise OptionError(f"progress() takes a ref or a list of refs; this is {kind_of(ref)}.")
         found[ref] = None
     return list(found)
 

@@ -21,6 +21,7 @@ from rustray.driver.tasks import FINISHED, MULTIPLE
 from rustray.error_packing import pack_error
 from rustray.errors import RustRayError, TaskCancelledError, WorkerExitedError
 from rustray.model import ids
+from rustray.model.option_checks import kind_of
 from rustray.worker.channel import Channel
 from rustray.worker.figures import WorkerFigures
 
@@ -127,7 +128,7 @@ class Executor:
             return number, FINISHED, count
         values = list(value) if _is_sized(value) else None
         if values is None or len(values) != returns:
-            got = f"{len(values)} values" if values is not None else f"a {type(value).__name__}"
+            got = f"{len(values)} values" if values is not None else kind_of(value)
             raise ValueError(
                 f"{name}() has num_returns={returns} but returned {got}: return exactly {returns} values."
             )
@@ -277,5 +278,5 @@ def _iterate(value: Any, name: str) -> Iterator[Any]:
         return iter(value)
     except TypeError:
         raise TypeError(
-            f'{name}() has num_returns="streaming" but returned a {type(value).__name__}: make it a generator.'
+            f'{name}() has num_returns="streaming" but returned {kind_of(value)}: make it a generator.'
         ) from None

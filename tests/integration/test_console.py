@@ -112,7 +112,7 @@ def test_cancelling_cells(notebook: Notebook) -> None:
     ("source", "said"),
     [
         ("%rustray cancel", "needs a ref, a list of refs, a task's id, a cell's name, or --all"),
-        ("%rustray cancel counter", "counter is a ActorHandle, and no ref"),
+        ("%rustray cancel counter", "counter is an ActorHandle, and no ref"),
         ("%rustray cancel " + "0" * 28, "is the id of none of this one"),
         ("%rustray explain dozin", "Did you mean 'dozing'?"),
         ("%rustray logs nod", "'nod' is not a process of the cluster my-data"),

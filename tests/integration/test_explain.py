@@ -156,7 +156,7 @@ def test_a_task_that_another_process_has_submitted(tmp_path: Path) -> None:
 def test_what_cannot_be_explained() -> None:
     with pytest.raises(OptionError, match="28 hexadecimal digits"):
         rustray.explain("no id")
-    with pytest.raises(OptionError, match="not a int"):
+    with pytest.raises(OptionError, match="not an int"):
         rustray.explain(3)  # type: ignore[arg-type]
     started = time.monotonic()
     with pytest.raises(SessionError, match="has ended"):

@@ -123,7 +123,7 @@ def test_tasks_are_counted_as_their_owner_sees_them() -> None:
 
 
 def test_what_is_no_ref_is_refused() -> None:
-    with pytest.raises(OptionError, match="this is a int"):
+    with pytest.raises(OptionError, match="this is an int"):
         _refs([1])
     with pytest.raises(OptionError, match="this is a str"):
         _refs("abc")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,7 +14,8 @@ from rustray.errors import OptionError
 from rustray.jupyter.cell_state import RUNNING, CellState
 from rustray.jupyter.console.looking import check_cluster
 from rustray.jupyter.keeper_link import KeeperLink, known_keepers
-from rustray.model.quantities import counted
+from rustray.model.option_checks import kind_of
+from rustray.model.quantities import counted, lapse
 
 
 def cancel(evaluate: Callable[[str], Any], what: str = "", all: bool = False) -> None:
@@ -23,7 +25,8 @@ def cancel(evaluate: Callable[[str], Any], what: str = "", all: bool = False) ->
         raise OptionError(
             "%rustray cancel needs a ref, a list of refs, a task's id, a cell's name, or --all."
         )
-    cells = _running_cells()
+    known = _known_cells()
+    cells = [(link, cell) for link, cell in known if cell.how == RUNNING]
     if all:
         _say(rustray.cancel_all())
         for running in cells:
@@ -32,11 +35,14 @@ def cancel(evaluate: Callable[[str], Any], what: str = "", all: bool = False) ->
     if named := [(link, cell) for link, cell in cells if cell.name == what]:
         _stop(*named[-1])
         return
-    found = evaluate(what)
-    refs = list(found) if isinstance(found, list | tuple | set) else [found]
-    for ref in refs:
-        if not isinstance(ref, ObjectRef | ObjectRefGenerator | str):
-            raise OptionError(f"%rustray cancel: {what} is a {type(ref).__name__}, and no ref.")
+    try:
+        refs = _refs(evaluate(what), what)
+    except (OptionError, SyntaxError):  # what cells are called need not be Python
+        ended = [cell for _link, cell in known if cell.name == what]
+        if not ended:
+            raise
+        _say(told_ended(ended[-1], time.time()))
+        return
     rest = dict.fromkeys(refs)
     for link, cell in cells:
         if of_cell := _of_cell(link, cell, rest):
@@ -52,9 +58,22 @@ def cancel(evaluate: Callable[[str], Any], what: str = "", all: bool = False) ->
         _say(f"{counted(len(rest), 'task')} cancelled, where not ended before")
 
 
-def _running_cells() -> list[tuple[KeeperLink, CellState]]:
-    """The cells that run in the background, the attached ones of earlier kernels first, each with its keeper."""
-    return [(link, cell) for link in known_keepers(current()) for cell in link.cells() if cell.how == RUNNING]
+def _refs(found: Any, what: str) -> list[Any]:
+    refs = list(found) if isinstance(found, list | tuple | set) else [found]
+    for ref in refs:
+        if not isinstance(ref, ObjectRef | ObjectRefGenerator | str):
+            raise OptionError(f"%rustray cancel: {what} is {kind_of(ref)}, and no ref.")
+    return refs
+
+
+def told_ended(cell: CellState, now: float) -> str:
+    """Of a cell that has ended, as "train has ended (done 3 s ago)"."""
+    return f"{cell.name} has ended ({cell.how} {lapse(max(0.0, now - (cell.ended or now)))} ago)"
+
+
+def _known_cells() -> list[tuple[KeeperLink, CellState]]:
+    """The cells, the attached ones of earlier kernels first, each with its keeper."""
+    return [(link, cell) for link in known_keepers(current()) for cell in link.cells()]
 
 
 def _of_cell(link: KeeperLink, cell: CellState, refs: Iterable[Any]) -> list[ObjectRef]:

@@ -14,8 +14,8 @@ from rustray.driver.refs import ObjectRef
 from rustray.driver.session import Session
 from rustray.driver.stopping import unfinished
 from rustray.errors import RustRayError
-from rustray.jupyter.cell_run import CELLS
 from rustray.jupyter.console.opening import attached
+from rustray.jupyter.named_cells import CELLS
 from rustray.model.ids import make_object_id, task_of
 from rustray.model.own_work import is_own_code, is_own_name
 
