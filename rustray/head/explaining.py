@@ -5,6 +5,7 @@ Who has a task's id only is helped by the head, which asks the owner.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -18,12 +19,15 @@ from rustray.head.forecasts import Forecasts
 from rustray.head.node_links import NodeLinks
 from rustray.head.task_classes import TaskClasses
 from rustray.model import ids
+from rustray.model.quantities import counted
 from rustray.scheduler.status import Status
 
 Answered = Callable[[bool, Any], None]
 
 OWNER_ANSWERS_S = 2.0
 HOLDERS_SHOWN = 5
+NAMED = 3
+"""Functions named of which it is not known how long they take."""
 
 
 class Explaining:
@@ -108,7 +112,7 @@ class Explaining:
     def complete(self, description: dict[str, Any]) -> dict[str, Any]:
         """Add to a description: "node" and "hostname" of the "worker", the "estimate" of the function, the "lease"
         (`scheduler.status.explain`, with "holders") of one that waits for it, the facts of the actor, and
-        "predicted_start", in seconds from now."""
+        "predicted_start", in seconds from now, or "unknown_start", why that is not known."""
         told = dict(description)
         if "actor" in told:
             told |= self._of_actor(told["actor"])
@@ -128,6 +132,8 @@ class Explaining:
                 told["lease"] = self._of_lease(told["class"], told["client"])
             if (start := _start(told)) is not None:
                 told["predicted_start"] = start
+            elif why := _unknown_start(told):
+                told["unknown_start"] = why
         if "worker" in told:
             told |= self._of_node(ids.node_of(told["worker"]))
         return told
@@ -179,3 +185,18 @@ def _start(told: dict[str, Any]) -> float | None:
     if slot is None or before and run_s is None:
         return None
     return slot + before * (run_s or 0.0)
+
+
+def _unknown_start(told: dict[str, Any]) -> str:
+    """What is in the way of a task and takes nobody knows how long; "" where nothing of that kind is."""
+    before: int = told["behind"] if told["state"] == "sent" else told.get("position", 1) - 1
+    ahead = Counter(told.get("lease", {}).get("unknown", {}))
+    if told["state"] == "queued" and told["leases"]:
+        before += int(told["leases"])
+    if before and told.get("estimate", {}).get("run_s") is None and told["state"] in ("queued", "sent"):
+        ahead[told["function"]] += before
+    if not ahead:
+        return ""
+    named = ", ".join(f"{counted(count, 'task')} of {name}" for name, count in ahead.most_common(NAMED))
+    more = ", …" if len(ahead) > NAMED else ""
+    return f"not known yet: {named}{more} ahead, and none of these functions has ended one before"

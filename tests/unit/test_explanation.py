@@ -263,6 +263,7 @@ class TestHead:
         bench.say("class", KEY, 1, SPEC, DRIVER)
         ((_ok, told),) = self.ask(bench, "explained", about)
         assert Explanation(told).predicted_start_s is None
+        assert ("not known yet" in str(Explanation(told))) == (start is not None)
         bench.say("predicted", [(KEY, 1, 3.0, 9.0)])
         ((_ok, told),) = self.ask(bench, "explained", about)
         assert Explanation(told).predicted_start_s == start

@@ -43,3 +43,17 @@ def test_who_is_more_urgent_hardly_waits() -> None:
     env.scheduler._book.set_level(env.scheduler._book.classes[b"quick"], 0)
     env.demand("quick", 1)
     assert told(env, "quick")["level"] == 0 and told(env, "quick")["predicted_start"] == pytest.approx(GRACE)
+
+
+def test_what_needs_several_slots_waits_for_several_tasks_to_end() -> None:
+    env = Env().node(cpu=2).cls("f").demand("f", 2).cls("wide", cpu=2).step(Predicted(b"f", 12.0))
+    env.scheduler._book.set_level(env.scheduler._book.classes[b"wide"], 0)
+    env.demand("wide", 1)
+    assert told(env, "wide")["predicted_start"] == pytest.approx(12.0) and not told(env, "wide")["unknown"]
+
+
+def test_of_functions_that_have_never_run_nothing_is_predicted() -> None:
+    env = Env().node(cpu=2).cls("f").demand("f", 2).cls("wide", cpu=2).step(Predicted(b"f", None))
+    env.scheduler._book.set_level(env.scheduler._book.classes[b"wide"], 0)
+    env.demand("wide", 1)
+    assert (told(env, "wide")["predicted_start"], told(env, "wide")["unknown"]) == (None, {"f": 2})
