@@ -136,7 +136,8 @@ def cluster_status(
 ) -> ClusterStatus:
     """From what the node and head answer to those queries; of the samples the last one counts.
 
-    The node answers "workers" and "store" for itself, as they are now; those of several nodes are in the sample.
+    The one that is asked answers "workers" and "store" for itself alone, and may be a gateway: they count only until
+    there is a sample.
     """
     found = tuple(_node(row) for row in nodes)
     told: dict[str, Any] = {
@@ -146,7 +147,7 @@ def cluster_status(
     }
     if samples:
         measured = ("busy", "cpu", "memory", "memory_total", "tasks_per_s")
-        told |= {name: samples[-1][name] for name in (*measured, *(told if len(found) > 1 else ()))}
+        told |= {name: samples[-1][name] for name in (*measured, *told)}
     return ClusterStatus(found, functions=tuple(FunctionStatus(**row) for row in functions), **told)
 
 

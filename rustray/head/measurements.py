@@ -40,7 +40,7 @@ class Measurements:
         """What the node's monitor has seen."""
         self._scheduling.step(events.NodeMemory(node, int(sample["memory_total"] - sample["memory"])))
         gateway = self._nodes.info.get(node, {}).get("gateway", False)
-        self.metrics.add(node, sample, self._scheduled, keep=not gateway)
+        self.metrics.add(node, sample, self._scheduled, gateway=gateway)
         self.network[node] = sample["links"]
 
     def _scheduled(self) -> dict[str, Any]:

@@ -33,6 +33,8 @@ _OF_NODES = (
     "spilled_per_s",
     "restored_per_s",
 )
+_OF_DRIVERS = ("tasks_per_s", "failed_per_s")
+"""Counted where the results are, which may be a gateway."""
 OF_A_NODE = ("time", "cpu", *_OF_MACHINES, *_OF_NODES, "suspended", "objects")
 
 Scheduled = Callable[[], Mapping[str, Any]]
@@ -59,17 +61,20 @@ class Metrics:
     """One series for the cluster and one a node: see `node.monitor` for what a node's sample has.
 
     The node that has been here longest sets the pace: with each sample of it goes the latest of every other. What is
-    the machine's counts once where several nodes share one.
+    the machine's counts once where several nodes share one. Of gateways, which offer nothing, only the tasks count that
+    their programs have submitted; they set the pace where there is no node.
     """
 
     def __init__(self) -> None:
         self._samples: deque[dict[str, Any]] = deque(maxlen=KEEP)
         self._latest: dict[str, dict[str, Any]] = {}
+        self._gateways: dict[str, dict[str, Any]] = {}
         self._nodes: dict[str, _OfNode] = {}
 
     def lead(self) -> None:
         """This head leads from now on: it has heard no node yet."""
         self._latest.clear()
+        self._gateways.clear()
 
     def hand(self, since: float) -> tuple[list[dict[str, Any]], list[Handed]]:
         """For another head: samples of the cluster after `since`, and the newest of each of HANDED nodes."""
@@ -92,22 +97,21 @@ class Metrics:
             if sample["time"] != self._nodes[name].series.latest.get("time"):
                 self._nodes[name].add(sample, gpus)
 
-    def add(self, node: str, sample: dict[str, Any], scheduled: Scheduled, keep: bool = True) -> None:
-        """A node's sample has come.
-
-        Parameters
-        ----------
-        keep: whether it is one of those of which people ask: gateways are not.
-        """
-        self._latest[node] = sample
-        if keep:
+    def add(self, node: str, sample: dict[str, Any], scheduled: Scheduled, gateway: bool = False) -> None:
+        """The sample of a node has come, or of a gateway."""
+        if gateway:
+            self._gateways[node] = sample
+        else:
+            self._latest[node] = sample
             self._keep(node, sample)
-        if node != next(iter(self._latest)):
+        if node != next(iter(self._latest or self._gateways)):
             return
         parts = self._latest.values()
         machines = {part["machine"]: part for part in sorted(parts, key=lambda part: part["time"])}.values()
         whole: dict[str, Any] = {name: sum(part[name] for part in parts) for name in _OF_NODES}
         whole |= {name: sum(machine[name] for machine in machines) for name in _OF_MACHINES}
+        for name in _OF_DRIVERS:
+            whole[name] += sum(part[name] for part in self._gateways.values())
         whole["time"] = sample["time"]
         whole["cpu"] = sum(machine["cpu"] * machine["cpus"] for machine in machines) / max(1, whole["cpus"])
         whole |= scheduled()
@@ -125,6 +129,7 @@ class Metrics:
     def forget(self, node: str) -> None:
         """The node has gone."""
         self._latest.pop(node, None)
+        self._gateways.pop(node, None)
         self._nodes.pop(node, None)
 
     def since(self, time: float) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from rustray.model.resources import Resources
 from rustray.scheduler.constraints import ANY_BUNDLE, ANYWHERE, Constraint
 from rustray.scheduler.domain import Domain
 from rustray.scheduler.queues import Rank
-from rustray.scheduler.records import Node, Shape, capacity
+from rustray.scheduler.records import Node, Shape, capacity, visible
 
 
 class Nodes:
@@ -161,7 +161,7 @@ class Nodes:
                 best = distance, missing, node.total
         if best is not None:
             return best[1], best[2], _scope(shape.constraint)
-        if not self.by_name and not shape.constraint.group:
+        if not shape.constraint.group and not any(visible(n.total) for n in self.by_name.values()):
             return request, Resources(), ""
         return Resources(), Resources(), self._why_none(shape.constraint)
 

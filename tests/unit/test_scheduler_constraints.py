@@ -14,7 +14,15 @@ from rustray.model.resources import Resources
 from rustray.scheduler.actions import Grant, Infeasible, Revoke
 from rustray.scheduler.constraints import ANYWHERE, Constraint
 from rustray.scheduler.core import Scheduler
-from rustray.scheduler.events import ClassAdded, Demand, LeaseReturned, NodeAdded, NodeRemoved, Tick
+from rustray.scheduler.events import (
+    ClassAdded,
+    Demand,
+    LeaseReturned,
+    NodeAdded,
+    NodeDraining,
+    NodeRemoved,
+    Tick,
+)
 
 CPU = Resources.of(cpu=1)
 
@@ -88,6 +96,18 @@ def test_a_hard_affinity_to_a_node_that_is_not_there_is_infeasible_until_it_come
     assert (env.infeasible[0].reason, env.infeasible[0].missing) == ("there is no node n9", {})
     env.node("n9")
     assert env.nodes("f") == {"n9": 1}
+
+
+def test_without_a_node_but_gateways_it_is_said_what_is_missing_not_that_nodes_leave() -> None:
+    env = Env(n1=1)
+    env.step(NodeAdded("gateway", Resources(), {}))
+    env.step(NodeDraining("gateway"))
+    env.step(NodeDraining("n1"))
+    env.ask("f")
+    env.gone("n1")
+    env.ask("g")
+    told = [(one.missing, one.reason) for one in env.infeasible]
+    assert told == [({}, "every node is leaving the cluster"), ({"CPU": 1.0}, "")]
 
 
 def test_a_hard_affinity_to_a_node_that_is_too_small_says_what_it_lacks() -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from rustray.status import cluster_status
 
 from .dashboard_rows import GIB, sample
@@ -18,7 +22,9 @@ STORE = {"used": 3 * 2**20, "capacity": GIB}
 
 
 def test_status_as_text() -> None:
-    text = repr(cluster_status([NODE], WORKERS, STORE, [sample(cpu=1.0), sample(busy=1)]))
+    text = repr(
+        cluster_status([NODE], WORKERS, STORE, [sample(cpu=1.0), sample(workers=2, busy=1, store=3 * 2**20)])
+    )
     assert "node-1  box<1>\n  CPU               2.5 of 4 in use\ncluster" in text
     assert "1 busy of 2" in text
     assert "3 MiB of 1.0 GiB" in text
@@ -26,8 +32,9 @@ def test_status_as_text() -> None:
     assert "12,346 a second" in text
 
 
-def test_workers_and_stores_of_several_nodes_count_together() -> None:
-    text = repr(cluster_status([NODE, NODE], WORKERS, STORE, [sample(workers=9, busy=4, store=7 * 2**20)]))
+@pytest.mark.parametrize("nodes", [[], [NODE], [NODE, NODE]])
+def test_workers_and_stores_are_those_of_the_nodes_not_of_the_gateway_that_is_asked(nodes: list[Any]) -> None:
+    text = repr(cluster_status(nodes, WORKERS, STORE, [sample(workers=9, busy=4, store=7 * 2**20)]))
     assert "4 busy of 9" in text and "7 MiB of 1.0 GiB" in text
 
 

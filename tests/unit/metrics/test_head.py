@@ -70,6 +70,29 @@ def test_what_is_the_machines_counts_once_for_all_its_nodes() -> None:
     assert (whole["workers"], whole["store"]) == (4, 6)
 
 
+def test_of_a_gateway_only_the_tasks_count_that_its_program_has_submitted() -> None:
+    metrics = Metrics()
+    own = {
+        "workers": 2,
+        "store": 3,
+        "store_capacity": 7,
+        "cpus": 4,
+        "memory": 5,
+        "memory_total": 8,
+        "tasks_per_s": 1,
+    }
+    metrics.add("asks", sample(0.5, **own), lambda: SCHEDULED, gateway=True)
+    metrics.add("a", sample(1.0, **own), lambda: SCHEDULED)
+    metrics.add("asks", sample(1.1, machine="other", **own), lambda: SCHEDULED, gateway=True)
+    metrics.forget("a")
+    metrics.add("asks", sample(2.0, **own), lambda: SCHEDULED, gateway=True)
+    bare, whole, left = metrics.since(0.0)
+    assert whole["store_capacity"] == 7 and whole["memory_total"] == 8 and whole["workers"] == 2
+    assert whole["tasks_per_s"] == 2
+    assert bare["time"] == 0.5 and left["time"] == 2.0, "it sets the pace where there is no node"
+    assert {one["store_capacity"] for one in (bare, left)} == {0} and left["cpu"] == 0.0
+
+
 def test_a_node_counts_tasks_where_they_ran() -> None:
     metrics = Metrics()
     gpus = [{"index": 0, "utilisation": 5.0, "memory": 1, "memory_total": 2}]
@@ -77,7 +100,7 @@ def test_a_node_counts_tasks_where_they_ran() -> None:
         "a", sample(1.0, tasks_per_s=5, ran_per_s=8, ran_failed_per_s=1, gpus=gpus), lambda: SCHEDULED
     )
     metrics.add("a", sample(1.5), lambda: SCHEDULED)
-    metrics.add("gateway", sample(1.5), lambda: SCHEDULED, keep=False)
+    metrics.add("gateway", sample(1.5), lambda: SCHEDULED, gateway=True)
     ((first, second),) = metrics.of_nodes(0.0).values()
     assert (first["tasks_per_s"], first["failed_per_s"], first["gpus"]) == (8, 1, gpus)
     assert second["gpus"] == [] and metrics.of_nodes(1.0) == {"a": [second]}
