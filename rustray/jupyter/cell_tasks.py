@@ -123,6 +123,7 @@ class CellTasks:
             request.wanted,
             request.target,
             figures=request.figures,
+            waited_for=request.elements is None and not request.background,
         )
         options = TaskOptions.build({**request.options, "name": request.name})
         # A function of its own for each cell; its run times are those of all cells that have its source.

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from types import CodeType
 from typing import Any
 
-from rustray.driver.current import current_or_none
+from rustray.jupyter import drawings
 from rustray.jupyter.parcel import Parcel
 from rustray.worker import figure_style
 from rustray.worker.context import running
@@ -30,6 +30,7 @@ def task(
     names: Any,
     *element: Any,
     figures: Parcel | None = None,
+    waited_for: bool = True,
 ) -> Any:
     """The cell as a task: its value, or a tuple of that and the `wanted` variables.
 
@@ -38,6 +39,7 @@ def task(
     target: what each `element` of a `--map` is assigned to.
     names, element: packed, or as they are.
     figures: the style of the notebook's, if it is not the plain one.
+    waited_for: whether its value is only to be shown by the cell, see `drawings`.
     """
     space = dict(names.open() if isinstance(names, Parcel) else names)
     if element:
@@ -48,11 +50,12 @@ def task(
     with figure_style.drawn_as(figure_style.PLAIN if figures is None else figures.open()):
         try:
             value, brought = run(source, file, wanted, space)
-            if is_drawing(value):
-                show_if_closed(value)
+            show_closed(value)
+            if waited_for and drawings.is_drawing(value):
                 value = None
         finally:
             show_figures()  # in this style, which ends before the task does
+        value = drawings.travelling(value)  # those that are open would open in the kernel
     return (value, *(brought[name] for name in wanted)) if wanted else value
 
 
@@ -81,17 +84,6 @@ def run(source: str, file: str, wanted: Sequence[str], names: dict[str, Any]) ->
     return space.get(VALUE), {name: space[name] for name in wanted}
 
 
-def is_drawing(value: Any) -> bool:
-    """Whether it is a part of a matplotlib figure, or a list of such, as what `plt.plot()` gives.
-
-    The figure is shown as it is here. A copy of it would be drawn once more in the kernel, with arrays that cannot be
-    written to.
-    """
-    if isinstance(value, list | tuple) and value:
-        return is_drawing(value[0])
-    return type(value).__module__.startswith("matplotlib.")
-
-
 def show_figures() -> None:
     """Show and close what the cell has left open."""
     plots = sys.modules.get("rustray.worker.plots")
@@ -102,20 +94,12 @@ def show_figures() -> None:
         traceback.print_exc()
 
 
-def show_if_closed(value: Any) -> None:
-    """Show a figure that the end of the task does not show."""
-    from matplotlib._pylab_helpers import Gcf
-    from matplotlib.figure import Figure
-
-    from rustray.worker import plots
-
-    session = current_or_none()
-    if not isinstance(value, Figure) or session is None or session.publish is None:
-        return
-    managers = (one for one in Gcf.get_all_fig_managers() if isinstance(one, plots.FigureManager))
-    if not any(manager.canvas.figure is value for manager in managers):
-        data, metadata = plots.images(value)
-        session.publish("display_data", {"data": data, "metadata": metadata, "transient": {}})
+def show_closed(value: Any) -> None:
+    """Show figures in it that are not left open."""
+    try:
+        drawings.show_closed(value)
+    except Exception:  # as above
+        traceback.print_exc()
 
 
 @functools.lru_cache(maxsize=8)

@@ -108,6 +108,21 @@ def test_figures_of_cells_are_drawn_as_those_of_the_notebook(notebook: Notebook)
     assert again.value == plain.value and "image/svg+xml" not in again.displays[0]
 
 
+def test_a_value_that_begins_with_a_drawing_comes_home(notebook: Notebook) -> None:
+    pytest.importorskip("matplotlib")
+    begin = "import matplotlib.pyplot as plt\nfig = plt.figure(figsize=(1, 1))\nline, = plt.plot([1, 2])\n"
+    shown = notebook.run("%%remote\n" + begin + "plt.close(fig)\n(fig, 42)")
+    assert (shown.error, shown.value) == ("", "(<Figure size 100x100 with 1 Axes>, 42)")
+    assert [sorted(data) for data in shown.displays] == [["image/png", "text/plain"]]
+    only_drawn = notebook.run("%%remote\n" + begin + "fig")
+    assert only_drawn.order.count("execute_result") == 0 and len(only_drawn.displays) == 1
+    loop = notebook.run("%%remote --map 'x in range(2)'\n" + begin + "[line, x]")
+    assert loop.error == "" and notebook.run("[element[1] for element in _]").value == "[0, 1]"
+    notebook.run("%%remote -b --name scored\n" + begin + "(fig, {'score': 1})")
+    figure = notebook.run("figure, score = rustray.get(rustray_cells['scored'])\nprint(score)\nfigure")
+    assert figure.text["stdout"] == "{'score': 1}\n" and figure.value == "<Figure size 100x100 with 1 Axes>"
+
+
 def test_a_display_is_updated(notebook: Notebook) -> None:
     shown = notebook.run(
         "@rustray.remote\ndef count():\n    handle = display('one', display_id=True)\n    handle.update('two')\n"

@@ -96,12 +96,6 @@ def test_a_semicolon_hides_the_value_and_keeps_it_where_it_is() -> None:
     assert remote_cell.task("a = 1\na;\n", "c", ("a",), "", {}) == (None, 1)
 
 
-def test_parts_of_figures_are_no_values() -> None:
-    line = type("Line", (), {"__module__": "matplotlib.lines"})()
-    assert remote_cell.is_drawing(line) and remote_cell.is_drawing([line])
-    assert not remote_cell.is_drawing([]) and not remote_cell.is_drawing([1, line])
-
-
 def test_equal_failures_are_told_together() -> None:
     failures = [(0, "ValueError: no"), (3, "ValueError: no"), (4, "KeyError: 'a'")]
     assert grouped_failures(9, failures, "element") == (
