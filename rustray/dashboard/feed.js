@@ -51,7 +51,10 @@ class Panel {
     this.document = this.views.roots[0].model.document;
     this.plots = [...this.document.all_models].filter((model) => model.tags?.[0]?.tile);
     this.rows = [...this.document.all_models].filter((model) => model.tags?.[0]?.rows);
-    this.sizes = new ResizeObserver(() => this.last && this.columns(this.last));
+    this.matrices = [...this.document.all_models].filter((model) => model.tags?.[0]?.fields);
+    const again = () => this.last && this.columns(this.last);
+    for (const matrix of this.matrices) matrix.properties.inner_width.change.connect(again); // names at its left are new
+    this.sizes = new ResizeObserver(again);
     if (this.plots.length || this.rows.length) this.sizes.observe(this.figure);
   }
 
@@ -79,7 +82,7 @@ class Panel {
     const place = this.plots.length ? this.tiles(columns) : (found) => found;
     for (const [name, found] of Object.entries(columns)) {
       const source = this.document.get_model_by_name(name);
-      if (source) source.data = this.fit(name, place(found));
+      if (source) source.data = this.written(name, this.fit(name, place(found)));
     }
   }
 
@@ -94,6 +97,15 @@ class Panel {
       return `…${name.slice(from)}`;
     };
     return { ...found, name: found.name.map((name, row) => cut(name, room - pen.measureText(found.told[row]).width - 12)) };
+  }
+
+  // On the fields of a matrix only what fits, on all or on none: with gaps one would read them as zeros.
+  written(source, found) {
+    const matrix = this.matrices.find((plot) => plot.tags[0].fields === source);
+    if (!matrix) return found;
+    const field = matrix.inner_width / Math.max(1, matrix.x_range.factors.length);
+    const widest = Math.max(0, ...found.text.map((text) => pen.measureText(text).width));
+    return widest + 4 <= field ? found : { ...found, text: found.text.map(() => "") };
   }
 
   // As many tiles beside each other as there is room for.

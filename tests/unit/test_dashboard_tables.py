@@ -218,7 +218,6 @@ def test_panels_say_when_they_do_not_show_all() -> None:
     assert value(tables["store"], "nodes")[:2] == ("40", "12 shown")
     assert value(tables["progress"], "functions")[:2] == ("60", "12 shown")
     assert value(tables["network"], "places")[:2] == ("41", "16 shown")
-    assert set(tables["network"]["latency"]["text"]) == {""}, "there is no room"
 
 
 def test_a_panel_that_there_is_not_is_told_before_anything_else() -> None:

@@ -14,4 +14,4 @@ def draw(sources: Sources) -> LayoutDOM:
     """Round trips, and bytes a second, from the names at the left to those above."""
     latency = matrix("There and back, as above", "latency", sources["latency"], TOLD)
     traffic = matrix(TRAFFIC, "traffic", sources["traffic"], TOLD)
-    return side_by_side([latency, traffic], least_px=300, most=2)
+    return side_by_side([latency, traffic], least_px=400, most=2)

@@ -201,7 +201,7 @@ def words(
 
 
 def matrix(title: str, name: str, source: Source, tip: Tips) -> figure:
-    """Coloured fields, from the names at the left to those above."""
+    """Coloured fields, from the names at the left to those above. The page writes on them where there is room."""
     plot = bare(
         title,
         f"{name}_title",
@@ -210,6 +210,7 @@ def matrix(title: str, name: str, source: Source, tip: Tips) -> figure:
         y_range=FactorRange(name=f"{name}_y"),
         x_axis_location="above",
         min_border_right=44,
+        tags=[{"fields": source.name}],
     )
     quiet(plot)
     plot.grid.visible = False

@@ -23,14 +23,12 @@ from rustray.model.quantities import byte_size, duration
 
 PLACES = 16
 """Rows and columns of a matrix."""
-WRITTEN = 8
-"""Up to so many there is room to write values on its fields."""
 CELL_PX, AXIS_PX = 30, 84
 FAST_S, SLOW_S = 1e-4, 1e-1
 """Round trips that have the lightest and the darkest colour."""
 LITTLE, MUCH = 2.0**10, 2.0**30
 """Bytes a second, likewise."""
-TRAFFIC = f"Bytes sent a second, {flow(LITTLE)} to {flow(MUCH)}"
+TRAFFIC = f"Sent a second, {byte_size(LITTLE)} to {byte_size(MUCH)}"
 NO_TRAFFIC = "Nothing is sent between nodes"
 FIELDS = ("x", "y", "color", "ink", "text", "from", "to", "told")
 
@@ -118,7 +116,6 @@ def _field(
 ) -> tuple[object, ...]:
     share = log10(max(value, low) / low) / log10(high / low)
     color, ink = heat(share)
-    text = text if len(labels) <= WRITTEN else ""
     return (labels[row["to"]], labels[row["from"]], color, ink, text, row["from"], row["to"], told)
 
 
