@@ -20,7 +20,8 @@ from rustray.errors import ActorError
 from rustray.jupyter import notebook
 from rustray.jupyter.cell_state import LEFT, STOPPED, CellState
 from rustray.jupyter.cell_tasks import CellRequest
-from rustray.jupyter.keeper import Entry, NotebookKeeper
+from rustray.jupyter.keeper import NotebookKeeper
+from rustray.jupyter.kept_cell import Entry
 from rustray.jupyter.known_cells import KnownCells
 from rustray.jupyter.news import News
 from rustray.model import ids
