@@ -132,13 +132,19 @@ class RustRayScale(RustRayCommand):
 
     name = "jupyter-rustray-scale"
     description = "Have so many nodes on this machine: jupyter rustray scale NODES [--name NAME]"
+    flags: dict[Any, Any] = {
+        **FLAGS,
+        "force": ({"RustRayScale": {"force": True}}, "Also to 0, while programs may be connected."),
+    }
+
+    force = Bool(False, help="Also to 0, while programs may be connected.").tag(config=True)
 
     def run(self) -> int:
         """Scale it."""
         (nodes,) = self.positional("the number of nodes")
         if nodes is None or not nodes.isdecimal():
             raise OptionError("Give the number of nodes: jupyter rustray scale NODES")
-        return named.scale_cluster(self.chosen(None), int(nodes))
+        return named.scale_cluster(self.chosen(None), int(nodes), self.force)
 
 
 class RustRayLogs(RustRayCommand):

@@ -78,10 +78,10 @@ class Clusters:
         """Stop a cluster."""
         await self._change((await self._find(name)).stop)
 
-    async def scale(self, name: str, nodes: int) -> dict[str, Any]:
-        """Have it run so many nodes, and its row."""
+    async def scale(self, name: str, nodes: int, force: bool = False) -> dict[str, Any]:
+        """Have it run so many nodes, none with `force` only, and its row."""
         cluster = await self._find(name)
-        return await self._change(lambda: _row(cluster.scale(nodes)))
+        return await self._change(lambda: _row(cluster.scale(nodes, force)))
 
     async def ask(self, name: str, what: str, since: float) -> Any:
         """One of QUESTIONS; `since` (seconds since the epoch) is for "metrics"."""
@@ -126,7 +126,7 @@ def connect(name: str) -> rustray.clusters.Contact:
     its users. For a cluster that is being started or stopped that would take long and come to nothing.
     """
     cluster = rustray.clusters.find(name)
-    if not cluster.nodes and cluster.state != "running":
+    if not cluster.nodes and cluster.busy:
         raise SessionError(f"The cluster {name!r} is being started or stopped: it has no node now.")
     return cluster.contact()
 

@@ -58,8 +58,11 @@ START: Mapping[str, Field] = {
     "nodes": NODES,
 }
 """Of a cluster that is to be started. All may be null or left out."""
-SCALE: Mapping[str, Field] = {"nodes": NODES}
-"""Of one that is to have so many nodes."""
+SCALE: Mapping[str, Field] = {
+    "nodes": NODES,
+    "force": Field(lambda value: type(value) is bool, "true or false"),
+}
+"""Of one that is to have so many nodes; 0 with force only."""
 SINCE = Field(lambda value: math.isfinite(value), "seconds since the epoch, as 1700000000.5")
 LINES = whole(0, MAX_LINES)
 

@@ -115,7 +115,7 @@ class ScaleHandler(ClusterAPIHandler):
     @authorized
     async def post(self, name: str) -> None:
         wanted = self.body(fields.SCALE, required=("nodes",))
-        self.finish(await self.clusters.scale(name, wanted["nodes"]))
+        self.finish(await self.clusters.scale(name, wanted["nodes"], bool(wanted.get("force"))))
 
 
 class QuestionHandler(ClusterAPIHandler):

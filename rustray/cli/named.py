@@ -48,7 +48,8 @@ def add_commands(commands: Any) -> None:
     )
     scale.add_argument("nodes", type=whole_number, metavar="NODES", help="how many it is to have here")
     scale.add_argument("--name", metavar="NAME", help="of the cluster (the newest)")
-    scale.set_defaults(run=lambda options: scale_cluster(options.name, options.nodes))
+    scale.add_argument("--force", action="store_true", help="also to 0, while programs may be connected")
+    scale.set_defaults(run=lambda options: scale_cluster(options.name, options.nodes, options.force))
 
 
 def show_list(as_json: bool) -> int:
@@ -82,8 +83,8 @@ def show_logs(name: str | None, process: str | None, lines: int, follow: bool) -
     return 0
 
 
-def scale_cluster(name: str | None, nodes: int) -> int:
+def scale_cluster(name: str | None, nodes: int, force: bool) -> int:
     """Scale it, and say what it has now."""
-    cluster = rustray.clusters.find(name).scale(nodes)
+    cluster = rustray.clusters.find(name).scale(nodes, force)
     print(f"The cluster {cluster.name!r} has {cluster.nodes} node{'s' * (cluster.nodes != 1)} here.")
     return 0

@@ -13,8 +13,9 @@ from rustray.clusters.connection_file import ConnectionFile, Process, living
 from rustray.clusters.contact import Contact, reach
 from rustray.clusters.health import health
 from rustray.clusters.logs import Log, tail
-from rustray.errors import ClusterStartError, OptionError
-from rustray.model.quantities import duration
+from rustray.clusters.processes import is_alive
+from rustray.errors import ClusterStartError, OptionError, SessionError
+from rustray.model.quantities import counted, duration
 from rustray.model.table import html_table
 from rustray.pids import create_time
 from rustray.status import ClusterStatus, cluster_status
@@ -67,12 +68,19 @@ class Cluster:
         """What has ended by itself, as "1 of 3 heads is down"; "" where nothing has."""
         return self._health()[1]
 
+    @property
+    def busy(self) -> bool:
+        """Whether somebody starts, scales or stops it at the moment."""
+        busy = self._now().busy
+        return busy is not None and is_alive(busy)
+
     def _health(self) -> tuple[str, str]:
         file = self._now()
         alive = living(file.processes, create_time)
+        if self.busy and not any(process.role != "head" for process in file.processes):
+            return "starting", ""
         if not alive:
-            starts = file.busy is not None and living((file.busy,), create_time)
-            return "starting" if starts else "stopped", ""
+            return "stopped", ""
         return health(file.processes, alive, len(file.heads))
 
     def _now(self) -> ConnectionFile:
@@ -113,16 +121,22 @@ class Cluster:
 
     # -- changing --------------------------------------------------------------------------------------
 
-    def scale(self, nodes: int) -> Cluster:
+    def scale(self, nodes: int, force: bool = False) -> Cluster:
         """Have so many nodes on this machine: start more like the first ones, or have the newest leave.
 
         A node that leaves finishes its tasks first, for up to a minute.
 
+        Parameters
+        ----------
+        force: have the last one leave too, with which programs here lose their connection, and the cluster its objects.
+
         Raises
         ------
-        OptionError: it cannot have so many. ClusterStartError: it has ended, or the nodes could not be started.
+        OptionError: it cannot have so many, or so few. ClusterStartError: it has ended, or nodes could not be started.
         """
         starting.check_counts(nodes=nodes)
+        if nodes == 0 and not force and self.heads and self.nodes:
+            raise OptionError(self._last_node_text())
         with registry.alone(self.name) as file:
             if not file.heads:
                 raise OptionError(
@@ -135,6 +149,20 @@ class Cluster:
             ending.end(here[nodes:], signal.SIGUSR1, ending.DRAIN_TIMEOUT_S)
             registry.change(self.name, _without_gone_nodes)
         return self
+
+    def _last_node_text(self) -> str:
+        try:
+            with self.contact() as asked:
+                programs = sum(job["end"] is None for job in asked.query("jobs"))
+        except (ClusterStartError, SessionError):
+            connected = ""  # what it is asked about is refused in any case
+        else:
+            connected = f" {counted(programs, 'program')} connected now."
+        return (
+            f"The cluster {self.name!r} would have no node here: its objects and actors would be lost, and programs "
+            f"and notebooks on this machine their connection.{connected} To end it: 'rustray stop {self.name}'. "
+            "To have it go on without a node: 'rustray scale 0 --force', scale(0, force=True)."
+        )
 
     def stop(self, drain: bool = False) -> Sequence[Process]:
         """End it: its nodes, then its heads; gives those that had to be killed. Harmless when it has ended.

@@ -28,10 +28,9 @@ def health(known: Sequence[Process], alive: Sequence[Process], heads: int) -> tu
         else f"its {word} is down"
         for down, count, word in ((heads_down, heads, "head"), (nodes_down, nodes, "node"))
         if down
-    ]
+    ] + ["it has no node here"] * (not nodes)
     has_majority = 2 * (heads - heads_down) > heads or not heads
-    has_node = nodes_down < nodes or not nodes  # none at all is what its user has asked for
-    return RUNNING if has_majority and has_node else BROKEN, ", ".join(remarks)
+    return RUNNING if has_majority and nodes_down < nodes else BROKEN, ", ".join(remarks)
 
 
 def _count(processes: Sequence[Process], role: str) -> int:

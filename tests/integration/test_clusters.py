@@ -20,6 +20,7 @@ from rustray.clusters.contact import reach
 from rustray.clusters.folder import path_of
 from rustray.driver import launch, registry
 from rustray.errors import ClusterStartError, OptionError
+from rustray.jupyter.console import opening
 from rustray.testing.processes import family, wait_until_gone
 from tests.support import Gate, eventually, lives, run_program, rustray_command
 
@@ -79,7 +80,9 @@ def test_a_cluster_from_start_to_stop(tmp_path: Path, apart: Path) -> None:
         rustray.clusters.find("work")
 
 
-def test_a_contact_is_no_job_and_no_client_that_keeps_a_cluster_up(tmp_path: Path) -> None:
+def test_a_contact_is_no_job_and_no_client_that_keeps_a_cluster_up(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     cluster = rustray.clusters.start("work", num_cpus=1)
     with rustray.clusters.contact("work") as contact, cluster.contact() as other:
         assert contact.alive and contact.query("jobs") == [] and len(other.query("nodes")) == 1
@@ -89,10 +92,21 @@ def test_a_contact_is_no_job_and_no_client_that_keeps_a_cluster_up(tmp_path: Pat
         (job,) = contact.query("jobs")
         assert job["name"] == "mine" and "place" not in job  # which has the environment of the driver
         rustray.shutdown()
-        cluster.scale(0)  # its node has gone
+        rustray.init("work")
+        with pytest.raises(
+            OptionError, match="connection. 1 program connected now. To end it: 'rustray stop work'"
+        ):
+            cluster.scale(0)
+        rustray.shutdown()
+        cluster.scale(0, force=True)  # its node has gone
+        assert (cluster.state, cluster.remark) == ("broken", "it has no node here")
         eventually(lambda: not contact.alive)
-    assert "0 a second" in str(cluster.status()) or cluster.status().nodes  # through a node of its own
+    assert cluster.status().nodes == ()  # through a node of its own
     assert len(registry.clusters()) == 1  # which has ended with it
+    opening.init("work")
+    told = "RustRay is connected on cluster work, which has no node: tasks wait for one. Start it: rustray scale 1"
+    assert told in capsys.readouterr().out
+    rustray.shutdown()
     cluster.stop()
 
 

@@ -70,7 +70,7 @@ def test_what_is_wrong_is_said_with_where_and_what_to_give(body: str, message: s
     ("body", "message"),
     [
         ("{}", "The body lacks nodes: give a whole number from 0 to 100."),
-        ('{"node": 1}', "node is not known here. There are: nodes."),
+        ('{"node": 1}', "node is not known here. There are: force, nodes."),
         ('{"nodes": null}', "nodes=null is not allowed"),
         ('{"nodes": false}', "nodes=false is not allowed"),
     ],

@@ -36,7 +36,8 @@ async def test_only_what_must_be_asked_starts_a_gateway_which_is_no_node_and_end
     extension = jp_serverapp.extension_manager.extension_points["rustray_jupyter"].app
 
     row = json.loads((await jp_fetch(*API, "bare")).body)
-    assert (row["state"], row["nodes"], row["metrics"]) == ("running", 0, None)
+    assert (row["state"], row["nodes"], row["metrics"]) == ("broken", 0, None)
+    assert row["remark"] == "it has no node here"
     await jp_fetch(*API, "bare", "logs")
     scaled = await jp_fetch(*API, "bare", "scale", method="POST", body='{"nodes": 0}')
     assert json.loads(scaled.body)["nodes"] == 0

@@ -135,6 +135,9 @@ async def test_a_cluster_is_started_scaled_and_stopped(jp_fetch: Fetch) -> None:
     assert value(scaled)["nodes"] == 2
     assert len(value(await jp_fetch(*API, "made", "nodes"))) == 2
 
+    code, last = await refusal(jp_fetch(*API, "made", "scale", method="POST", body='{"nodes": 0}'))
+    assert code == 400 and "0 programs connected now" in last["message"]
+
     code, taken = await refusal(jp_fetch(*API, method="POST", body='{"name": "made"}'))
     assert code == 409 and taken["reason"] == "NameTakenError"
 

@@ -34,7 +34,7 @@ FILE = ConnectionFile("work", 1.0, here(), heads=("a:1", "a:3", "a:5"), processe
         ((*HEADS, *NODES), HEADS, 3, ("broken", "2 of 2 nodes are down")),
         ((HEADS[0], NODES[0]), (HEADS[0],), 1, ("broken", "its node is down")),
         ((HEADS[0], NODES[0]), (NODES[0],), 1, ("broken", "its head is down")),
-        ((HEADS[0],), (HEADS[0],), 1, ("running", "")),  # without nodes on purpose
+        ((HEADS[0],), (HEADS[0],), 1, ("broken", "it has no node here")),
         ((HEADS[0], NODES[0]), (NODES[0],), 3, ("running", "1 of 3 heads is down")),  # others are elsewhere
         ((EMBEDDED,), (EMBEDDED,), 0, ("running", "")),
     ],
@@ -51,6 +51,17 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     monkeypatch.setattr(registry, "find", lambda _name: FILE)
     monkeypatch.setattr(module, "create_time", lambda pid: None if pid == 1 else 1.0)
     return Cluster(FILE)
+
+
+def test_one_without_a_node_is_starting_while_somebody_is_busy_with_it(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare = replace(FILE, processes=tuple(HEADS), busy=Process(50, 1.0, "starter", "", ""))
+    monkeypatch.setattr(registry, "find", lambda _name: bare)
+    monkeypatch.setattr(module, "is_alive", lambda _process: True)
+    assert (cluster.state, cluster.remark) == ("starting", "")
+    monkeypatch.setattr(module, "is_alive", lambda _process: False)
+    assert (cluster.state, cluster.remark) == ("broken", "1 of 3 heads is down, it has no node here")
 
 
 def test_the_remark_is_in_the_row_and_beside_the_state(cluster: Cluster) -> None:

@@ -173,8 +173,8 @@ function Scale({ cluster: { name, nodes }, disabled, scale }: IScaleProps): JSX.
       <button
         className="rr-Button"
         aria-label={`One node less for ${name}`}
-        title="One node less, once its tasks are done"
-        disabled={disabled || nodes < 1}
+        title={nodes > 1 ? 'One node less, once its tasks are done' : 'The last node leaves with Stop'}
+        disabled={disabled || nodes < 2}
         onClick={() => scale(name, nodes - 1)}
       >
         −

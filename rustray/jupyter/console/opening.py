@@ -56,7 +56,11 @@ def init(address: str = "", name: str = "", new: bool = False, num_cpus: float |
         of = f" on the new cluster {todo.name}, which goes on until it is stopped"
     if left:
         of = ", as the kernel before has left it"
-    print(f"RustRay is ready with {cpus:g} CPUs{of}, after {lapse(passed)}.")
+    if rustray.nodes():
+        print(f"RustRay is ready with {cpus:g} CPUs{of}, after {lapse(passed)}.")
+    else:
+        named_so = f" --name {where.name}" if where is not None else ""
+        print(f"RustRay is connected{of}, which has no node: tasks wait for one. Start it: rustray scale 1{named_so}")
     if left:
         print("%rustray attach shows the cells that it has run, and gives their results.")
 
