@@ -19,6 +19,7 @@ import bokeh
 import traitlets
 from bokeh.resources import Resources
 
+from rustray.clusters import registry
 from rustray.dashboard.feed import Feed
 from rustray.dashboard.figures import items
 from rustray.dashboard.watch import Watch
@@ -38,7 +39,8 @@ class PanelsWidget(anywidget.AnyWidget):
     """What the browser has of it; `widget.js` is its other half.
 
     `bokehjs_gz` is BokehJS, compressed: it makes the widget independent of what else the page has loaded. `trouble`
-    says why nothing comes just now, `ended` why nothing will come any more; "" where that is not so.
+    says why nothing comes just now, `ended` why nothing will come any more; "" where that is not so. `cluster` is the
+    name by which the Jupyter server knows the cluster: it is asked when the kernel has gone. "" if it has none here.
     """
 
     _esm = SCRIPTS
@@ -48,6 +50,7 @@ class PanelsWidget(anywidget.AnyWidget):
     tables = traitlets.Dict().tag(sync=True)
     trouble = traitlets.Unicode().tag(sync=True)
     ended = traitlets.Unicode().tag(sync=True)
+    cluster = traitlets.Unicode().tag(sync=True)
 
 
 class Dashboard:
@@ -58,10 +61,12 @@ class Dashboard:
     panels: their names. widget: what the notebook shows.
     """
 
-    def __init__(self, panels: list[str], tables: dict[str, Any], feeder: _Feeder, in_cell: bool) -> None:
+    def __init__(
+        self, panels: list[str], tables: dict[str, Any], feeder: _Feeder, in_cell: bool, cluster: str = ""
+    ) -> None:
         self.panels = panels
         self.watch = Watch(time.monotonic(), in_cell)
-        self.widget = PanelsWidget(bokehjs_gz=_bokehjs(), items=items(panels), tables=tables)
+        self.widget = PanelsWidget(bokehjs_gz=_bokehjs(), items=items(panels), tables=tables, cluster=cluster)
         self.widget.on_msg(lambda _widget, _message, _buffers: feeder.looked(self))
 
     def values(self) -> dict[str, Any]:
@@ -102,7 +107,7 @@ class _Feeder:
     def add(self, panels: list[str]) -> Dashboard:
         """A new one."""
         tables = self._feed.take(self._session.requests.query, panels)
-        dashboard = Dashboard(panels, tables, self, self._shell is not None)
+        dashboard = Dashboard(panels, tables, self, self._shell is not None, _name_of(self._session))
         self._dashboards.add(dashboard)
         self._wake.set()
         return dashboard
@@ -187,6 +192,13 @@ def show(panels: list[str]) -> Dashboard:
     if _feeder is None or _feeder_of is not session:
         _feeder, _feeder_of = _Feeder(session), session
     return _feeder.add(panels)
+
+
+def _name_of(session: Session) -> str:
+    """Under which its cluster is in the registry, "" for none."""
+    folder = session.info.get("folder")
+    named = (file.name for file in registry.files() if folder in {one.folder for one in file.processes})
+    return next(named, "")
 
 
 @cache

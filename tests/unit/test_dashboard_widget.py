@@ -28,6 +28,7 @@ class Session:
         self.fail: Exception | None = None
         self.asked = 0
         self.ended: Exception | None = None
+        self.info: dict[str, Any] = {"folder": "/a/folder"}
         self.on_end: list[Callable[[], None]] = []
         self.requests = SimpleNamespace(query=self.query)
 
