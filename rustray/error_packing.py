@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from rustray.errors import TaskCancelledError
 from rustray.exception_state import ExceptionState, revive, state_of
 from rustray.task_error import Caller, RustRayError, TaskError, plain
-from rustray.traceback_text import frames_text, traceback_text
+from rustray.traceback_text import frames_text, is_raised_by_us, traceback_text
 
 _CANCELLED = f"{TaskCancelledError.__module__}.{TaskCancelledError.__qualname__}"
 
@@ -59,7 +59,9 @@ def pack_error(
         failed = plain(error)
         callers = (*failed.callers, Caller(function_name, pid, node, frames_text(error.__traceback__)))
         return pack_task_error(failed, callers)
-    text = traceback_text(error)
+    # RustRay refuses something, or the arguments do not fit the user's function.
+    says_all = isinstance(error, RustRayError | TypeError) and is_raised_by_us(error.__traceback__)
+    text = traceback_text(error, says_all)
     return pack_task_error(TaskError(function_name, text, error, pid=pid, node=node, task_id=task_id))
 
 

@@ -19,12 +19,17 @@ _FIRST_FRAMES, _LAST_FRAMES = 20, 30  # kept of a longer stack, as of an endless
 _LONGEST = 100_000  # characters; a message may hold a whole data set
 
 
-def traceback_text(error: BaseException) -> str:
-    """The traceback of `error` and of what led to it, as Python prints it, without RustRay's own frames."""
+def traceback_text(error: BaseException, says_all: bool = False) -> str:
+    """The traceback of `error` and of what led to it, as Python prints it, without RustRay's own frames.
+
+    Parameters
+    ----------
+    says_all: whether it is none of RustRay's defects; in those there are no other frames, and they are kept.
+    """
     from traceback import TracebackException
 
     told = TracebackException(type(error), error, error.__traceback__, compact=True)
-    _trim(told)
+    _trim(told, keep_all=not says_all)
     return _bounded("".join(told.format()))
 
 
@@ -47,9 +52,27 @@ def without_ours(trace: TracebackType | None) -> TracebackType | None:
             inside = False
             kept.append(trace)
         trace = trace.tb_next
-    for one in reversed(kept):
+    return chained(kept)
+
+
+def chained(frames: list[TracebackType]) -> TracebackType | None:
+    """A traceback of these alone, the outermost first; None of none."""
+    trace = None
+    for one in reversed(frames):
         trace = TracebackType(trace, one.tb_frame, one.tb_lasti, one.tb_lineno)
     return trace
+
+
+def is_ours(trace: TracebackType) -> bool:
+    """Whether its outermost frame is RustRay's."""
+    return trace.tb_frame.f_code.co_filename.startswith(_OURS)
+
+
+def is_raised_by_us(trace: TracebackType | None) -> bool:
+    """Whether it was raised there: its innermost frame is RustRay's."""
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and is_ours(trace)
 
 
 def user_frames(trace: TracebackType | None) -> list[FrameSummary]:
@@ -59,8 +82,9 @@ def user_frames(trace: TracebackType | None) -> list[FrameSummary]:
     return _users(extract_tb(trace), keep_all=False)
 
 
-def _trim(told: TracebackException) -> None:
-    waiting = [told]
+def _trim(told: TracebackException, keep_all: bool) -> None:
+    told.stack[:] = _users(told.stack, keep_all)
+    waiting = [other for other in (told.__cause__, told.__context__, *(told.exceptions or ())) if other]
     while waiting:
         one = waiting.pop()
         one.stack[:] = _users(one.stack, keep_all=True)
@@ -68,7 +92,7 @@ def _trim(told: TracebackException) -> None:
 
 
 def _users(stack: StackSummary, keep_all: bool) -> list[FrameSummary]:
-    """The frames to show. An error of RustRay's own has no others: then `keep_all` keeps them."""
+    """The frames to show. A defect of RustRay has no others: then `keep_all` keeps them."""
     from traceback import FrameSummary
 
     users = [frame for frame in stack if not frame.filename.startswith(_OURS)]

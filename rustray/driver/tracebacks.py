@@ -1,5 +1,6 @@
 """How IPython shows errors: the user's frames only, from the notebook's cell to the line that failed, on whichever
-worker. So it shows errors of RustRay's own, and what the stop button raises while the cell waits in RustRay.
+worker. So it shows errors of RustRay's own, also those of Python's kinds (an actor has no such method), and what the
+stop button raises while the cell waits in RustRay.
 
 Frames are in one order, the most recent last: those of the cell that asked, those of the tasks that waited, those of
 the task that failed, in the colours that the user has set. Of a remote traceback there is text only
@@ -15,11 +16,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from rustray.task_error import RustRayError, TaskError, place, plain
-from rustray.traceback_text import user_frames, without_ours
+from rustray.traceback_text import chained, is_ours, is_raised_by_us, user_frames, without_ours
 
 _FRAME = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+)(?:, in (?P<name>.*))?')
 _CELL = re.compile(r"Cell In\[(\d+)\]")
 """How `%%remote` names the file of its cell."""
+_RAISED = (AttributeError, TypeError, ValueError)
+"""Kinds of errors that RustRay raises beside its own."""
 _HEADER = "Traceback (most recent call last):"
 _LIBRARIES = ("/IPython/", "/ipykernel/", "\\IPython\\", "\\ipykernel\\")
 
@@ -35,14 +38,16 @@ def install() -> None:
     shell = None if ipython is None else ipython.get_ipython()
     # A handler that the user has set has precedence.
     if shell is not None and getattr(shell, "custom_exceptions", None) == ():
-        shell.set_custom_exc((KeyboardInterrupt,), _show_interrupt)
+        shell.set_custom_exc((KeyboardInterrupt, *_RAISED), _show)
 
 
-def _show_interrupt(
+def _show(
     shell: Any, kind: type[BaseException], error: BaseException, trace: Any, tb_offset: int | None = None
 ) -> None:
-    _trim_causes(error)
-    shell.showtraceback((kind, error, without_ours(trace)), tb_offset=tb_offset)
+    if isinstance(error, KeyboardInterrupt) or is_raised_by_us(trace):
+        _trim_causes(error)
+        trace = without_ours(trace)
+    shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
 
 
 def _render_own(error: RustRayError) -> list[str]:
@@ -53,6 +58,30 @@ def _render_own(error: RustRayError) -> list[str]:
     shown: list[str] = shell.InteractiveTB.structured_traceback(
         type(error), error, without_ours(error.__traceback__)
     )
+    return shown
+
+
+def render_called(error: BaseException) -> list[str]:
+    """An error that a magic has raised: with the frames of the user's code that the magic has called; in one line where
+    there are none, for where the magic stands is plain to see."""
+    from IPython.core.getipython import get_ipython
+
+    trace = error.__traceback__
+    while trace is not None and not is_ours(trace):
+        trace = trace.tb_next
+    frames = []
+    trace = without_ours(trace)
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        # "<string>" is what is evaluated for the magic's line.
+        if file != "<string>" and not any(part in file for part in _LIBRARIES):
+            frames.append(trace)
+        trace = trace.tb_next
+    if not frames:
+        return "".join(traceback.format_exception_only(error)).splitlines()
+    _trim_causes(error)
+    shell: Any = get_ipython()
+    shown: list[str] = shell.InteractiveTB.structured_traceback(type(error), error, chained(frames), tb_offset=0)
     return shown
 
 
@@ -74,7 +103,8 @@ def _render(error: TaskError) -> list[str]:
 def rendered(error: TaskError, shell: Any) -> list[str]:
     """The traceback of `error` as lines of text, coloured as `shell` colours its own."""
     failed = plain(error)
-    told: list[str] = ["-" * 75]
+    name = type(failed if failed.cause is None else failed.cause).__name__
+    told: list[str] = ["-" * 75, shell.InteractiveTB.prepare_header(name)]
     here = local_frames(error)
     if here:
         told += _coloured(here, shell)

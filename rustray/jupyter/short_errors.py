@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Any
 
 from IPython.core.error import UsageError
 
-from rustray.driver.tracebacks import name_cell
+from rustray.driver.tracebacks import name_cell, render_called
 from rustray.errors import OptionError, RustRayError, TaskError
 
 
@@ -31,6 +32,11 @@ def short_errors() -> Iterator[None]:
         raise
     except SyntaxError as error:
         raise _shown_as_of_a_cell(error) from None
+    except UsageError:
+        raise
+    except Exception as error:  # of the user's code, on the magic's line or in a cell of definitions
+        error._render_traceback_ = functools.partial(render_called, error)  # type: ignore[attr-defined]
+        raise
 
 
 def _shown_as_of_a_cell(error: SyntaxError) -> Any:

@@ -53,6 +53,14 @@ def serialization_error(value: Any, name: str, error: Exception) -> Exception:
     return SerializationError(f"{where}: {reason}. {advice}", path=path, reason=reason)
 
 
+def telling(error: Exception) -> Exception | None:
+    """`error` as a cause to be shown; None where it has no frames of the user's code, as of a `__getstate__`, and so
+    says no more than the SerializationError."""
+    from rustray.traceback_text import without_ours
+
+    return None if without_ours(error.__traceback__) is None else error
+
+
 def _search(value: Any) -> tuple[str, str]:
     reason = _failure(value)
     path = ""

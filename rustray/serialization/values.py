@@ -79,9 +79,9 @@ def serialize(value: Any, name: str = "value") -> Packed:
         try:
             data = _by_value_dumps(value, buffers.append)
         except Exception as error:
-            from rustray.serialization.unpicklable import serialization_error
+            from rustray.serialization.unpicklable import serialization_error, telling
 
-            raise serialization_error(value, name, error) from error
+            raise serialization_error(value, name, error) from telling(error)
     return _new(Packed, (data, [buffer.raw() for buffer in buffers] if buffers else (), refs))
 
 
@@ -107,9 +107,9 @@ def serialize_code(value: Any, name: str) -> Packed:
         try:
             data = _by_value_dumps(value, None)
         except Exception as error:
-            from rustray.serialization.unpicklable import serialization_error
+            from rustray.serialization.unpicklable import serialization_error, telling
 
-            raise serialization_error(value, name, error) from error
+            raise serialization_error(value, name, error) from telling(error)
     if len(data) > MAX_CODE:
         from rustray.errors import SerializationError
 
@@ -134,7 +134,10 @@ def serialize_call(
         return serialize((args, kwargs))
     except SerializationError:
         for parameter, value in _by_parameter(args, kwargs, function):
-            serialize(value, f"argument {parameter} of {name}()")
+            try:
+                serialize(value, f"argument {parameter} of {name}()")
+            except SerializationError as error:
+                raise error from error.__cause__  # and not while the same was told of all of them
         raise  # only all of them together fail, for example nested too deeply by two levels
 
 

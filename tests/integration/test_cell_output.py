@@ -190,6 +190,7 @@ def test_errors_show_the_users_frames(notebook: Notebook) -> None:
     assert shown.kind == "TaskError(ZeroDivisionError)"
     lines = [line.strip() for line in shown.error.splitlines()]
     assert [line for line in lines if not line.startswith(("--", "Cell In["))] == [
+        "ZeroDivisionError                         Traceback (most recent call last)",
         "rustray.get([outer.remote(0) for _ in range(5)] + [outer.remote(1)])",
         "return rustray.get(inner.remote(x))",
         "return 1 / x",

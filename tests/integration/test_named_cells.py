@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.integration.test_cells import COLOUR
 from tests.notebook import Notebook
 
 
@@ -46,3 +47,57 @@ def test_cancelling_what_has_ended_says_so(notebook: Notebook) -> None:
         shown = notebook.run(f"%rustray cancel {name}")
         told = rf"RustRay: {name} has ended \(done [\d.]+ m?s ago\)\.\n"
         assert re.fullmatch(told, shown.text["stdout"]), shown
+
+
+# -- what goes wrong ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ('%%remote --map "x in undefined_list"\nx', "NameError: name 'undefined_list' is not defined"),
+        ("%%actor c --args undefined\nclass C: pass", "NameError: name 'undefined' is not defined"),
+        ("%%actor c --args 1\nclass C:\n    def __init__(self): pass", "TypeError: C.remote(): too many positional"),
+    ],
+)
+def test_a_line_tells_of_what_is_evaluated_for_a_magic(notebook: Notebook, source: str, said: str) -> None:
+    shown = notebook.run(source)
+    assert shown.error.startswith(said) and "\n" not in shown.error
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "message"),
+    [
+        ("%%remote\nimport nopackage", "----> 2 import nopackage", "ModuleNotFoundError: No module named 'nopackage'"),
+        ('%%remote --map "x in broken()"\nx', "in broken()", "ValueError: no more"),
+        ("%%remote\n1 / 0", "line 2\n    1 / 0", "ZeroDivisionError: division by zero"),
+        ("one.typo", "----> 1 one.typo", "AttributeError: Actor One has no method 'typo'; it has same. Attributes"),
+        ("rustray.get(one.same.remote(1, 2))", "rustray.get(one.", "TypeError: One.same() takes 2 positional"),
+        ("One.remote(1)", "----> 1 One.remote(1)", "TypeError: One.remote(): too many positional arguments"),
+        ("rustray.get(5)", "----> 1 rustray.get(5)", "TypeError: get() takes an ObjectRef or a list of them"),
+        ("one.same.remote([lock])", "----> 1 one.same", "SerializationError: argument 1 of One"),
+        ("rustray.get(give.remote())", "in give(), worker", "SerializationError: the result of give(): cannot pickle"),
+    ],
+)
+def test_errors_have_a_header_the_users_frames_and_a_message(
+    notebook: Notebook, source: str, line: str, message: str
+) -> None:
+    notebook.run(
+        "import threading\nlock = threading.Lock()\n"
+        "def broken():\n    raise ValueError('no more')\n    yield\n"
+        "@rustray.remote\nclass One:\n    def same(self, x): return x\n"
+        "@rustray.remote\ndef give(): return threading.Lock()\n"
+        "one = One.remote()"
+    )
+    told = COLOUR.sub("", notebook.run(source).error)
+    kind = message.partition(":")[0]
+    assert re.match(rf"-{{75}}\n{kind} +Traceback \(most recent call last\)\n", told), told
+    assert line in told and message in told, told
+    assert "rustray/" not in told and told.count("Traceback") == 1, told
+
+
+def test_causes_in_the_users_code_are_told(notebook: Notebook) -> None:
+    notebook.run("class Mine:\n    def __getstate__(self): raise KeyError('q')")
+    told = COLOUR.sub("", notebook.run("rustray.put(Mine())").error)
+    assert "in Mine.__getstate__(self)" in told and "KeyError: 'q'" in told and "SerializationError" in told
+    assert "----> 1 None.foo" in COLOUR.sub("", notebook.run("None.foo").error)

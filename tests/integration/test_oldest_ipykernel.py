@@ -54,6 +54,8 @@ def test_displays_and_errors(notebook: Notebook) -> None:
     shown = notebook.run("%%remote\nx = 0\n1 / x")
     assert re.search(r"line 3\n-*>?\s+.*1 / x", COLOUR.sub("", shown.error)), shown.error
     assert notebook.run("%%remote\ndef f(:").kind == "SyntaxError"
+    assert "rustray/" not in COLOUR.sub("", notebook.run("rustray.get(5)").error)
+    assert notebook.run("%%remote --map 'n in missing'\nn").error == "NameError: name 'missing' is not defined"
 
 
 def test_the_stop_button(notebook: Notebook) -> None:
@@ -75,12 +77,15 @@ def test_a_kernel_that_is_started_again_finds_its_cells(notebook: Notebook, tmp_
     gate = gate_of(notebook, tmp_path / "gate")
     notebook.run("%%remote -b --name fit\ngate.wait()\n42")
     gate.wait_for_waiters()
+    notebook.start("%%remote --name waited\ngate.wait()\n43")
+    gate.wait_for_waiters(2)
     notebook.restart()
     assert "as the kernel before has left it" in notebook.run(OPEN).text["stdout"]
     cell = notebook.start("%rustray attach")
     cards = notebook.finish(cell).cards
-    before, fit = cards.values()
+    before, fit, waited = cards.values()
+    assert waited.startswith("waited: running for")
     assert before.startswith("first: done after") and fit.startswith("fit: running for")
     gate.open()
-    assert notebook.run("rustray.get(rustray_cells['fit'])").value == "42"
+    assert notebook.run("rustray.get([rustray_cells[name] for name in ('fit', 'waited')])").value == "[42, 43]"
     eventually(lambda: (notebook.run("1"), "fit: done after" in list(cards.values())[1])[1])
