@@ -1,4 +1,8 @@
-"""One run of a `%%remote` cell, in the kernel: waiting for it, taking its results, stopping it."""
+"""One run of a `%%remote` cell, in the kernel: waiting for it, taking its results, stopping it.
+
+A kernel that is to be restarted is interrupted first, as by the stop button (jupyter_client's `shutdown_kernel`). So a
+stop waits until it shows that no restart follows: what runs goes on for the next kernel.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from rustray.driver.grouping import grouped_failures
 from rustray.driver.refs import ObjectRef
 from rustray.driver.stopping import Stopped
 from rustray.errors import GetTimeoutError, RustRayError, SerializationError, TaskCancelledError, TaskError
+from rustray.jupyter import notebook
 from rustray.jupyter.cell_card import CellCard
 from rustray.jupyter.cell_state import FAILED, STOPPED, TIMED_OUT, CellState
 from rustray.jupyter.cell_tasks import CellRequest, Sent
@@ -25,6 +30,9 @@ STOP_S = 4.0
 """Seconds within which the keeper must say what it has stopped; it takes two."""
 SHOWN_S = 2.0
 """Seconds within which the rest of what a cell has printed must have come once it is stopped."""
+RESTART_S = 0.25
+"""Seconds within which it shows that a kernel was interrupted because it is to be restarted."""
+LOOK_S = 0.01
 CARD_S = 2.0
 """Seconds after which a cell that is waited for shows how it is."""
 READ_ONLY = (
@@ -35,8 +43,8 @@ _OF_RESULT = re.compile(r"(?:the result|result (\d+)) of (.*?)\(\)(?: -> |: )", 
 
 
 class CellRun:
-    """See the module. To be entered: an interrupt inside, wherever it comes, stops what has been submitted, and has
-    what was stopped in its `__notes__`.
+    """See the module. To be entered: an interrupt inside, wherever it comes, stops what has been submitted, unless the
+    kernel is restarted, and has what was stopped in its `__notes__`.
 
     Parameters
     ----------
@@ -53,6 +61,8 @@ class CellRun:
         self._request = request
         self._card = card
         self._sent = False
+        self._left_running = False
+        """For the next kernel."""
         self._end: ObjectRef | None = None
         self.partial: list[Any] | None = None
 
@@ -67,7 +77,9 @@ class CellRun:
             if self._end is None or not isinstance(error, KeyboardInterrupt):
                 how = STOPPED if isinstance(error, KeyboardInterrupt) else FAILED
                 self._show(dataclasses.replace(card.state, how=how, ended=time.time()))
-        if self._sent and not self._request.background and self._link.session.ended is None:
+        if self._left_running or self._request.background:
+            return
+        if self._sent and self._link.session.ended is None:
             self._link.keeper.delivered.remote(self._request.cell)
 
     def submit(self) -> ObjectRef:
@@ -161,10 +173,16 @@ class CellRun:
         """Who presses the button again, before the keeper was told to stop, means just that."""
         if not self._sent:
             return f"{self._request.name} had not begun"
+        pressed = time.monotonic()
+        until = pressed + RESTART_S
         while True:
             try:
-                stopping = self._link.begin_stop(self._request.cell)
+                if _restart_shows(until):
+                    self._left_running = True
+                    return f"{self._request.name} goes on; %rustray attach shows it in the next kernel"
+                stopping = self._link.begin_stop(self._request.cell, time.monotonic() - pressed)
             except KeyboardInterrupt:
+                until = 0.0
                 continue
             except RustRayError as error:
                 return f"{self._request.name} could not be stopped: {error}"
@@ -182,6 +200,13 @@ class CellRun:
         except RustRayError as error:
             return f" could not be stopped: {error}"
         return f": {stopped}"
+
+
+def _restart_shows(until: float) -> bool:
+    """Whether the kernel is to be restarted; waits until that monotonic time to learn it."""
+    while cells.kernel_shell() is not None and not notebook.is_ending() and time.monotonic() < until:
+        time.sleep(LOOK_S)
+    return notebook.is_restarting()
 
 
 def opened(sent: Sent) -> Any:

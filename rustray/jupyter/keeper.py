@@ -128,13 +128,13 @@ class NotebookKeeper:
             if not cell.tasks.count(time.monotonic(), {}).running:
                 cell.show("stderr", line, 0)
 
-    async def stop(self, cell: str) -> Stopped:
-        """End the tasks of a cell, within two seconds."""
+    async def stop(self, cell: str, late_s: float = 0.0) -> Stopped:
+        """End the tasks of a cell, within two seconds of which `late_s` have passed."""
         kept = self._cells.get(cell)
         if kept is None:
             self._arrivals.refuse(cell)
             return Stopped()
-        return await self._stop(kept, STOPPED)
+        return await self._stop(kept, STOPPED, late_s)
 
     async def cancel(self, oid: bytes, force: bool, recursive: bool) -> None:
         """End the one task that makes this object, as `rustray.cancel` does."""
@@ -145,7 +145,7 @@ class NotebookKeeper:
                         cell.why_ended = STOPPED
                     self._session.tasks.cancel(task, force, recursive)
 
-    async def _stop(self, cell: KeptCell, why: str) -> Stopped:
+    async def _stop(self, cell: KeptCell, why: str, late_s: float = 0.0) -> Stopped:
         if cell.ended.is_set():
             return Stopped()
         cell.why_ended = why
@@ -153,7 +153,7 @@ class NotebookKeeper:
             await _wait_for(cell.submitted, SUBMITS_S)
         stop = Stop(self._session, cell.tasks.unfinished())
         await asyncio.to_thread(stop.interrupt)  # of a big loop for a second, in which others ask
-        if not await _ends(stop, KIND_S):
+        if not await _ends(stop, KIND_S - late_s):
             stop.kill()
             await _ends(stop, KILL_S)
         outcome = stop.outcome()

@@ -108,9 +108,14 @@ class KeeperLink:
         stopped: Stopped = rustray.get(self.begin_stop(cell), timeout=ANSWER_S)
         return stopped
 
-    def begin_stop(self, cell: str) -> ObjectRef:
-        """The same without waiting for what it gives."""
-        ref: ObjectRef = self.keeper.stop.remote(cell)
+    def begin_stop(self, cell: str, late_s: float = 0.0) -> ObjectRef:
+        """The same without waiting for what it gives.
+
+        Parameters
+        ----------
+        late_s: seconds for which it has been wanted.
+        """
+        ref: ObjectRef = self.keeper.stop.remote(cell, late_s)
         return ref
 
     # -- their tasks, for `rustray.cancel` and `rustray.logs` -------------------------------------------

@@ -35,8 +35,16 @@ def grace_s() -> float:
         return GRACE_S
 
 
+def is_ending() -> bool:
+    """Whether this kernel has been told to end, be it to start again. The thread that hears of it is not the cells'."""
+    return _shutdown() is not None
+
+
 def is_restarting() -> bool:
     """Whether this kernel ends because it is restarted, and not because it is shut down."""
-    shell = kernel_shell()
-    message = getattr(getattr(shell, "kernel", None), "_shutdown_message", None)
-    return message is not None and bool(message["content"].get("restart"))
+    return bool((_shutdown() or {}).get("restart"))
+
+
+def _shutdown() -> dict[str, Any] | None:
+    message = getattr(getattr(kernel_shell(), "kernel", None), "_shutdown_message", None)
+    return None if message is None else message["content"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.integration.test_cells import OPEN, gate_of
+from tests.integration.test_cells import OPEN, STOP_S, gate_of
 from tests.notebook import Notebook
 from tests.support import eventually, lives, ticks
 
@@ -74,6 +75,37 @@ def test_cells_outlive_their_kernel(tmp_path: Path, crash: bool) -> None:
     finally:
         notebook.close()
     ends(server)
+
+
+@pytest.mark.parametrize("how", ["restart", "restart at once", "crash"])
+def test_a_cell_that_is_waited_for_goes_on_when_the_kernel_is_started_again(tmp_path: Path, how: str) -> None:
+    notebook = Notebook()
+    try:
+        notebook.run(OPEN)
+        gate = gate_of(notebook, tmp_path / "gate")
+        count = tmp_path / "runs"
+        kernel = int(notebook.run(f"import os\ncount = Path({str(count)!r})\nos.getpid()").value or 0)
+        notebook.start(
+            "%%remote --map 'n in range(2)' --name fit -o model\ntick(count)\ngate.wait()\nmodel = 'm'\n42 + n"
+        )
+        gate.wait_for_waiters(2)
+        if how == "crash":
+            psutil.Process(kernel).kill()
+        notebook.restart(crash=how != "restart")
+        assert "as the kernel before has left it" in notebook.run(OPEN).text["stdout"]
+        (fit,) = notebook.run("%rustray attach").cards.values()
+        assert fit.startswith("fit: 0 of 2 done, 2 running")
+        gate.open()
+        assert notebook.run("rustray.get(rustray_cells['fit']), rustray.get(model)").value == "([42, 43], ['m', 'm'])"
+        assert ticks(count) == 2
+        again = gate_of(notebook, tmp_path / "again")
+        stopped = notebook.start("%%remote --name stopped\ngate.wait()")
+        again.wait_for_waiters()
+        pressed = notebook.interrupt()
+        assert "stopped: 1 task stopped (1 interrupted)" in notebook.finish(stopped).error
+        assert time.monotonic() - pressed < STOP_S
+    finally:
+        notebook.close()
 
 
 def test_cells_of_an_earlier_kernel_are_cancelled_when_they_are_attached(tmp_path: Path) -> None:
