@@ -20,6 +20,7 @@ from rustray_jupyter.handlers import (
     ClustersHandler,
     LogsHandler,
     MetricsHandler,
+    NoRouteHandler,
     QuestionHandler,
     ScaleHandler,
 )
@@ -71,6 +72,7 @@ class RustRayExtension(ExtensionApp):
                 (rf"{api}/{NAME}/logs", LogsHandler, clusters),
                 (rf"{api}/{NAME}/live", LiveHandler, {**clusters, "live": self.live}),
                 (rf"{api}/{NAME}/(?P<what>{'|'.join(QUESTIONS)})", QuestionHandler, clusters),
+                (r"/rustray/api(?P<path>/.*|)", NoRouteHandler, clusters),
                 (r"/rustray/metrics", MetricsHandler, clusters),
                 (r"/rustray/dashboard", PageHandler),
                 (r"/rustray/dashboard/(?P<path>[^/]+)", PageHandler),

@@ -147,3 +147,23 @@ class MetricsHandler(ClusterAPIHandler):
     async def get(self) -> None:
         text = await self.clusters.render(self.get_argument("cluster", None), prometheus.render)
         self.finish(text, set_content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+class NoRouteHandler(ClusterAPIHandler):
+    """What else is asked below /rustray/api; only who may learns that it is not there."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, path: str) -> None:
+        raise self._absent()
+
+    @web.authenticated
+    @authorized
+    async def post(self, path: str) -> None:
+        raise self._absent()
+
+    head = get
+    put = patch = delete = post
+
+    def _absent(self) -> web.HTTPError:
+        return web.HTTPError(HTTPStatus.NOT_FOUND, f"There is no {self.request.path}.")

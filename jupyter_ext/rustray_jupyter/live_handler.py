@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from jupyter_server.auth.decorator import authorized, ws_authenticated
-from jupyter_server.base.handlers import JupyterHandler
+from jupyter_server.base.handlers import APIHandler, JupyterHandler
 from jupyter_server.base.websocket import WebSocketMixin
 from tornado import web
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
@@ -43,6 +43,10 @@ class LiveHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
     def set_default_headers(self) -> None:
         """None: those of JupyterHandler are for pages."""
 
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """As JSON, like all below /rustray/api."""
+        APIHandler.write_error(self, status_code, **kwargs)  # type: ignore[arg-type]
+
     def get_compression_options(self) -> dict[str, Any]:
         return {}  # messages are columns that differ little: compressed they are a tenth
 
@@ -56,6 +60,8 @@ class LiveHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
         panels = chosen(wanted, known)
         if not panels:
             raise web.HTTPError(400, no_panels(wanted, known))
+        if self.request.headers.get("Upgrade", "").lower() != "websocket":
+            raise web.HTTPError(400, "This is a WebSocket: the header Upgrade is missing.")
         self._name, self.panels = name, panels
         await super().get(name)
 

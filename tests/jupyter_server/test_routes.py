@@ -170,7 +170,11 @@ async def test_what_cannot_be_is_a_bad_request(jp_fetch: Fetch) -> None:
         code, told = await refusal(jp_fetch(*API, *path, method="POST", body=body))
         assert code == 400
         assert told["reason"] == "OptionError" and message in told["message"]
-    for what, params in [("metrics", {"since": "today"}), ("logs", {"lines": "1.5"}), ("logs", {"process": "x"})]:
+    for what, params in [
+        ("metrics", {"since": "today"}),
+        ("logs", {"lines": "1.5"}),
+        ("logs", {"process": "x"}),
+    ]:
         code, told = await refusal(jp_fetch(*API, NAME, what, params=params))
         assert code == 400 and told["reason"] == "OptionError"
 
@@ -218,3 +222,23 @@ async def test_looking_is_no_activity_and_running_tasks_are(
             await asyncio.sleep(0.1)
     assert (app.last_activity() - before).total_seconds() > 0
     rustray.get(ref)
+
+
+# -- what is not there -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path", ["", "bogus", "bogus/", "clusters/x/bogus", f"clusters/{NAME}/live/a", "clusters//"]
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+async def test_unknown_paths_are_refused_as_json(jp_fetch: Fetch, path: str, method: str) -> None:
+    body = "{}" if method == "POST" else None
+    code, told = await refusal(jp_fetch("rustray", "api", path, method=method, body=body))
+    assert code == 404 and told["message"]
+
+
+async def test_live_data_without_a_websocket_is_refused_as_json(jp_fetch: Fetch) -> None:
+    code, told = await refusal(jp_fetch(*API, NAME, "live", params={"panels": "tasks"}))
+    assert code == 400 and "WebSocket" in told["message"]
+    code, told = await refusal(jp_fetch(*API, "nobody", "live", params={"panels": "tasks"}))
+    assert code == 404 and "nobody" in told["message"]
