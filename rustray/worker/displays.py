@@ -18,6 +18,8 @@ from typing import Any
 from rustray.driver.flood import Pace
 from rustray.worker import figure_style
 
+OF_THE_KERNEL = "application/vnd.jupyter.widget-view+json"
+"""A widget's view: it is nothing without its model, which is in this process and not in the notebook's kernel."""
 MAX_CHARS = 10 << 20
 """Of one display, as JSON; images are in base64 there."""
 SENT = Pace(burst=64 << 20, per_second=4 << 20)
@@ -100,7 +102,13 @@ class AfterImport:
 
 
 def packed(content: dict[str, Any]) -> str:
-    """A message's content as JSON; what is too big or no JSON is left out, and a text says so."""
+    """A message's content as JSON; what is too big or no JSON is left out, and a text says so.
+
+    Widgets are their text.
+    """
+    data = content.get("data", {})
+    if OF_THE_KERNEL in data:
+        content = {**content, "data": {kind: value for kind, value in data.items() if kind != OF_THE_KERNEL}}
     try:
         text = json.dumps(content, default=_plain)
     except (TypeError, ValueError) as error:

@@ -324,6 +324,13 @@ class TestDisplays:
         assert list(data) == ["text/plain"]
         assert data["text/plain"].startswith("<Plot> [text/html not shown: ") and why in data["text/plain"]
 
+    def test_a_widget_is_its_text_where_its_model_is_not(self) -> None:
+        view = {"application/vnd.jupyter.widget-view+json": {"model_id": "a"}, "text/plain": "IntSlider(value=1)"}
+        assert json.loads(displays.packed({"data": view, "metadata": {}})) == {
+            "data": {"text/plain": "IntSlider(value=1)"},
+            "metadata": {},
+        }
+
     def test_a_module_is_seen_when_it_is_imported(self, monkeypatch: pytest.MonkeyPatch) -> None:
         seen: list[str] = []
         hook = displays.AfterImport({"this": lambda: seen.append(sys.modules["this"].__name__)})
