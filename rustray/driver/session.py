@@ -35,6 +35,9 @@ from rustray.wire.frames import Connection, Message
 LEND_AFTER_S = 0.002
 """A worker that waits for longer lends its slot."""
 
+PARTING_S = 0.2
+"""Seconds for which a process that parts tries to be rid of what it has to tell."""
+
 
 class Session:
     """What a driver or worker has of the cluster.
@@ -290,12 +293,20 @@ class Session:
         self.ended = SessionError.forked("rustray", self.pid)
         self._node.abandon()
 
+    def hand_over(self) -> None:
+        """Tell the node all that was counted and not told yet: this process is about to part."""
+        self.leases.tell_measured()
+        self.tasks.count(time.monotonic(), at_once=True)
+        self.figures.tell()
+        deadline = time.monotonic() + PARTING_S
+        while not self.flush() and time.monotonic() < deadline:
+            time.sleep(0.001)
+
     def close(self) -> None:
         """Leave the cluster; what is pending fails with SessionError."""
         if self.ended is None:
             self._call_all(self.on_leave)
-            self.leases.tell_measured()
-            self.figures.tell()
+            self.hand_over()
             self._end(
                 SessionError(
                     "rustray.shutdown() was called: this reference belongs to a session that has ended."

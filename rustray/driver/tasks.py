@@ -209,11 +209,11 @@ class Tasks:
         task.target.enqueue(task)
         return True
 
-    def count(self, now: float) -> None:
-        """Tell the node, up to ten times a second, how many tasks have ended since it was told last."""
+    def count(self, now: float, at_once: bool = False) -> None:
+        """Tell the node, up to ten times a second or `at_once`, how many tasks have ended since it was told last."""
         finished, failed, then = self._counted
         more, more_failed = self.finished - finished, self.failed - failed
-        if (more or more_failed) and now - then >= COUNT_EVERY_S:
+        if (more or more_failed) and (at_once or now - then >= COUNT_EVERY_S):
             self._counted = (finished + more, failed + more_failed, now)
             self._session.tell(("counts", more, more_failed))
 

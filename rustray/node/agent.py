@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,7 @@ from rustray.node.introductions import Introductions
 from rustray.node.jobs import Jobs
 from rustray.node.leases import Leases
 from rustray.node.neighbours import Neighbours
+from rustray.node.partings import Partings
 from rustray.node.pool import Fork, WorkerPool
 from rustray.node.preemption import Preemption
 from rustray.node.queries import Queries
@@ -104,12 +106,16 @@ class NodeAgent:
         self.workers = Workers(clients, pool, neighbours, max(2, cpus))
 
         self.classes = Classes(clients, head)
-        jobs = self.jobs = Jobs(clients, self.classes, pool, min(cpus, MAX_PRESTART), self.door.welcome, head)
+        partings = self.partings = Partings(clients, pool)
+        prestart = min(cpus, MAX_PRESTART)
+        jobs = self.jobs = Jobs(clients, self.classes, pool, partings, prestart, self.door.welcome, head)
         self.elsewhere = Elsewhere(clients, neighbours)
         # Before a worker's answers go to another node: the holds it has made for what is in them must count.
         self.relays = Relays(loop, number, neighbours, self.elsewhere.tell, clients.hear)
         introductions = Introductions(clients, self.relays)
-        leases = self.leases = Leases(clients, self.classes, jobs, pool, gpus, introductions, head)
+        leases = self.leases = Leases(
+            clients, self.classes, jobs, pool, partings, gpus, introductions, head
+        )
         self.preemption = Preemption(clients, leases, pool, head)
         self.actors = Actors(clients, jobs, leases, introductions, pool, store, head)
         figures = self.figures = Figures(pool)
@@ -162,6 +168,7 @@ class NodeAgent:
             "kill_worker": self.workers.on_kill,
             "setup_failed": self.workers.on_setup_failed,
             "staying": self.workers.on_staying,
+            "parted": self.partings.on_parted,
             "counts": self._on_counts,
             "ran": self.figures.on_ran,
             "owned": self.figures.on_owned,
@@ -262,6 +269,7 @@ class NodeAgent:
     def tick(self) -> None:
         """Do what is due now and then; called ten times a second."""
         self.workers.retire()
+        self.partings.tick(time.monotonic())
         self.relays.tick()
         self._ticks += 1
         if self._ticks % ASK_AGAIN_TICKS == 0:

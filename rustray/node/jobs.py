@@ -7,6 +7,7 @@ from typing import Any
 
 from rustray.node.classes import Classes
 from rustray.node.clients import Clients
+from rustray.node.partings import Partings
 from rustray.node.pool import Setting, WorkerPool, WorkerProcess
 from rustray.wire.frames import Message
 
@@ -40,6 +41,7 @@ class Jobs:
         clients: Clients,
         classes: Classes,
         pool: WorkerPool,
+        partings: Partings,
         prestart: int,
         welcome: Callable[[int, int, dict[str, Any]], None],
         head: Callable[[Message], None],
@@ -47,6 +49,7 @@ class Jobs:
         self._clients = clients
         self._classes = classes
         self._pool = pool
+        self._partings = partings
         self._prestart = prestart
         self._welcome = welcome
         self._head = head
@@ -106,7 +109,7 @@ class Jobs:
             self._pool.put_idle(worker)
 
     def _stop(self, worker: WorkerProcess) -> None:
-        self._pool.kill(worker, "job", "was stopped because its job has ended")
+        self._partings.end(worker, "job", "was stopped because its job has ended")
 
     def sweep(self, job: int) -> None:
         """Forget the job if nothing of it is left."""

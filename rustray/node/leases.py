@@ -12,6 +12,7 @@ from rustray.node.clients import Clients
 from rustray.node.gpus import GpuSlots
 from rustray.node.introductions import Introductions
 from rustray.node.jobs import Jobs
+from rustray.node.partings import Partings
 from rustray.node.pool import Setting, WorkerPool, WorkerProcess
 from rustray.wire.frames import Message
 
@@ -42,6 +43,7 @@ class Leases:
         classes: Classes,
         jobs: Jobs,
         pool: WorkerPool,
+        partings: Partings,
         gpus: int,
         introductions: Introductions,
         head: Callable[[Message], None],
@@ -50,6 +52,7 @@ class Leases:
         self._classes = classes
         self._jobs = jobs
         self._pool = pool
+        self._partings = partings
         self._gpus = GpuSlots(gpus)
         self._introductions = introductions
         self._head = head
@@ -119,12 +122,12 @@ class Leases:
     def on_client_gone(self, leases: set[int]) -> None:
         """A client of ours has ended, which had these: it may be in the middle of a task whose result nobody wants."""
         for lease in list(leases):
-            self._pool.kill(self.here[lease].worker, "owner", OWNER_ENDED)
+            self._partings.end(self.here[lease].worker, "owner", OWNER_ENDED)
 
     def on_guest_gone(self, client: int) -> None:
         """A client of another node has ended: what it had running here is of no use any more."""
         for lease in list(self.guests.get(client, ())):
-            self._pool.kill(self.here[lease].worker, "owner", OWNER_ENDED)
+            self._partings.end(self.here[lease].worker, "owner", OWNER_ENDED)
 
     def on_node_down(self, node: int) -> None:
         """All clients of another node are gone."""

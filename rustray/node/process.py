@@ -289,6 +289,8 @@ class NodeProcess(Daemon):
     async def end(self) -> None:
         """Tell the head, end the workers, let all connections go."""
         if self._link is not None:
+            if self._host.agent is not None and (told := self._host.agent.figures.take()) is not None:
+                self._link.send(told)
             self._link.send(("leaving",))
             await self._link.close()
         try:

@@ -117,6 +117,8 @@ class WorkerFigures:
         if error:
             figures.errors += 1
         self._ended += 1
+        if self._running:
+            self._due = 0.0  # it may have been told as running: that it is over is told at the next occasion
         if self._room > 0 or spent > LONG_S or ((error or cancelled) and self._room > -EVENTS):
             self._room -= 1
             outcome = CANCELLED if cancelled else FAILED if error else OK

@@ -61,6 +61,7 @@ class Worker:
         session.handlers["serve"] = self._on_serve
         session.handlers["host"] = self._on_host
         session.handlers["exit"] = self._on_exit
+        session.handlers["part"] = self._on_part
         session.handlers["retire"] = self._on_retire
         session.handlers["exit_when_idle"] = self._on_exit_when_idle
 
@@ -282,6 +283,15 @@ class Worker:
     def _on_exit(self) -> None:
         os._exit(0)
 
+    def _on_part(self) -> None:
+        # The job has ended. What runs still is ended with this process, as soon as the node has heard the rest.
+        self._hand_over()
+        self.session.tell(("parted",))
+
+    def _hand_over(self) -> None:
+        self.executor.figures.tell(True)
+        self.session.hand_over()
+
     def _on_retire(self) -> None:
         # Asked while it serves nobody. What it owns or still refers to would be lost with it.
         self.session.objects.settle_drops()
@@ -302,7 +312,7 @@ class Worker:
 
     def leave(self, code: int) -> NoReturn:
         """End this process after sending what is gathered."""
-        self.executor.figures.tell(True)
+        self._hand_over()
         self.flush()
         deadline = time.monotonic() + 5.0
         connections = [channel.connection for channel in list(self.channels.values())]

@@ -259,7 +259,7 @@ class Store:
 def installed(kernel: Kernel, dial: Callable[..., Any]) -> Iterator[None]:
     """Have the modules of nodes and clients use `kernel`, and `dial` for channels."""
     from rustray.driver import actors, answers, scheduling_class, submitter
-    from rustray.node import agent, door, head_link, introductions, pool, relays
+    from rustray.node import agent, door, head_link, introductions, partings, pool, relays
     from rustray.wire import page
 
     os = SimpleNamespace(
@@ -281,7 +281,8 @@ def installed(kernel: Kernel, dial: Callable[..., Any]) -> Iterator[None]:
                 stack.enter_context(mock.patch.object(module, name, value))
 
         put(page, os=os, mmap=mmap)
-        put(agent, os=os, StoreService=Store)
+        put(agent, os=os, time=time, StoreService=Store)
+        put(partings, time=time)
         put(door, Connection=Connection, peer_is_me=lambda _sock: True)
         put(introductions, os=os, socket=socket)
         put(relays, os=os, socket=socket)

@@ -54,6 +54,7 @@ class SimulatedWorker:
         self.session.handlers.update(
             serve=self._on_serve,
             host=self._on_host,
+            part=self._on_part,
             retire=self._on_retire,
             exit_when_idle=self._on_exit_when_idle,
         )
@@ -109,6 +110,10 @@ class SimulatedWorker:
         self._constructed = True
         self.session.tell(("actor_ready", self.actor, []))
         self._next()
+
+    def _on_part(self) -> None:
+        if self.current is None:  # else it does not come to it
+            self.session.tell(("parted",))
 
     def _on_retire(self) -> None:
         if self.leases or self.queue or self.current or self.session.tasks.waiting:
