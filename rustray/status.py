@@ -101,7 +101,7 @@ class ClusterStatus:
         lines.append("cluster")
         lines += [f"  {name:<18}{value}" for name, value in self.facts()]
         if self.functions:
-            lines.append("functions, as they are expected to be")
+            lines.append("functions that ran last, as they are expected to be")
             lines += [f"  {function.name:<18}{function}" for function in self.functions]
         return "\n".join(lines)
 
@@ -116,7 +116,8 @@ class ClusterStatus:
         facts = " · ".join(f"{escape(name)} <b>{escape(value)}</b>" for name, value in self.facts())
         told = f"<div>{facts}</div>{html_table(('Node', 'Host', *names), rows)}"
         if self.functions:
-            told += html_table(("Function", "Expected"), ((one.name, str(one)) for one in self.functions))
+            rows = [[one.name, str(one)] for one in self.functions]
+            told += html_table(("Functions that ran last", "Expected"), rows)
         return told
 
 

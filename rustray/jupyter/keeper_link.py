@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -128,7 +129,7 @@ class KeeperLink:
         rustray.get(self.keeper.cancel.remote(ref.binary(), force, recursive), timeout=ANSWER_S)
 
     def told(self, ref: ObjectRef) -> tuple[str, str]:
-        return self._known.told(ids.number_of(ref.binary()))
+        return self._known.told(ids.number_of(ref.binary()), time.time())
 
     def log(self, ref: ObjectRef) -> TaskLog:
         return _task_log(rustray.get(self.keeper.log_of.remote(ref.binary()), timeout=ANSWER_S))

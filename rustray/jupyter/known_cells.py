@@ -13,6 +13,8 @@ from rustray.model import ids
 
 KEPT = 200
 """Cells; the one that was submitted first is forgotten first."""
+JUST_S = 1.0
+"""Seconds in which a cell has just been submitted: the card above its ref tells more, when the ref has been shown."""
 WORDS = {DONE: "ready", FAILED: "failed"}
 """What a cell's end is called where it is that of its task; the others are words already."""
 
@@ -41,8 +43,8 @@ class KnownCells:
         if len(self._states) > KEPT:  # others too are heard of, whose results are not here
             del self._states[next(iter(self._states))]
 
-    def told(self, number: int) -> tuple[str, str]:
-        """(state, name) of a task, as of a ref; "" for what is not known."""
+    def told(self, number: int, now: float) -> tuple[str, str]:
+        """(state, name) of a task, as of a ref; "" for what is not known. `now` is in seconds since the epoch."""
         cell = next((cell for cell, tasks in self._tasks.items() if number in tasks), "")
         state = self._states.get(cell)
         if state is None:
@@ -50,5 +52,6 @@ class KnownCells:
         if state.mapped and (state.how != DONE or state.failed or state.stopped):
             return "", state.name  # some of its tasks are, others are not
         if state.how == RUNNING:
-            return ("running" if state.running else "waits for a worker"), state.name
+            waits = "submitted" if now - state.started < JUST_S else "waits for a worker"
+            return ("running" if state.running else waits), state.name
         return WORDS.get(state.how, state.how), state.name

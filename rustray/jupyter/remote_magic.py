@@ -19,6 +19,7 @@ from rustray.jupyter.cell_state import CellState
 from rustray.jupyter.cell_tasks import CellRequest, Sent
 from rustray.jupyter.console.opening import notebook_session
 from rustray.jupyter.keeper_link import keeper_of
+from rustray.jupyter.left_on_workers import note
 from rustray.jupyter.loop_values import LoopRefs, NoValues
 from rustray.jupyter.mapping import MapClause, map_clause
 from rustray.jupyter.named_cells import named_cells
@@ -72,6 +73,7 @@ def remote_cell_magic(shell: Any, line: str, body: str) -> Any:
     named = "name" in given
     given.setdefault("name", f"cell_{number}")
     value = _run(shell, code, file, wanted, loop, given)
+    note(given["name"], code.binds.difference(wanted))
     if named and not given.get("background"):
         named_cells(shell.user_ns)[given["name"]] = value
     if hint := left_behind(code, wanted):

@@ -8,7 +8,7 @@ from rustray.model.quantities import amounts
 
 
 def lacking_text(missing: Mapping[str, float], reason: str) -> str:
-    """As "no node of the cluster has it now (missing: 1 GPU); it waits for one to join".
+    """As "no node of the cluster has what it needs (missing: 1 GPU); it waits for one to join".
 
     Parameters
     ----------
@@ -17,4 +17,4 @@ def lacking_text(missing: Mapping[str, float], reason: str) -> str:
     told = reason
     if missing:
         told = f"missing{f' {reason}' if reason else ''}: {amounts(missing)}"
-    return f"no node of the cluster has it now{f' ({told})' if told else ''}; it waits for one to join"
+    return f"no node of the cluster has what it needs{f' ({told})' if told else ''}; it waits for one to join"

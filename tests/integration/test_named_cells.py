@@ -101,3 +101,31 @@ def test_causes_in_the_users_code_are_told(notebook: Notebook) -> None:
     told = COLOUR.sub("", notebook.run("rustray.put(Mine())").error)
     assert "in Mine.__getstate__(self)" in told and "KeyError: 'q'" in told and "SerializationError" in told
     assert "----> 1 None.foo" in COLOUR.sub("", notebook.run("None.foo").error)
+
+
+# -- what is told beside ---------------------------------------------------------------------------------
+
+
+def test_who_misses_a_variable_of_a_cell_is_told_where_it_was(notebook: Notebook) -> None:
+    notebook.run("%%remote --name first\nfar = 5; print(far)")
+    said = "rustray: %%remote first has assigned far, on its worker only; -o far brings it back.\n"
+    for source in ("far + 1", "%%remote\nfar + 1"):
+        shown = notebook.run(source)
+        assert "name 'far' is not defined" in shown.error and shown.text["stderr"] == said, shown
+    assert notebook.run("nowhere").text["stderr"] == ""
+
+
+def test_explaining_a_list(notebook: Notebook) -> None:
+    notebook.run("@rustray.remote\ndef same(x): return x\nrefs = [same.remote(n) for n in range(3)]\nrustray.get(refs)")
+    assert notebook.run("%rustray explain refs").text["stdout"] == "All 3 are done; this is the first of them:\n"
+    notebook.run("import time\nnap = rustray.remote(time.sleep).remote(60)")
+    shown = notebook.run("%rustray explain [*refs, nap]")
+    assert shown.text["stdout"] == "1 of 4 are not done; this is the first of them:\n"
+    assert "sleep" in (shown.value or "")
+    notebook.run("%rustray cancel nap")
+    assert "is empty" in notebook.run("%rustray explain []").text["stderr"]
+
+
+def test_an_unknown_action_is_told_in_few_words(notebook: Notebook) -> None:
+    said = "UsageError: 'statu' is not an action of %rustray. Did you mean 'status'? %rustray help lists them all.\n"
+    assert notebook.run("%rustray statu").text["stderr"] == said

@@ -20,11 +20,11 @@ ROW: dict[str, Any] = {"class": "f", "job": 1, "state": "waiting", "held": 0, "w
         ({"missing": {}, "reason": "its job has all"}, "slots; its job has all."),
         (
             {"state": "infeasible", "missing": {"GPU": 1.0}, "reason": "on nodes with zone=a"},
-            "; no node of the cluster has it now (missing on nodes with zone=a: 1 GPU); it waits for one to join.",
+            "; no node of the cluster has what it needs (missing on nodes with zone=a: 1 GPU); it waits for one to join.",
         ),
         (
             {"state": "infeasible", "missing": {}, "reason": "no node has label zone=q"},
-            "; no node of the cluster has it now (no node has label zone=q); it waits for one to join.",
+            "; no node of the cluster has what it needs (no node has label zone=q); it waits for one to join.",
         ),
     ],
 )

@@ -95,7 +95,7 @@ WAITING_CALL = {
         (
             {**QUEUED, "lease": {**LEASE, "state": "infeasible"}},
             "infeasible",
-            "Task f() cannot start: no node of the cluster has it now (missing: 2 CPU); it waits for one to join.",
+            "Task f() cannot start: no node of the cluster has what it needs (missing: 2 CPU); it waits for one to join.",
         ),
         (
             {
@@ -103,7 +103,7 @@ WAITING_CALL = {
                 "lease": {**LEASE, "state": "infeasible", "missing": {}, "reason": "no node has label a=b"},
             },
             "infeasible",
-            "no node of the cluster has it now (no node has label a=b); it waits for one to join.",
+            "no node of the cluster has what it needs (no node has label a=b); it waits for one to join.",
         ),
         (
             {**QUEUED, "lease": {**LEASE, "reason": "its group has no room"}},
@@ -168,7 +168,7 @@ WAITING_CALL = {
                 "lease": {**LEASE, "state": "infeasible"},
             },
             "infeasible",
-            "The actor Counter cannot start: no node of the cluster has it now (missing: 2 CPU)",
+            "The actor Counter cannot start: no node of the cluster has what it needs (missing: 2 CPU)",
         ),
         (
             {"state": "group", "group": "ab", "group_state": "PENDING", "reason": "no node has 7 CPU"},
@@ -407,7 +407,7 @@ class TestPatience:
             patience.tick(now)
             self.answer(waiting, state="infeasible", missing={"GPU": 1.0})
         assert lines == [
-            "rustray: f() cannot start: no node of the cluster has it now (missing: 1 GPU); it waits for one to "
+            "rustray: f() cannot start: no node of the cluster has what it needs (missing: 1 GPU); it waits for one to "
             "join. rustray.explain(ref) tells more.\n"
         ]
 
@@ -440,7 +440,7 @@ class TestPatience:
         session, entries = waiting.session, [ref._entry for ref in waiting.refs]
         assert why_not_started(session, entries, 0.1) == "" and waiting.told.receive() == []
         for lease, said in (
-            ({"state": "infeasible"}, "f() cannot start: no node of the cluster has it now (missing: 2 CPU)"),
+            ({"state": "infeasible"}, "f() cannot start: no node of the cluster has what it needs (missing: 2 CPU)"),
             ({"reason": "its job has all"}, "f() has no slot: its job has all"),
         ):
             number = session.requests._number + 1

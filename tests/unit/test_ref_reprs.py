@@ -82,10 +82,14 @@ def test_a_ref_of_anothers_task_says_no_more_than_is_known(session: Any) -> None
     ref, _task = a_ref(session, 5, ANOTHERS)
     assert repr(ref) == f"ObjectRef({ref.hex()})"
     known = KnownCells()
-    session.on_behalf = [SimpleNamespace(submitted=lambda ref: True, told=lambda ref: known.told(5))]
+    now = 0.5
+    session.on_behalf = [SimpleNamespace(submitted=lambda ref: True, told=lambda ref: known.told(5, now))]
     assert repr(ref) == f"ObjectRef({ref.hex()})"
     known.submitted("c", [[ref]])
     waits = CellState.begins("c", "train", 0.0)
+    known.heard(waits)
+    assert told(ref) == "train, submitted"
+    now = 2.0
     for state, said in (
         (waits, "train, waits for a worker"),
         (a_state(waits, RUNNING, running=1), "train, running"),
@@ -110,4 +114,4 @@ def test_cells_are_forgotten_the_oldest_first(session: Any) -> None:
     for number in range(1, KEPT + 2):
         known.submitted(str(number), [[a_ref(session, number, ANOTHERS)[0]]])
         known.heard(CellState.begins(str(number), f"cell_{number}", 0.0))
-    assert known.told(1) == ("", "") and known.told(2)[1] == "cell_2"
+    assert known.told(1, 2.0) == ("", "") and known.told(2, 2.0)[1] == "cell_2"

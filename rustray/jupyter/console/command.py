@@ -91,5 +91,6 @@ def read(commands: Iterable[Command], line: str) -> tuple[Command, dict[str, Any
     if not name or name.startswith("#"):
         name, rest = "help", ""
     if name not in known:
-        raise unknown_name("action of %rustray", name, known)
+        meant = str(unknown_name("action of %rustray", name, known)).partition(" There are:")[0]
+        raise OptionError(f"{meant} %rustray help lists them all.")
     return known[name], known[name].arguments(rest)

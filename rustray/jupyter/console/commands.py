@@ -124,7 +124,7 @@ COMMANDS = (
     Command(
         "explain",
         looking.explain,
-        "why a task, call or actor waits: a ref, an actor, or an id",
+        "why a task, call or actor waits: a ref (or list: its first that is not done), an actor, or an id",
         "rustray.explain(REF)",
         takes=EXPRESSION,
         argument="what",

@@ -11,6 +11,7 @@ import rustray.clusters
 from rustray import dashboard as live_panels
 from rustray.clusters import Cluster
 from rustray.driver.current import current
+from rustray.driver.refs import ObjectRef
 from rustray.driver.task_logs import TaskLog
 from rustray.errors import OptionError
 from rustray.explanation import Explanation
@@ -114,10 +115,20 @@ def timeline(file: str = "timeline.json") -> None:
 
 
 def explain(evaluate: Evaluate, what: str = "") -> Explanation:
-    """Why a task, a call or an actor waits."""
+    """Why a task, a call or an actor waits; of a list of refs the first that is not done."""
     check_cluster("explain")
     if not what:
         raise OptionError(
-            "%rustray explain needs what to explain: a variable with a ref or an actor, or an id."
+            "%rustray explain needs what to explain: a variable with a ref, refs or an actor, or an id."
         )
-    return rustray.explain(evaluate(what))
+    found = evaluate(what)
+    if not isinstance(found, list | tuple) or not all(isinstance(ref, ObjectRef) for ref in found):
+        return rustray.explain(found)
+    if not found:
+        raise OptionError(f"%rustray explain: {what} is empty.")
+    _done, left = rustray.wait(list(dict.fromkeys(found)), num_returns=len(set(found)), timeout=0)
+    if left:
+        print(f"{len(left)} of {len(set(found))} are not done; this is the first of them:")
+    else:
+        print(f"All {len(set(found))} are done; this is the first of them:")
+    return rustray.explain((left or found)[0])
