@@ -12,7 +12,7 @@ from rustray.jupyter.remote_magic import OF_TASKS, define, read_shell_cell
 
 OPTIONS: options.Options = {
     **OF_TASKS,
-    "--name": ("name", str),
+    "--name": ("name", options.named),
     "--detached": ("lifetime", options.switch),
     "--restarts": ("max_restarts", int),
     "--retries": ("max_task_retries", int),

@@ -105,7 +105,9 @@ class CellRun:
 
     def rows(self) -> list[list[ObjectRef]]:
         """Run a background cell; gives the refs of its tasks: the value and the wanted variables of each."""
-        return self._link.submitted_rows(self._request.cell, self.submit())
+        submitted = self.submit()
+        _check(submitted)
+        return self._link.submitted_rows(self._request.cell, submitted)
 
     def results(self) -> list[list[Any]]:
         """Run another cell; gives the same as values, when it has ended. Then all that it has printed has come too."""
@@ -119,6 +121,7 @@ class CellRun:
                 f"%%remote --timeout: {self._request.name} was stopped after {self._request.timeout:g} s."
             )
         if len(sent) < state.total:
+            _check(submitted)
             raise TaskCancelledError(f"{self._request.name} was stopped before all of it was submitted.")
         return [self._one_of(sent[0])] if self._request.elements is None else self._all_of(sent)
 
@@ -126,7 +129,7 @@ class CellRun:
         try:
             end: tuple[CellState, list[list[Sent]]] = rustray.get(self._end)
         except RustRayError:
-            rustray.get(submitted)  # why it was not submitted says more
+            _check(submitted)
             raise
         cells.CellOutput.show_due(math.inf)  # what a flood has left out is told above the value
         return end
@@ -200,6 +203,14 @@ class CellRun:
         except RustRayError as error:
             return f" could not be stopped: {error}"
         return f": {stopped}"
+
+
+def _check(submitted: ObjectRef) -> None:
+    """Raise why the keeper has not submitted a cell, if it has not; as it is, for it is no error of the user's code."""
+    try:
+        rustray.get(submitted)
+    except TaskError as error:
+        raise (error.cause or error) from None
 
 
 def _restart_shows(until: float) -> bool:

@@ -74,6 +74,13 @@ def names(text: str) -> tuple[str, ...]:
     return found
 
 
+def named(text: str) -> str:
+    """A text that is not empty; ValueError."""
+    if not text.strip():
+        raise ValueError(text)
+    return text
+
+
 def switch(_text: str) -> bool:
     """Stands for an option without a value: it is there or not."""
     return True
@@ -116,6 +123,7 @@ _KINDS: dict[Any, str] = {
     float: "a number",
     int: "a whole number",
     str: "text",
+    named: "a name that is not empty",
     names: "names of variables, as a,b",
     amounts: "amounts by name, as disk=1,licence=0.5",
     seconds: "seconds, above 0",

@@ -47,6 +47,8 @@ def read_cell(source: str, file: str, given: Iterable[str] = ()) -> CellCode:
     Raises SyntaxError, told of `file`, if it is not Python.
     """
     tree = ast.parse(source, file)
+    # What the parser lets pass, as `return` at the top, is told before anything is sent.
+    compile(tree, file, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     reads: dict[str, None] = {}
     bound = set(given)
     binds: set[str] = set()

@@ -37,7 +37,7 @@ OF_TASKS: options.Options = {
 }
 OPTIONS: options.Options = {
     "-o": ("wanted", options.names),
-    "--name": ("name", str),
+    "--name": ("name", options.named),
     "-b": ("background", options.switch),
     "--no-block": ("background", options.switch),
     "--map": ("loop", map_clause),

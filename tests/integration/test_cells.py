@@ -44,6 +44,21 @@ def test_what_a_flood_has_left_out_is_told_above_the_value(notebook: Notebook) -
     assert [kind for kind in shown.order if kind != "status"][-1] == "execute_result"
 
 
+def test_what_the_keeper_refuses_is_the_error_of_the_cell(notebook: Notebook) -> None:
+    refused = notebook.run("%%remote --name ''\n1")
+    assert "--name cannot be ''; it takes a name that is not empty" in refused.text["stderr"]
+    notebook.run(
+        "from unittest import mock\nfrom rustray.jupyter import remote_magic\n"
+        "unchecked = mock.patch.object(remote_magic, 'TaskOptions')\nunchecked.start()"
+    )
+    try:
+        for how in ("", "-b", "--map 'n in range(2)'"):
+            refused = notebook.run(f"%%remote {how} --priority 99\n1")
+            assert refused.text["stderr"].startswith("UsageError: priority=99"), refused
+    finally:
+        notebook.run("unchecked.stop()")
+
+
 # -- loops -------------------------------------------------------------------------------------------------
 
 
