@@ -16,6 +16,7 @@ from traitlets import Bool, Enum, Float, Int, Unicode
 import rustray
 import rustray.clusters
 from rustray.cli import named, status, stopping
+from rustray.cli.telling import tell
 from rustray.errors import OptionError
 from rustray_jupyter import lab
 from rustray_jupyter.command import ALIASES, FLAGS, RustRayCommand
@@ -64,15 +65,15 @@ jupyter rustray start --lab -- --port 9999"""
             cluster = rustray.clusters.start(
                 name, num_cpus=self.num_cpus, num_gpus=self.num_gpus, heads=self.heads, nodes=self.nodes
             )
-        print(f"Cluster {name!r}: {_count(cluster.heads, 'head')}, {_count(cluster.nodes, 'node')}.")
-        print(f'In a notebook: rustray.init("{name}")      Stop it: jupyter rustray stop {name}', flush=True)
+        tell(f"Cluster {name!r}: {_count(cluster.heads, 'head')}, {_count(cluster.nodes, 'node')}.")
+        tell(f'In a notebook: rustray.init("{name}")      Stop it: jupyter rustray stop {name}')
         if not self.lab:
             return 0
         try:
             return lab.run(self.extra_args, self.browser)
         finally:
             if cluster.state != "stopped":
-                print(f"The cluster {name!r} goes on. To stop it: jupyter rustray stop {name}", flush=True)
+                tell(f"The cluster {name!r} goes on. To stop it: jupyter rustray stop {name}")
 
     def _running(self, name: str) -> rustray.clusters.Cluster | None:
         return next((one for one in rustray.clusters.list() if one.name == name), None)

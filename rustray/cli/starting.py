@@ -17,6 +17,7 @@ from rustray.cli.option_texts import (
     read_resources,
     whole_number,
 )
+from rustray.cli.telling import tell
 from rustray.clusters import entering
 from rustray.driver import launch
 from rustray.driver.discovery import TLS_VARIABLE, TOKEN_FILE_VARIABLE
@@ -113,7 +114,9 @@ def run(options: argparse.Namespace) -> int:
     start = _start_head if options.head else _start_node
     options.entered = None
     started: list[launch.StartedProcess] = []
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for ends in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ends) != signal.SIG_IGN:  # as with nohup
+            signal.signal(ends, signal.default_int_handler)
     try:
         start(options, started)
         if not options.block:
@@ -128,7 +131,7 @@ def run(options: argparse.Namespace) -> int:
         for process in reversed(started):
             process.stop()
         if options.entered is not None:
-            entering.settle(options.entered)
+            entering.settle(options.entered, [process.settings.folder for process in started])
 
 
 def _start_head(options: argparse.Namespace, started: list[launch.StartedProcess]) -> None:
@@ -173,19 +176,16 @@ def _start_head(options: argparse.Namespace, started: list[launch.StartedProcess
         node=node_settings,
     )
     address = facts["address"]
-    print(f"Head at {address}" + (f", TLS from {options.tls_dir}" if options.tls_dir else ""), flush=True)
+    tell(f"Head at {address}" + (f", TLS from {options.tls_dir}" if options.tls_dir else ""))
     others = [other for other in facts["heads"] if other != address]
     timeout = launch.JOIN_TIMEOUT_S
     if others:
         timeout = OTHER_HEADS_TIMEOUT_S
         needed = len(facts["heads"]) // 2 + 1
         must = "all must run once" if facts["waits"] else f"{needed} of {len(facts['heads'])} heads must run"
-        print(
-            f"It waits for the others, {', '.join(others)}: {must}. Start them within {timeout:g} s.",
-            flush=True,
-        )
+        tell(f"It waits for the others, {', '.join(others)}: {must}. Start them within {timeout:g} s.")
     if (left := _left_node(facts, timeout)) is not None:
-        print(f"Node {left} of this cluster runs here already, and has joined again.")
+        tell(f"Node {left} of this cluster runs here already, and has joined again.")
     else:
         node = launch.start(
             launch.NodeSettings(
@@ -202,13 +202,13 @@ def _start_head(options: argparse.Namespace, started: list[launch.StartedProcess
         _tell_node(node)
     joined = ",".join(facts["heads"])
     secure = f" --tls-dir {options.tls_dir}" if options.tls_dir else ""
-    print(f"""
+    tell(f"""
 Use it:       rustray.init("{joined}")      here also: rustray.init("{name}")
 Add a node:   rustray start --address {joined} --token-file FILE{secure}
 The token:    {token_file} (whoever reads it can run programs as you; copy it to the other machines, mode 0600)
 Look, stop:   rustray status, rustray stop {name}""")
     if leads_to_loopback(host):
-        print(
+        tell(
             "Only this machine reaches it. For others: 'rustray certs DIR', then --host NAME and --tls-dir DIR here."
         )
 
@@ -257,7 +257,7 @@ def _tell_node(node: launch.StartedProcess) -> None:
     assert isinstance(node.settings, launch.NodeSettings)
     offered = {name: amount for name, amount in node.settings.resources.items() if name != "memory"}
     told = ", ".join(f"{amount:g} {name}" for name, amount in offered.items())
-    print(f"Node {facts['name']} at {facts['address']} with {told}; logs in {node.settings.folder}/logs")
+    tell(f"Node {facts['name']} at {facts['address']} with {told}; logs in {node.settings.folder}/logs")
 
 
 def _facts(started: launch.StartedProcess) -> dict[str, Any]:

@@ -243,10 +243,12 @@ def _without_gone_nodes(file: ConnectionFile) -> ConnectionFile:
 
 def no_cluster(name: str | None) -> ClusterStartError:
     """The error of who looks for one that does not run."""
-    known = ", ".join(file.name for file in registry.files()) or "none"
-    what = (
-        "No cluster runs here" if name is None else f"No cluster named {name!r} runs here (running: {known})"
-    )
+    if name is None:
+        return ClusterStartError(
+            "No cluster runs here. Start one: 'rustray start --head', 'jupyter rustray start', or "
+            "rustray.clusters.start()."
+        )
+    known = ", ".join(file.name for file in registry.files())
     return ClusterStartError(
-        f"{what}. Start one: 'rustray start --head', 'jupyter rustray start', or rustray.clusters.start()."
+        f"No cluster named {name!r} runs here{f'. There are: {known}' if known else ', nor any other'}."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -49,20 +49,36 @@ def add(name: str, started: Sequence[launch.StartedProcess], **facts: Any) -> No
     more = starting.processes_of(started)
 
     def enter(file: ConnectionFile) -> ConnectionFile:
-        # What was killed is replaced, as by a head that is started again.
-        return replace(file, **facts, processes=living(file.processes, create_time) + more)
+        # What was killed is replaced: a head by that of its name, nodes by any. Other heads are still missed.
+        alive, names, roles = (
+            living(file.processes, create_time),
+            {p.name for p in more},
+            {p.role for p in more},
+        )
+        kept = [
+            process
+            for process in file.processes
+            if process in alive
+            or not (process.name in names if process.role == "head" else process.role in roles)
+        ]
+        return replace(file, **facts, processes=(*kept, *more))
 
     if registry.change(name, enter) is None:
         raise ClusterStartError(f"The cluster {name!r} has just been stopped.")
 
 
-def settle(name: str) -> None:
-    """This process, which has taken the name, is done; without a process that lives the name is free again."""
+def settle(name: str, ended: Collection[str] = ()) -> None:
+    """This process, which has taken the name, is done; without a process that lives the name is free again.
+
+    Parameters
+    ----------
+    ended: session folders of processes that it has ended again. Heads among them are missed from now on.
+    """
 
     def leave(file: ConnectionFile) -> ConnectionFile:
         mine = file.busy is not None and file.busy.pid == os.getpid()
-        running = living(file.processes, create_time)
-        return replace(file, busy=None if mine else file.busy, processes=running)
+        kept = tuple(p for p in file.processes if p.role == "head" or p.folder not in ended)
+        return replace(file, busy=None if mine else file.busy, processes=kept)
 
     registry.change(name, leave)
     registry.sweep(name)

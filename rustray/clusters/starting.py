@@ -154,14 +154,20 @@ def _let_go(started: launch.StartedProcess) -> None:
 def processes_of(started: Sequence[launch.StartedProcess]) -> tuple[Process, ...]:
     """How the registry knows them. ClusterStartError: one has ended already."""
     found = []
-    for number, one in enumerate(started, 1):
+    for one in started:
         folder, pid = one.settings.folder, one.process.pid
         began = create_time(pid)
         if began is None:
             raise ClusterStartError(
                 f"A {one.settings.role} has ended right after its start; see {folder}/logs"
             )
-        # Heads come first, and in their order.
-        name = str(sessions.read_connection_file(folder).get("name") or f"{one.settings.role}-{number}")
-        found.append(Process(pid, began, one.settings.role, name, folder))
+        facts = sessions.read_connection_file(folder)
+        found.append(Process(pid, began, one.settings.role, _name(facts), folder))
     return tuple(found)
+
+
+def _name(facts: dict[str, Any]) -> str:
+    """Of a process, by its connection file: heads are numbered as the cluster lists them, on all machines alike."""
+    if facts["role"] == "head":
+        return f"head-{facts['heads'].index(facts['address']) + 1}"
+    return str(facts.get("name") or facts["role"])

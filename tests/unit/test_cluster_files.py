@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from rustray.clusters import entering, registry, starting
 from rustray.clusters import folder as folder_rule
-from rustray.clusters import registry
 from rustray.clusters.connection_file import (
     ConnectionFile,
     Process,
@@ -42,6 +42,52 @@ FILE = ConnectionFile(
     node={"resources": {"CPU": 2.0}, "labels": {}},
     processes=(HEAD, NODE),
 )
+
+
+class TestEntering:
+    """Processes that come one by one, beside one head of three that has ended."""
+
+    @pytest.fixture
+    def known(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ConnectionFile:
+        monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "jupyter"))
+        me = replace(this_process(), role="head", name="head-1", folder="/h1")
+        dead = [Process(pid, 1.0, role, name, f"/{name}") for pid, role, name in self.DEAD]
+        registry.claim("work")
+        file = registry.change("work", lambda file: replace(file, processes=(me, *dead)))
+        assert file is not None
+        return file
+
+    DEAD = ((2**22 + 1, "head", "head-2"), (2**22 + 2, "head", "head-3"), (2**22 + 3, "node", "node-a"))
+
+    def names(self) -> list[str]:
+        file = registry.read("work")
+        assert file is not None
+        return [process.name for process in file.processes]
+
+    def test_who_has_ended_is_missed_when_a_start_was_given_up(self, known: ConnectionFile) -> None:
+        entering.settle("work", ["/node-b"])
+        assert self.names() == ["head-1", "head-2", "head-3", "node-a"]
+        entering.settle("work", ["/head-2", "/node-a"])
+        assert self.names() == ["head-1", "head-2", "head-3"], "heads are missed"
+
+    def test_heads_are_numbered_as_their_cluster_lists_them(self) -> None:
+        heads = ["a:1", "a:11", "a:21"]
+        facts = [{"role": "head", "heads": heads, "address": address} for address in ("a:11", "a:1")]
+        assert [starting._name(one) for one in facts] == ["head-2", "head-1"]
+        assert starting._name({"role": "node", "name": "node-ab", "heads": heads}) == "node-ab"
+        assert starting._name({"role": "embedded"}) == "embedded"
+
+    def test_a_head_replaces_that_of_its_name_only(
+        self, known: ConnectionFile, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        again = replace(this_process(), role="head", name="head-2", folder="/again")
+        monkeypatch.setattr(entering.starting, "processes_of", lambda _started: (again,))
+        entering.add("work", [])
+        assert self.names() == ["head-1", "head-3", "node-a", "head-2"]
+        node = replace(again, role="node", name="node-b")
+        monkeypatch.setattr(entering.starting, "processes_of", lambda _started: (node,))
+        entering.add("work", [])
+        assert self.names() == ["head-1", "head-3", "head-2", "node-b"]
 
 
 class TestNames:

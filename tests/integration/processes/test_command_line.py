@@ -48,7 +48,9 @@ class TestCommandLine:
         assert head["token"] not in told
         path = Path(head["storage"]) / "token"
         assert str(path) in told and path.stat().st_mode & 0o777 == 0o600
-        joined = rustray_command("start", "--address", address, "--num-cpus", "1", "--resources", '{"disk": 2}')
+        joined = rustray_command(
+            "start", "--address", address, "--num-cpus", "1", "--resources", '{"disk": 2}'
+        )
         assert "1 CPU, 2 disk" in joined
 
         status = json.loads(rustray_command("status", "--json"))
@@ -70,6 +72,18 @@ class TestCommandLine:
         assert not [pid for pid in pids if lives(pid)]
         root = Path(registry.runtime_folder())
         assert [str(path.relative_to(root)) for path in root.rglob("*")] == ["heads"]
+
+    def test_a_start_goes_on_though_nobody_reads_what_it_tells(self) -> None:
+        read, write = os.pipe()
+        os.close(read)
+        with os.fdopen(write, "wb") as pipe:
+            command = [sys.executable, "-m", "rustray", "start", "--head", "--port", "0", "--num-cpus", "1"]
+            ended = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, cwd=ROOT, check=False)
+        assert (ended.returncode, ended.stderr) == (0, b"")
+        assert [process["role"] for process in registry.clusters()] == ["head", "node"]
+        told = rustray_command("stop", "nope", status=1)
+        assert told == "rustray: No cluster named 'nope' runs here. There are: default.\n"
+        rustray_command("stop")
 
     def test_a_head_that_was_killed_starts_again_for_its_nodes(self, tmp_path: Path) -> None:
         (port,) = free_ports(1)
