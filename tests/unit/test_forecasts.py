@@ -9,7 +9,7 @@ import pytest
 from rustray.driver.measured import NOTABLE, TELL_EVERY_S, Measured
 from rustray.model import ids
 from rustray.scheduler import events
-from tests.unit.test_head_reactor import DRIVER, Bench
+from tests.unit.head_bench import DRIVER, Bench
 
 KEY, OTHER_KEY, F = b"class", b"other class", b"f" * 16
 SPEC = {"name": "f", "function": F, "resources": {"CPU": 1.0}, "runtime_env": None, "env_key": b""}

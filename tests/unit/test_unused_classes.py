@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.unit.test_head_reactor import DRIVER, Bench
+from tests.unit.head_bench import DRIVER, Bench
 
 SPEC = {"name": "f", "resources": {"CPU": 1.0}}
 

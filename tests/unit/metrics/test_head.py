@@ -8,8 +8,8 @@ from rustray.driver import failures
 from rustray.errors import OptionError
 from rustray.head.gathering import NODES_ANSWER_S
 from rustray.head.metrics import OF_A_NODE, Metrics
+from tests.unit.head_bench import DRIVER, GIB, Bench
 from tests.unit.metrics.test_functions import owned, ran
-from tests.unit.test_head_reactor import DRIVER, GIB, Bench
 
 
 def sample(time: float, **more: Any) -> dict[str, Any]:
