@@ -10,7 +10,7 @@ from rustray.cli.asking import add_address, connected
 from rustray.explanation import Explanation
 from rustray.model import ids
 from rustray.model.lacking import lacking_text
-from rustray.model.quantities import amounts
+from rustray.model.quantities import amounts, counted
 
 ID_DIGITS = (2 * ids.OBJECT_ID_BYTES - 4, 2 * ids.OBJECT_ID_BYTES)
 """Of a task's id, and of that of an object or actor."""
@@ -38,8 +38,10 @@ def run(options: argparse.Namespace) -> int:
             told = Explanation(query("explain_task", options.task))
             print(json.dumps(told.plain(), indent=2) if options.json else told)
             return 0
+        waiting = (row for row in query("tasks") if row["state"] == "waiting")
+        tasks = {row["function"]: row["count"] for row in waiting}
         found = [
-            {**row, **query("explain", row["key"], row["client"])}
+            {"tasks": tasks.get(row["class"], 0), **row, **query("explain", row["key"], row["client"])}
             for row in query("waiting")
             if row["class"] == options.task
         ]
@@ -65,7 +67,10 @@ def _none(name: str, known: bool) -> str:
 
 
 def _sentence(row: dict[str, Any]) -> str:
-    what = f"{row['class']} of job {row['job']} is {row['state']}: it has {row['held']} of up to {row['wanted']} slots"
+    has = f"it has {row['held']} of {row['wanted']} slots asked for"
+    what = f"{row['class']} of job {row['job']} is {row['state']}: {has}"
+    if row.get("tasks"):
+        what = f"{counted(row['tasks'], 'task')} of {row['class']} without a worker; {what}"
     missing, reason = row.get("missing", {}), row.get("reason", "")
     if row["state"] == "infeasible":
         return f"{what}; {lacking_text(missing, reason)}."

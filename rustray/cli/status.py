@@ -14,7 +14,8 @@ from rustray.cli.asking import add_address, connected, reached
 from rustray.cluster.commands import NODE_LEFT
 from rustray.clusters import entering
 from rustray.driver.registry import CONNECTION_FILE, TOKEN_FILE, clusters
-from rustray.model.quantities import byte_size, duration
+from rustray.model.own_work import is_own_code
+from rustray.model.quantities import byte_size, counted, duration
 from rustray.status import ClusterStatus, cluster_status
 
 LATE_S = 900.0
@@ -31,7 +32,8 @@ class Answers:
     Attributes
     ----------
     name: of the cluster, "" where it has none here.
-    nodes, gone, waiting: rows of the nodes that belong to it, of those that did, and of the classes that wait.
+    nodes, gone: rows of the nodes that belong to it, and of those that did.
+    waiting: rows of the classes that ask for slots. tasks: of the tasks, by function and state.
     heads: {"address": ..., "state": "leads", "answers" or "does not answer"} of each.
     """
 
@@ -41,6 +43,7 @@ class Answers:
     heads: list[dict[str, str]]
     epoch: int
     waiting: list[Row]
+    tasks: list[Row]
     whole: ClusterStatus
     token_file: str
 
@@ -75,6 +78,7 @@ def show(address: str, as_json: bool) -> int:
             _heads(facts.get("heads", []), office["leader"]),
             office["epoch"],
             query("waiting"),
+            query("tasks"),
             cluster_status(rows, query("workers"), query("store"), query("metrics")),
             _token_file(facts),
         )
@@ -178,9 +182,28 @@ def _print(told: Answers) -> None:
         memory = f"{byte_size(told.whole.memory)} of {byte_size(told.whole.memory_total)}"
         print(f"memory of the nodes' machines together: {memory} in use")
     print(f"token: in {told.token_file}")
-    for row in told.waiting:
-        why = "no node can ever have it" if row["infeasible"] else f"has {row['held']} of {row['wanted']}"
-        print(f"waiting: {row['class']} of job {row['job']}, {why}")
+    for line in waiting_lines(told.waiting, told.tasks):
+        print(line)
+
+
+def waiting_lines(slots: list[Row], tasks: list[Row]) -> list[str]:
+    """What waits: how many tasks of which function, and what slots are asked for.
+
+    Parameters
+    ----------
+    slots: rows of "waiting". tasks: rows of "tasks".
+    """
+    count = {row["function"]: row["count"] for row in tasks if row["state"] == "waiting"}
+    asking: dict[str, list[str]] = {}
+    for row in slots:
+        has = "no node can have it" if row["infeasible"] else f"has {row['held']} of {row['wanted']} slots asked for"
+        asking.setdefault(row["class"], []).append(f"job {row['job']}: {has}")
+    lines = []
+    for name in dict.fromkeys((*asking, *count)):
+        if not is_own_code(name):
+            what = f"{counted(count[name], 'task')} of {name}" if name in count else name
+            lines.append("; ".join((f"waiting: {what}", *asking.get(name, ()))))
+    return lines
 
 
 def _labels(row: Row, labelled: bool) -> list[str]:

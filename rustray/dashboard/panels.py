@@ -43,7 +43,7 @@ PANELS = {
     panel.name: panel
     for panel in (
         Panel("resources", "Resources", ("metrics", "node_metrics"), resources.tables),
-        Panel("tasks", "Tasks", ("task_events", "tasks", "metrics"), tasks.tables),
+        Panel("tasks", "Tasks", ("task_events", "function_metrics", "metrics"), tasks.tables),
         Panel("progress", "Progress", ("function_metrics",), progress.tables),
         Panel("queues", "Queues", ("metrics", "levels"), queues.tables),
         Panel("nodes", "Nodes", ("nodes", "node_metrics", "gone_nodes"), nodes.tables),

@@ -86,6 +86,8 @@ class Telling:
             present: dict[str, _Present] = {}
             for target in classes:
                 _add_class(present, target)
+                if target.queue:
+                    target.ask_for_less()  # slots are asked for in powers of two while tasks come
             for channel in channels:
                 _add_calls(present, channel)
             self._add_held_up(present)

@@ -74,10 +74,10 @@ METRICS = (
         _success,
     ),
     _gauge("cluster_leases", "Leases given to clients.", "metrics", "leases"),
-    _gauge("cluster_waiting_leases", "Leases asked for and not given.", "metrics", "waiting"),
+    _gauge("cluster_waiting_leases", "Slots asked for and not given; not tasks.", "metrics", "waiting"),
     _gauge("cluster_suspended_workers", "Workers suspended for what is more urgent.", "metrics", "suspended"),
     # -- levels of the multi-level feedback queue
-    _gauge("level_waiting_leases", "Leases asked for and not given, by level.", "levels", "waiting", LEVEL),
+    _gauge("level_waiting_leases", "Slots asked for and not given, by level; not tasks.", "levels", "waiting", LEVEL),
     _gauge("level_running_leases", "Leases in use, by level.", "levels", "running", LEVEL),
     _gauge(
         "level_suspended_leases", "Leases whose worker is suspended, by level.", "levels", "suspended", LEVEL
@@ -131,7 +131,13 @@ METRICS = (
     _counter("retried", "Runs that were in vain, and repeated.", "retried"),
     _counter("cpu_seconds", "Processor time of the workers that ran it.", "cpu_s"),
     _gauge("tasks_running", "Tasks that run.", "function_metrics", "running", FUNCTION),
-    _gauge("tasks_waiting", "Tasks that wait.", "function_metrics", "waiting", FUNCTION),
+    _gauge(
+        "tasks_waiting",
+        "Tasks that no worker has begun, as who submitted them tells.",
+        "function_metrics",
+        "waiting",
+        FUNCTION,
+    ),
     _gauge(
         "task_peak_memory_bytes", "Most memory of such a worker.", "function_metrics", "peak_memory", FUNCTION
     ),

@@ -49,6 +49,13 @@ def test_what_was_cancelled_in_the_queue_is_asked_for_no_more(bench: Bench) -> N
     assert bench.demands() == [1]
 
 
+def test_in_the_end_no_more_slots_are_asked_for_than_there_are_tasks(bench: Bench) -> None:
+    bench.submit(5)
+    assert bench.demands()[-1] == 8
+    bench.session.figures.tell()
+    assert bench.demands() == [5]
+
+
 def test_a_task_that_has_its_result_cannot_be_cancelled_any_more(bench: Bench) -> None:
     entries = bench.submit()
     task, worker = entries[0].task, bench.worker()

@@ -13,7 +13,7 @@ from rustray.model.colours import LEVELS, SUSPENDED
 def draw(sources: Sources) -> LayoutDOM:
     """Levels stacked, the most urgent below; beside it a bar a level."""
     samples = sources["samples"]
-    depth = over_time("Waiting for a slot, by level", "depth", height=162)
+    depth = over_time("Slots asked for and not given, by level", "depth", height=162)
     depth.varea_stack(list(NAMES), x="ago", source=samples, color=list(LEVELS), alpha=0.85)
     line = depth.line("ago", "suspended", source=samples, color=SUSPENDED, line_width=2, line_dash="dashed")
     told = [(f"level {at}", f"@{name}") for at, name in enumerate(NAMES)] + [("suspended", "@suspended")]

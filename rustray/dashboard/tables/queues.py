@@ -12,6 +12,10 @@ from rustray.model.colours import LEVELS, RUNNING, SUSPENDED, WAITING
 from rustray.model.quantities import duration
 
 STATES = (("running", RUNNING), ("suspended", SUSPENDED), ("waiting", WAITING))
+"""Of slots, by their names in "levels"."""
+SAID = {"running": "running", "suspended": "suspended", "waiting": "asked for"}
+LABELS = {"running": "Slots in use", "suspended": "Suspended", "waiting": "Slots asked for"}
+"""That tasks wait is said where tasks are counted: a slot may serve many, one after the other."""
 NAMES = tuple(f"level{at}" for at in range(len(LEVELS)))
 
 
@@ -40,9 +44,14 @@ def tables(answers: Answers, now: float) -> Table:
             ((row["level"], f"Level {row['level']}", _told(row)) for row in levels),
         ),
         "values": values(
-            *((state, state.capitalize(), number(sums[state]), "", sums[state]) for state, _color in STATES),
+            *((state, LABELS[state], number(sums[state]), "", sums[state]) for state, _color in STATES),
         ),
-        "legend": legend([*((f"level {at}", color) for at, color in enumerate(LEVELS)), *STATES]),
+        "legend": legend(
+            [
+                *((f"level {at}", color) for at, color in enumerate(LEVELS)),
+                *((SAID[state], color) for state, color in STATES),
+            ]
+        ),
         "note": note("" if levels else "No queues yet"),
         "set": axis("depth", (max(sum(at["levels"]), at["suspended"]) for at in samples)),
     }
@@ -57,7 +66,7 @@ def _parts(row: Mapping[str, Any], most: int) -> list[tuple[int, float, float, s
     for state, color in STATES:
         if row[state]:
             right = left + row[state] / most
-            parts.append((row["level"], left, right, color, state, row[state], _meant(row)))
+            parts.append((row["level"], left, right, color, SAID[state], row[state], _meant(row)))
             left = right
     return parts
 
@@ -68,5 +77,5 @@ def _meant(row: Mapping[str, Any]) -> str:
 
 
 def _told(row: Mapping[str, Any]) -> str:
-    told = [f"{number(row[state])} {state}" for state, _color in STATES if row[state]]
+    told = [f"{number(row[state])} {SAID[state]}" for state, _color in STATES if row[state]]
     return " · ".join(told) or "empty"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from heapq import nlargest
 
 from rustray.dashboard.answers import Answers
+from rustray.dashboard.progress import Row
 from rustray.dashboard.tables.samples import latest
 from rustray.dashboard.tables.words import (
     UNKNOWN,
@@ -21,7 +22,6 @@ from rustray.dashboard.tables.words import (
 )
 from rustray.dashboard.task_stream import RUNNING, SPAN_S, Bar, TaskStream
 from rustray.model.colours import CANCELLED, FAILED, GREY
-from rustray.model.own_work import is_own_code
 from rustray.model.quantities import counted, duration
 
 LANES = 32
@@ -34,7 +34,7 @@ LANE_PX, AXIS_PX = 17, 30
 
 
 def tables(answers: Answers, now: float) -> Table:
-    """Of "metrics", "tasks" and the stream of "task_events"."""
+    """Of "metrics", the progress that "function_metrics" tell, and the stream of "task_events"."""
     stream: TaskStream = answers["task_events"]
     busiest = nlargest(
         LANES,
@@ -116,10 +116,8 @@ def _took(bar: Bar) -> str:
 
 
 def _values(answers: Answers, stream: TaskStream) -> dict[str, list[object]]:
-    states = {"running": 0, "waiting": 0}
-    for row in answers["tasks"]:
-        if not is_own_code(row["function"]):
-            states[row["state"]] = states.get(row["state"], 0) + row["count"]
+    rows: list[Row] = answers["function_metrics"]
+    running, waiting = sum(row.running for row in rows), sum(row.waiting for row in rows)
     sample = latest(answers["metrics"])
     ended, failed = (sample["tasks_per_s"], sample["failed_per_s"]) if sample is not None else (None, None)
     counts = stream.outcomes()
@@ -128,8 +126,8 @@ def _values(answers: Answers, stream: TaskStream) -> dict[str, list[object]]:
     return values(
         ("tasks", "Tasks", UNKNOWN if ended is None else rate(ended), undrawn, ended),
         ("workers", "Workers", str(workers), of_all(min(LANES, workers), workers), workers),
-        ("running", "Running", number(states["running"]), "", states["running"]),
-        ("waiting", "Waiting", number(states["waiting"]), "", states["waiting"]),
+        ("running", "Running", number(running), "", running),
+        ("waiting", "Waiting", number(waiting), "", waiting),
         (
             "failed",
             "Failed",

@@ -125,7 +125,7 @@ class TestCommandLine:
             assert program.stdout is not None
             ref = program.stdout.readline().strip()
             eventually(lambda: "is waiting" in self.explained("busy"))
-            assert "it has 1 of up to 4 slots; the node that comes closest lacks 1 CPU" in self.explained(
+            assert "it has 1 of 4 slots asked for; the node that comes closest lacks 1 CPU" in self.explained(
                 "busy"
             )
             assert json.loads(rustray_command("explain", ref, "--json"))["state"] == "running"
