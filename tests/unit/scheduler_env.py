@@ -116,3 +116,16 @@ class Env:
 
 
 # -- granting
+
+
+def at_wake(env: Env) -> Env:
+    """Go to the time that the scheduler asked to be woken at."""
+    wake = env.scheduler.next_wake()
+    assert wake is not None
+    return env.tick(max(0.0, wake - env.now))
+
+
+def behind_long() -> Env:
+    """One slot, taken for long, and a class that waits for it."""
+    env = Env().node(cpu=1).cls("long", job=1).cls("quick", job=2, predicted=None).demand("long", 1)
+    return env.tick(10.0).demand("quick", 1, client=2)

@@ -7,7 +7,7 @@ import pytest
 from rustray.model.ids import make_object_id
 from rustray.store.actions import IN_BLOCK, Deliver, Recover
 from rustray.store.allocator import MIB
-from tests.unit.test_federation import A1, B1, B2, C1, Nodes, X, Y, hold
+from tests.unit.federation_bench import A1, B1, B2, C1, Nodes, X, Y, hold
 
 Z = make_object_id(A1, 3, 0)
 W = make_object_id(C1, 1, 0)

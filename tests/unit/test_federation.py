@@ -3,109 +3,18 @@ holds them back."""
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Any
-
 import pytest
 
-from rustray.model.ids import make_object_id, node_client
+from rustray.model.ids import make_object_id
 from rustray.store import actions as act
-from rustray.store.actions import IN_BLOCK, OWNER_DIED, Action, CreateSegment, Deliver, Freed, Recover, Tell
+from rustray.store.actions import IN_BLOCK, Deliver, Freed, Recover
 from rustray.store.allocator import MIB
-from rustray.store.ledger import Ledger
-
-A1, A2 = node_client(1) + 1, node_client(1) + 2
-B1, B2 = node_client(2) + 1, node_client(2) + 2
-C1 = node_client(3) + 1
-X, Y = make_object_id(A1, 1, 0), make_object_id(A1, 2, 0)
-Z = make_object_id(B1, 1, 0)
-
-
-class Nodes:
-    """Three nodes. What comes out of `do`, and out of `settle`, are the actions for clients, by node."""
-
-    def __init__(self, capacity: int = 64 * MIB, of_first: int = 0) -> None:
-        self.ledgers = {1: Ledger(of_first or capacity), 2: Ledger(capacity), 3: Ledger(capacity)}
-        self.links: dict[tuple[int, int], deque[tuple[Any, ...]]] = {}
-        self.told: list[str] = []
-        self.found: list[Action] = []
-        for number, ledger in self.ledgers.items():
-            ledger.federation.join(number, self.ledgers)
-        for client in (A1, A2, B1, B2, C1):
-            self.do("connect", client)
-
-    def carry_out(self, node: int, actions: list[Action]) -> None:
-        ledger = self.ledgers[node]
-        for action in actions:
-            if isinstance(action, CreateSegment):
-                self.carry_out(node, ledger.segment_ready(action.segment))
-            elif isinstance(action, Tell):
-                self.links.setdefault((node, action.node), deque()).append(action.message)
-            elif isinstance(action, act.PullIn):
-                source = self.ledgers[action.node]
-                assert source.federation.place_for(node, action.oid) is not None
-                self.carry_out(node, ledger.federation.pulled(action.oid))
-            elif not isinstance(action, act.DropSegment):
-                self.found.append(action)
-        ledger.sanity_check()
-
-    def do(self, method: str, client: int, *args: Any) -> list[Action]:
-        """A client's message, and all that follows."""
-        self.late(method, client, *args)
-        return self.settle()
-
-    def late(self, method: str, client: int, *args: Any) -> None:
-        """A client's message; what nodes tell each other stays on its way."""
-        node = client >> 28
-        self.carry_out(node, getattr(self.ledgers[node], method)(client, *args))
-
-    def deliver(self, source: int, target: int) -> None:
-        """One message that is on its way."""
-        message = self.links[source, target].popleft()
-        self.told.append(message[0])
-        self.carry_out(target, self.ledgers[target].federation.told(source, [message]))
-
-    def settle(self) -> list[Action]:
-        while any(self.links.values()):
-            for source, target in list(self.links):
-                while self.links[source, target]:
-                    self.deliver(source, target)
-        found, self.found = self.found, []
-        return found
-
-    def put(
-        self, client: int, oid: bytes, contains: tuple[bytes, ...] = (), holder: int = 0, size: int = 1000
-    ) -> list[Action]:
-        [grant] = self.do("reserve", client, 7, size)
-        assert isinstance(grant, act.Granted)
-        place = grant.segment, grant.offset, size
-        return self.do("seal", client, oid, *place, contains, holder or client, False)
-
-    def down(self, node: int) -> list[Action]:
-        """The node dies, and all others learn of it."""
-        del self.ledgers[node]
-        self.links = {link: queue for link, queue in self.links.items() if node not in link}
-        for number, ledger in self.ledgers.items():
-            self.carry_out(number, ledger.federation.down(node))
-            self.carry_out(number, ledger.federation.forget(node))
-        return self.settle()
-
-    def knows(self, oid: bytes) -> set[int]:
-        return {number for number, ledger in self.ledgers.items() if oid in ledger._table.entries}
+from tests.unit.federation_bench import A1, A2, B1, B2, C1, Nodes, X, Y, Z, hold
 
 
 @pytest.fixture
 def nodes() -> Nodes:
     return Nodes()
-
-
-def hold(
-    nodes: Nodes, client: int, oid: bytes, value: Any = "value", contains: tuple[bytes, ...] = ()
-) -> None:
-    """An object of `client` with a small value."""
-    nodes.do("hold", client, [oid])
-    nodes.do("declare", client, oid)
-    nodes.do("publish", client, oid, 0, value, contains)
 
 
 def test_an_object_lives_as_long_as_somebody_on_another_node_holds_it(nodes: Nodes) -> None:
@@ -275,96 +184,6 @@ def test_what_is_on_disk_is_brought_back_for_another_node(nodes: Nodes) -> None:
     nodes.carry_out(1, nodes.ledgers[1].restored(X))
     found = nodes.settle()
     assert [a.client for a in found if isinstance(a, Deliver)] == [B1]
-
-
-def test_the_end_of_a_home_ends_what_is_awaited_from_it(nodes: Nodes) -> None:
-    nodes.do("hold", A1, [X])
-    nodes.do("declare", A1, X)
-    nodes.do("hold_for", A1, B1, [X])
-    nodes.do("want", B1, X)
-    assert nodes.down(1) == [Deliver(B1, X, OWNER_DIED, None)]
-    assert nodes.do("want", B1, X) == [Deliver(B1, X, OWNER_DIED, None)]
-    nodes.do("release", B1, [X])
-    assert nodes.knows(X) == set()
-
-
-def test_a_copy_serves_those_beside_it_when_its_home_is_gone(nodes: Nodes) -> None:
-    nodes.put(A1, X)
-    nodes.do("hold_for", A1, B1, [X])
-    nodes.do("want", B1, X)
-    nodes.do("unread", B1, X)
-    nodes.down(1)
-    [delivered] = nodes.do("want", B2, X)
-    assert isinstance(delivered, Deliver) and delivered.status == IN_BLOCK
-    nodes.do("unread", B2, X)
-    nodes.do("release", B1, [X])
-    assert nodes.knows(X) == set()
-
-
-def test_the_end_of_a_holder_ends_its_registration(nodes: Nodes) -> None:
-    hold(nodes, A1, X)
-    nodes.do("hold_for", A1, B1, [X])
-    nodes.do("release", A1, [X])
-    assert nodes.down(2) == [Freed(A1, [X])]
-
-
-def test_what_one_has_handed_on_outlives_it(nodes: Nodes) -> None:
-    hold(nodes, A1, X)
-    nodes.do("hold_for", A1, B1, [X])
-    nodes.do("release", A1, [X])
-    nodes.late("hold_for", B1, C1, [X])
-    nodes.deliver(2, 3)
-    del nodes.ledgers[2]
-    nodes.links = {link: queue for link, queue in nodes.links.items() if 2 not in link}
-    for number in (3, 1):
-        nodes.carry_out(number, nodes.ledgers[number].federation.down(2))
-    assert nodes.settle() == []
-    nodes.carry_out(1, nodes.ledgers[1].federation.forget(2))
-    assert nodes.do("want", C1, X) == [Deliver(C1, X, 0, "value")]
-
-
-def test_a_dead_node_is_known_only_while_something_of_it_is_here(nodes: Nodes) -> None:
-    nodes.put(A1, X)
-    nodes.do("hold_for", A1, B1, [X])
-    nodes.do("want", B1, X)
-    nodes.down(1)
-    known = {
-        number: [node.number for node in ledger._table.nodes] for number, ledger in nodes.ledgers.items()
-    }
-    assert 1 in known[2] and 1 not in known[3]
-    nodes.do("release", B1, [X])
-    nodes.do("unread", B1, X)
-    assert [node.number for node in nodes.ledgers[2]._table.nodes if node.down] == []
-    # What comes late names it again: it is still dead, and nobody waits for it.
-    assert nodes.do("want", C1, X) == [Deliver(C1, X, OWNER_DIED, None)]
-    assert [node.number for node in nodes.ledgers[3]._table.nodes if node.down] == []
-
-
-def test_the_owner_makes_again_what_was_lost_with_a_node(nodes: Nodes) -> None:
-    nodes.put(B1, X, holder=A1)
-    assert nodes.down(2) == []
-    assert nodes.do("want", C1, X) == [Recover(A1, X)]
-    [delivered] = nodes.put(A2, X, holder=A1)
-    assert isinstance(delivered, Deliver) and delivered.client == C1
-
-
-def test_a_pulled_copy_becomes_the_one_that_counts(nodes: Nodes) -> None:
-    nodes.put(B1, X, holder=A1)
-    nodes.do("want", C1, X)
-    nodes.do("unread", C1, X)
-    assert nodes.down(2) == [] and nodes.told[-2:] == ["keep", "kept"]
-    [delivered] = nodes.do("want", A1, X)
-    assert isinstance(delivered, Deliver) and delivered.status == IN_BLOCK
-
-
-def test_who_joins_late_does_not_wait_for_nodes_that_were_gone(nodes: Nodes) -> None:
-    ledger = Ledger(MIB)
-    ledger.federation.join(5, [2, 3])
-    client = node_client(5) + 1
-    ledger.connect(client)
-    assert ledger.want(client, X) == [Deliver(client, X, OWNER_DIED, None)]
-    [asked] = ledger.want(client, Z)
-    assert asked == Tell(2, ("want", Z))
 
 
 def test_an_actor_borrows_its_arguments_from_its_home(nodes: Nodes) -> None:

@@ -9,7 +9,7 @@ from rustray.store import actions as act
 from rustray.store.actions import IN_BLOCK, Deliver, Freed
 from rustray.store.allocator import MIB
 from rustray.store.prefetch import AT_ONCE
-from tests.unit.test_federation import Nodes
+from tests.unit.federation_bench import Nodes
 
 A1, B1 = node_client(1) + 1, node_client(2) + 1
 OBJECTS = [make_object_id(A1, number, 0) for number in range(1, 6)]
