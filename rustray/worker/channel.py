@@ -16,6 +16,8 @@ MAX_GATHERED = 64
 """and no more of them: those not sent are lost when the process dies."""
 MAX_LOG_CHARS = 1 << 16
 """Printed text that is gathered; more is sent at once."""
+AT_ONCE, AT_ONCE_PER_S = 100.0, 100.0
+"""So many lines, and then so many a second, are sent as they are printed: where a process was that crashes."""
 
 
 class Channel:
@@ -33,6 +35,8 @@ class Channel:
         "_log",
         "_log_chars",
         "_lock",
+        "_logged",
+        "_may_send",
         "_results",
         "_since",
         "_spent",
@@ -65,6 +69,8 @@ class Channel:
         self._since = 0.0
         self._log: list[tuple[str, int, int, list[str]]] = []
         self._log_chars = 0
+        self._may_send = AT_ONCE
+        self._logged = 0.0
         page.pid = os.getpid()
 
     def answer(self, result: tuple[Any, ...], spent: float) -> None:
@@ -88,7 +94,12 @@ class Channel:
             else:
                 log.append((stream, number, pid, [text]))
             self._log_chars += len(text)
-            if self._log_chars < MAX_LOG_CHARS:
+            now = time.monotonic()
+            self._may_send = min(AT_ONCE, self._may_send + (now - self._logged) * AT_ONCE_PER_S)
+            self._logged = now
+            if self._may_send >= 1:
+                self._may_send -= 1
+            elif self._log_chars < MAX_LOG_CHARS:
                 return
         self.flush()
 

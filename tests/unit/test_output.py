@@ -15,6 +15,7 @@ from rustray.driver.folding import ALONE, WINDOW_S, Source
 from rustray.driver.task_logs import ALL_CHARS, TASK_CHARS, TaskLogs, plain_text
 from rustray.driver.transcript import STREAMS, Transcript
 from rustray.worker import displays
+from rustray.worker.channel import Channel
 from rustray.worker.open_line import BAR_S, OpenLine
 
 FOREVER = float("inf")
@@ -340,3 +341,27 @@ class TestDisplays:
             sys.modules.pop("this", None)
             __import__("this")
         assert seen == ["this"]
+
+
+class Sent:
+    """A connection that keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.messages: list[Any] = []
+
+    def send(self, messages: list[Any]) -> None:
+        self.messages.append(messages)
+
+
+def test_the_first_lines_are_sent_as_they_are_printed_and_a_flood_is_gathered() -> None:
+    sent: Any = Sent()
+    page: Any = SimpleNamespace()
+    channel = Channel(1, 2, sent, page, {}, None)
+    for n in range(10):
+        channel.log("stdout", f"{n}\n", 7)
+    assert [messages[0][2] for messages in sent.messages] == [f"{n}\n" for n in range(10)]
+    for _ in range(100_000):
+        channel.log("stdout", "line\n", 7)
+    channel.flush()
+    assert len(sent.messages) < 1000
+    assert "".join(messages[0][2] for messages in sent.messages).count("line\n") == 100_000
