@@ -81,9 +81,7 @@ class NotebookKeeper:
         """Run a cell; of a background cell the refs of its tasks, one row each: the value and the wanted variables."""
         if not self._arrivals.come(request.cell):
             raise TaskCancelledError(f"{request.name} was stopped before the keeper had it.")
-        tasks = CellTasks(
-            self._session, request, lambda: self._loop.call_soon_threadsafe(self._on_change, cell)
-        )
+        tasks = CellTasks(self._session, request, lambda: self._tell_change(cell))
         cell = self._cells[request.cell] = KeptCell(request, tasks, self._loop)
         if request.timeout is not None:
             cell.timer = self._loop.call_later(request.timeout, self._time_out, cell)
@@ -107,7 +105,14 @@ class NotebookKeeper:
         cell.tasks.submit()
         cell.request = cell.tasks.request
 
+    def _tell_change(self, cell: KeptCell) -> None:
+        """From any thread."""
+        if not cell.change_told:
+            cell.change_told = True
+            self._loop.call_soon_threadsafe(self._on_change, cell)
+
     def _on_change(self, cell: KeptCell) -> None:
+        cell.change_told = False  # what changes from here on is told again
         if cell.tasks.ended_at is not None:
             cell.ended.set()
             if cell.timer is not None:
@@ -128,8 +133,17 @@ class NotebookKeeper:
             if not cell.tasks.count(time.monotonic(), {}).running:
                 cell.show("stderr", line, 0)
 
-    async def stop(self, cell: str, late_s: float = 0.0) -> Stopped:
-        """End the tasks of a cell, within two seconds of which `late_s` have passed."""
+    async def stop(self, cell: str) -> Stopped:
+        """End the tasks of a cell, within two seconds."""
+        return await self._stop_if_known(cell, 0.0)
+
+    async def give_up(self, cell: str, late_s: float) -> Stopped:
+        """The same for the kernel that waits for the cell: it wants no results, and `late_s` have passed already."""
+        if cell in self._cells:
+            self._cells[cell].given_up = True
+        return await self._stop_if_known(cell, late_s)
+
+    async def _stop_if_known(self, cell: str, late_s: float) -> Stopped:
         kept = self._cells.get(cell)
         if kept is None:
             self._arrivals.refuse(cell)
@@ -149,13 +163,14 @@ class NotebookKeeper:
         if cell.ended.is_set():
             return Stopped()
         cell.why_ended = why
+        began = time.monotonic() - late_s
         if cell.tasks.end_submission():
             await _wait_for(cell.submitted, SUBMITS_S)
         stop = Stop(self._session, cell.tasks.unfinished())
         await asyncio.to_thread(stop.interrupt)  # of a big loop for a second, in which others ask
-        if not await _ends(stop, KIND_S - late_s):
+        if not await _ends(stop, began + KIND_S):
             stop.kill()
-            await _ends(stop, KILL_S)
+            await _ends(stop, time.monotonic() + KILL_S)
         outcome = stop.outcome()
         return replace(outcome, dropped=outcome.dropped + cell.tasks.left_out)
 
@@ -185,7 +200,7 @@ class NotebookKeeper:
             await kept.ended.wait()
         finally:
             kept.remove_follower(follower)
-        rows = kept.tasks.rows if wants_results else []
+        rows = kept.tasks.rows if wants_results and not kept.given_up else []
         return kept.state({}), [[as_it_is(ref) for ref in row] for row in rows]
 
     async def news(self, known: Mapping[str, CellState], wait_s: float) -> dict[str, CellState]:
@@ -267,13 +282,15 @@ class NotebookKeeper:
         exit_actor()
 
 
-async def _ends(stop: Stop, within_s: float) -> bool:
-    deadline = time.monotonic() + within_s
-    while stop.left():
+async def _ends(stop: Stop, deadline: float) -> bool:
+    """Whether all of it ends until this monotonic time; at least one look later."""
+    while True:
+        began = time.monotonic()
+        if not stop.left():
+            return True
+        await asyncio.sleep(max(LOOK_S, 4 * (time.monotonic() - began)))  # of a big loop a look takes long
         if time.monotonic() > deadline:
-            return False
-        await asyncio.sleep(LOOK_S)
-    return True
+            return not stop.left()
 
 
 async def _wait_for(event: asyncio.Event, timeout: float) -> None:

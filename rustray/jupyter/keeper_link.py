@@ -106,17 +106,17 @@ class KeeperLink:
 
     def stop(self, cell: str) -> Stopped:
         """End the tasks of a cell; GetTimeoutError if the keeper says nothing in time."""
-        stopped: Stopped = rustray.get(self.begin_stop(cell), timeout=ANSWER_S)
+        stopped: Stopped = rustray.get(self.keeper.stop.remote(cell), timeout=ANSWER_S)
         return stopped
 
-    def begin_stop(self, cell: str, late_s: float = 0.0) -> ObjectRef:
-        """The same without waiting for what it gives.
+    def begin_stop(self, cell: str, late_s: float) -> ObjectRef:
+        """The same of a cell for which one has waited; the ref of what it gives.
 
         Parameters
         ----------
         late_s: seconds for which it has been wanted.
         """
-        ref: ObjectRef = self.keeper.stop.remote(cell, late_s)
+        ref: ObjectRef = self.keeper.give_up.remote(cell, late_s)
         return ref
 
     # -- their tasks, for `rustray.cancel` and `rustray.logs` -------------------------------------------
