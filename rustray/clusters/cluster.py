@@ -215,7 +215,7 @@ class Cluster:
         ]
 
     def __repr__(self) -> str:
-        return f"<Cluster {self.name}: " + ", ".join(f"{name} {value}" for name, value in self.facts()) + ">"
+        return f"<Cluster {self.name}: " + ", ".join(f"{name} {value}" for name, value in self.facts() if value) + ">"
 
     def _repr_html_(self) -> str:
         return Clusters([self])._repr_html_()

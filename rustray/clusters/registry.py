@@ -74,7 +74,8 @@ def read(name: str) -> ConnectionFile | None:
                 raise ValueError(f"it is of a cluster named {found.name!r}")
         except ValueError as error:
             raise ClusterStartError(
-                f"The connection file {path} is damaged: {error}. Remove it; 'rustray stop --all' ends what runs."
+                f"The connection file {path} is damaged: {str(error).rstrip('.')}. "
+                "Remove it; 'rustray stop --all' ends what runs."
             ) from error
     return found
 

@@ -58,7 +58,8 @@ class TaskLog:
 
     def _note(self) -> list[LogEntry]:
         lines, chars = self.lost
-        return [LogEntry("stderr", f"... {counted(lines, chars)} before this are not kept ...\n", 0)] * bool(
+        verb = "is" if lines == 1 else "are"
+        return [LogEntry("stderr", f"... {counted(lines, chars)} before this {verb} not kept ...\n", 0)] * bool(
             lines
         )
 

@@ -139,7 +139,8 @@ class TaskStream(io.TextIOBase):
             return
         lost = "" if self._log_left > 0 else ", which is full"
         where = f"the worker's log, {self._log.path()} on {socket.gethostname()}{lost}"
-        told = f"... {counted(left.lines, left.chars)} are only in {where} ...\n"
+        verb = "is" if left.lines == 1 else "are"
+        told = f"... {counted(left.lines, left.chars)} {verb} only in {where} ...\n"
         printed.task.channel.log("stderr", told, printed.task.number)
 
 

@@ -57,7 +57,7 @@ def init(address: str = "", name: str = "", new: bool = False, num_cpus: float |
     if left:
         of = ", as the kernel before has left it"
     if rustray.nodes():
-        print(f"RustRay is ready with {cpus:g} CPUs{of}, after {lapse(passed)}.")
+        print(f"RustRay is ready with {cpus:g} CPU{'' if cpus == 1 else 's'}{of}, after {lapse(passed)}.")
     else:
         named_so = f" --name {where.name}" if where is not None else ""
         print(f"RustRay is connected{of}, which has no node: tasks wait for one. Start it: rustray scale 1{named_so}")
@@ -140,9 +140,9 @@ def stop(name: str = "") -> None:
         rustray.shutdown()
         print("Left the cluster; it has ended if this notebook had started it.")
         return
+    what = _parts(cluster)  # before it ends, as the notebook's own does with the session
     if here is not None and here.name == cluster.name:
         rustray.shutdown()
-    what = _parts(cluster)
     killed = cluster.stop()
     by_force = f"; {counted(len(killed), 'process')} had to be killed" if killed else ""
     print(f"Stopped the cluster {cluster.name}: {what}{by_force}.")
