@@ -8,8 +8,8 @@ import pytest
 
 from rustray.cli.explain import _none, _sentence
 from rustray.cli.status import waiting_lines
-from tests.unit.test_explanation import KEY, SPEC
-from tests.unit.test_head_reactor import DRIVER, Bench
+from tests.unit.explained_facts import KEY, SPEC
+from tests.unit.head_bench import DRIVER, Bench
 
 ROW: dict[str, Any] = {"class": "f", "job": 1, "state": "waiting", "held": 0, "wanted": 2, "promised": 0}
 
@@ -22,7 +22,8 @@ ROW: dict[str, Any] = {"class": "f", "job": 1, "state": "waiting", "held": 0, "w
         ({"missing": {}, "reason": "its job has all"}, "slots asked for; its job has all."),
         (
             {"state": "infeasible", "missing": {"GPU": 1.0}, "reason": "on nodes with zone=a"},
-            "; no node of the cluster has what it needs (missing on nodes with zone=a: 1 GPU); it waits for one to join.",
+            "; no node of the cluster has what it needs (missing on nodes with zone=a: 1 GPU); "
+            "it waits for one to join.",
         ),
         (
             {"state": "infeasible", "missing": {}, "reason": "no node has label zone=q"},
