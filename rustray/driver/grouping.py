@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rustray.driver.entry import ERROR, Entry
-from rustray.error_packing import read_summary
+from rustray.error_packing import ErrorSummary, read_summary
 
 GROUPS_TOLD = 3
 POSITIONS_TOLD = 3
@@ -16,10 +16,14 @@ def told_of(entries: Sequence[Entry]) -> str:
     failures = []
     for position, entry in enumerate(entries):
         if entry.state == ERROR:
-            summary = read_summary(entry.payload)
-            kind = summary.type_name.rpartition(".")[2] or "error"
-            failures.append((position, f"{kind}: {summary.message}".partition("\n")[0]))
+            failures.append((position, line_of(read_summary(entry.payload))))
     return grouped_failures(len(entries), failures, "object") if len(failures) > 1 else ""
+
+
+def line_of(error: ErrorSummary) -> str:
+    """As "ValueError: no", of a longer message the first line."""
+    kind = error.type_name.rpartition(".")[2] or "error"
+    return f"{kind}: {error.message}".partition("\n")[0]
 
 
 def grouped_failures(total: int, failures: Sequence[tuple[int, str]], what: str) -> str:

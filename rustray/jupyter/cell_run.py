@@ -99,7 +99,8 @@ class CellRun:
 
     def _show_card(self) -> None:
         request = self._request
-        self._card = CellCard(CellState.begins(request.cell, request.name, time.time() - CARD_S))
+        state = self._link.state(request.cell)
+        self._card = CellCard(state or CellState.begins(request.cell, request.name, time.time() - CARD_S))
         self._card.display()
         self._link.news.show(self._card)
 

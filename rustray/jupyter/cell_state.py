@@ -12,6 +12,9 @@ RUNNING, DONE, FAILED, STOPPED, TIMED_OUT = "running", "done", "failed", "stoppe
 LEFT, LOST = "left running", "out of sight"
 """How cells are whose kernel ends, or whose keeper has: what becomes of them is not known there."""
 
+CLIP = 80
+"""Characters of an error that are shown."""
+
 
 @dataclass(frozen=True)
 class CellState:
@@ -31,6 +34,7 @@ class CellState:
     ends, error: when it will probably have ended, in seconds since the epoch, None where nothing is expected; and the
         standard deviation of that in seconds. They move all the time: a state with others is no other state.
     overdue: see `Forecast`.
+    failure: what the first of its tasks that has failed has raised, as "ValueError: no".
     """
 
     cell: str
@@ -52,6 +56,7 @@ class CellState:
     error: float = field(default=0.0, compare=False)
     stopped: int = 0
     overdue: float = field(default=0.0, compare=False)
+    failure: str = ""
 
     @classmethod
     def begins(cls, cell: str, name: str, started: float, total: int = 1, mapped: bool = False) -> CellState:
@@ -78,7 +83,7 @@ class CellState:
                     if self.running
                     else f"waiting for a worker for {spent}"
                 )
-            return f"{self.how} after {spent}"
+            return f"{self.how} after {spent}{self._why()}"
         going = self.how == RUNNING
         parts = task_counts(self.total, self.done, self.failed, self.without_value, self.running if going else 0)
         if self.done and self.seconds(now) > 0:
@@ -86,7 +91,11 @@ class CellState:
         if going:
             return f"{', '.join(parts)}, for {spent}{self.left(now)}"
         how = "" if self.how == STOPPED and self.without_value else f"{self.how} "  # that has been said
-        return f"{', '.join(parts)}, {how}after {spent}"
+        return f"{', '.join(parts)}, {how}after {spent}{self._why()}"
+
+    def _why(self) -> str:
+        told = self.failure if len(self.failure) <= CLIP else self.failure[: CLIP - 1] + "…"
+        return f": {told}" if self.how == FAILED and told else ""
 
     def left(self, now: float) -> str:
         """As ", about 12 s ± 2 s left", or that it takes longer; "" where nothing is expected."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from rustray.driver.code_hash import HASH_BYTES
 from rustray.driver.entry import ERROR, Entry
+from rustray.driver.grouping import line_of
 from rustray.driver.refs import ObjectRef
 from rustray.driver.remote_function import scheduling_class
 from rustray.driver.scheduling_class import SchedulingClass
@@ -98,6 +99,8 @@ class CellTasks:
         self.failed = 0
         self.stopped = 0
         """Were cancelled, and are not among the failed."""
+        self.failure = ""
+        """What the first that has failed has raised, in a line."""
         self.ended_at: float | None = None
         """Seconds since the epoch."""
         self.rows: list[list[ObjectRef]] = []
@@ -168,10 +171,11 @@ class CellTasks:
             self._live.pop(entry, None)
             if entry.state != ERROR:
                 self.done += 1
-            elif read_summary(entry.payload).cancelled:
+            elif (error := read_summary(entry.payload)).cancelled:
                 self.stopped += 1
             else:
                 self.failed += 1
+                self.failure = self.failure or line_of(error)
             if self._submitted and self._ended >= len(self.rows):
                 self.ended_at = time.time()
         self._on_change()

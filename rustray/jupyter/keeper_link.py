@@ -17,14 +17,14 @@ from rustray.driver.refs import ObjectRef
 from rustray.driver.session import Session
 from rustray.driver.stopping import Stopped, unfinished_numbers
 from rustray.driver.task_logs import LogEntry, TaskLog
-from rustray.errors import ActorError
+from rustray.errors import ActorError, RustRayError
 from rustray.jupyter import notebook
 from rustray.jupyter.cell_state import LEFT, STOPPED, CellState
 from rustray.jupyter.cell_tasks import CellRequest
 from rustray.jupyter.keeper import NotebookKeeper
 from rustray.jupyter.kept_cell import Entry
 from rustray.jupyter.known_cells import KnownCells
-from rustray.jupyter.news import News
+from rustray.jupyter.news import LOOK_S, News
 from rustray.model import ids
 from rustray.model.own_work import KEEPER_NAME, is_own_name
 from rustray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -87,6 +87,14 @@ class KeeperLink:
         for state in found:
             self._known.heard(state)
         return found
+
+    def state(self, cell: str) -> CellState | None:
+        """How a cell is; None if the keeper does not say it at once."""
+        try:
+            found: dict[str, CellState] = rustray.get(self.keeper.news.remote({cell: None}, 0.0), timeout=LOOK_S)
+        except RustRayError:  # whoever waits for the cell learns of it
+            return None
+        return found.get(cell)
 
     def results(self, cell: str) -> list[list[ObjectRef]]:
         """The refs of a cell's tasks, one row each; [] if they are not kept any more."""

@@ -122,4 +122,5 @@ class KeptCell:
             0.0 if left is None else left.error,
             count.cancelled,
             0.0 if left is None else left.overdue,
+            tasks.failure,
         )

@@ -152,8 +152,10 @@ def test_a_background_cell_gives_refs_and_a_card_that_moves(notebook: Notebook, 
 
 def test_a_card_tells_when_a_cell_that_has_run_before_will_end(notebook: Notebook) -> None:
     body = "import time\ntime.sleep(2.6)"
-    first = notebook.run(f"%%remote --name first\n{body}")
-    (card,) = first.cards.values()  # it shows up when a cell takes long
+    cell = notebook.start(f"%%remote --name first\n{body}")
+    notebook.read(lambda message: message["msg_type"] == "display_data")  # it shows up when a cell takes long
+    assert next(iter(notebook.shown[cell].cards.values())).startswith("first: running for 2.")
+    (card,) = notebook.finish(cell).cards.values()
     assert re.fullmatch(r"first: done after 2\.\d s", card)
     notebook.run("from rustray.driver.current import current")
     learned = "[f['name'] for f in current().requests.query('functions') if f['run_s']]"

@@ -143,6 +143,12 @@ def cell(how: str = RUNNING, total: int = 1, done: int = 0, failed: int = 0, **m
         ),
         (cell(DONE, done=1), "done after 12 s"),
         (cell(FAILED, failed=1), "failed after 12 s"),
+        (cell(FAILED, failed=1, failure="ValueError: no"), "failed after 12 s: ValueError: no"),
+        (cell(FAILED, failed=1, failure="E: " + 99 * "x"), f"failed after 12 s: E: {76 * 'x'}…"),
+        (
+            cell(FAILED, 4, 3, 1, mapped=True, failure="KeyError: 3"),
+            "3 of 4 done, 1 failed, 15/min, failed after 12 s: KeyError: 3",
+        ),
         (
             cell(total=40, done=10, failed=1, running=2, mapped=True),
             "10 of 40 done, 1 failed, 2 running, 2/s, for 5.0 s",
