@@ -69,8 +69,13 @@ jupyter rustray start --lab -- --port 9999"""
         tell(f'In a notebook: rustray.init("{name}")      Stop it: jupyter rustray stop {name}')
         if not self.lab:
             return 0
+        if not self.extra_args and (url := lab.running(name)) is not None:
+            tell(f"JupyterLab runs here already: {url}")
+            if self.browser:
+                lab.open_in_browser(url)
+            return 0
         try:
-            return lab.run(self.extra_args, self.browser)
+            return lab.run(self.extra_args, self.browser, name)
         finally:
             if cluster.state != "stopped":
                 tell(f"The cluster {name!r} goes on. To stop it: jupyter rustray stop {name}")

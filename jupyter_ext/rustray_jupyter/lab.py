@@ -18,11 +18,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 from jupyter_core.paths import jupyter_runtime_dir
 
 import rustray
 from rustray import private_files
+from rustray.cli.telling import tell
 from rustray.clusters.logs import last_lines
+from rustray.clusters.registry import ADDRESS_VARIABLE
 from rustray.errors import ClusterStartError, OptionError
 
 UP_TIMEOUT_S = 90.0
@@ -32,13 +35,14 @@ PAGE_TIMEOUT_S = 3.0
 DASHBOARD = "rustray/dashboard"
 
 
-def run(arguments: Sequence[str], browser: bool) -> int:
+def run(arguments: Sequence[str], browser: bool, cluster: str) -> int:
     """Run JupyterLab until Ctrl-C, or until its user shuts it down; 0. ClusterStartError where it fails.
 
     Parameters
     ----------
     arguments: of JupyterLab.
     browser: whether it opens one.
+    cluster: the name of the one that its notebooks prefer.
     """
     page = first_page()
     command = [sys.executable, "-m", "jupyterlab", "--ServerApp.answer_yes=True", f"--LabApp.default_url=/{page}"]
@@ -52,20 +56,42 @@ def run(arguments: Sequence[str], browser: bool) -> int:
     try:
         private_files.write(path, "")  # Jupyter prints its token there
         with _signals_held(), open(path, "ab") as log:
-            process = subprocess.Popen([*command, *arguments], stdout=log, stderr=log)
-        print(f"JupyterLab: {_url(process, path, page)}")
-        print(f"in {os.getcwd()}; Ctrl-C ends it. Its log: {path}", flush=True)
+            process = subprocess.Popen(
+                [*command, *arguments], stdout=log, stderr=log, env={**os.environ, ADDRESS_VARIABLE: cluster}
+            )
+        tell(f"JupyterLab: {_url(process, path, page)}")
+        tell(f"in {os.getcwd()}; Ctrl-C ends it. Its log: {path}")
         if (code := process.wait()) != 0:
             raise ClusterStartError(f"JupyterLab has ended with status {code}:\n{_last(path)}")
         return 0
     except KeyboardInterrupt:
-        print(flush=True)  # after the ^C
+        tell("")  # after the ^C
         return 0
     finally:
         if process is not None:
             _end(process)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
+
+
+def running(cluster: str) -> str | None:
+    """The URL of a JupyterLab that `run` has started in this folder for this cluster; None: there is none."""
+    from jupyter_server.serverapp import list_running_servers
+
+    here = os.path.realpath(os.getcwd())
+    for server in list_running_servers():
+        same = os.path.realpath(server["root_dir"]) == here and _prefers(server["pid"]) == cluster
+        if same and _status(server, "api/status") == 200:
+            return _with_token(server, first_page(), {})
+    return None
+
+
+def _prefers(pid: int) -> str:
+    """The cluster that a process was told to prefer; "" where it was not, or has ended."""
+    try:
+        return str(psutil.Process(pid).environ().get(ADDRESS_VARIABLE, ""))
+    except (psutil.Error, OSError):
+        return ""
 
 
 @contextlib.contextmanager

@@ -60,7 +60,7 @@ def list() -> builtins.list[Cluster]:
 
 
 def find(name: str | None = None) -> Cluster:
-    """The cluster of this name, or the newest.
+    """The cluster of this name; else that of $RUSTRAY_ADDRESS, or the newest.
 
     Raises
     ------

@@ -21,6 +21,7 @@ from rustray import private_files
 from rustray.clusters.connection_file import (
     ConnectionFile,
     from_text,
+    is_name,
     living,
     state,
     to_text,
@@ -37,6 +38,7 @@ LOCK_TIMEOUT_S = 10.0
 BUSY_TIMEOUT_S = 90.0
 """Seconds to wait for who is busy with a cluster: a node that leaves has 60 to finish its tasks."""
 MAX_SIZE = 1 << 20
+ADDRESS_VARIABLE = "RUSTRAY_ADDRESS"
 _LOCK = "rustray.lock"
 
 
@@ -101,10 +103,17 @@ def files() -> list[ConnectionFile]:
     return sorted(found, key=lambda file: file.started)
 
 
+def usual() -> str:
+    """The name in $RUSTRAY_ADDRESS: of the cluster that this program prefers; "" where it has none, or an address."""
+    address = os.environ.get(ADDRESS_VARIABLE, "")
+    return address if is_name(address) else ""
+
+
 def find(name: str | None = None) -> ConnectionFile | None:
-    """The living cluster of this name; the newest that is up when None. None: there is none."""
+    """The living cluster of this name; when None the `usual` one, or the newest that is up. None: there is none."""
     if name is None:
-        return next((file for file in reversed(files()) if living(file.processes, create_time)), None)
+        up = [file for file in files() if living(file.processes, create_time)]
+        return next((file for file in up if file.name == usual()), up[-1] if up else None)
     file = read(name)
     if file is None:
         return None

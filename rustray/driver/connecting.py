@@ -10,6 +10,7 @@ import inspect
 import os
 import socket
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -84,10 +85,10 @@ def init(
     Parameters
     ----------
     address: None starts a cluster that ends with this process (unless $RUSTRAY_ADDRESS names one); the name of a
-        cluster (see `rustray.clusters`), or "auto" for the newest; "local" always starts one; else a session folder, a
-        socket's path, "host:port" of a node here, or "host:port,..." of the heads of a cluster anywhere: through a node
-        of it on this machine, else through one without slots that is started for this process, with the token in
-        $RUSTRAY_TOKEN or $RUSTRAY_TOKEN_FILE and the certificates in $RUSTRAY_TLS_DIR.
+        cluster (see `rustray.clusters`), or "auto" for that of $RUSTRAY_ADDRESS, else the newest; "local" always starts
+        one; else a session folder, a socket's path, "host:port" of a node here, or "host:port,..." of the heads of a
+        cluster anywhere: through a node of it on this machine, else through one without slots that is started for this
+        process, with the token in $RUSTRAY_TOKEN or $RUSTRAY_TOKEN_FILE and the certificates in $RUSTRAY_TLS_DIR.
     num_cpus, num_gpus, resources: what a cluster started here offers; counted if not given.
     object_store_memory: bytes of shared memory for objects; 30 % of the machine's if not given.
     namespace: where this job's named actors are found; its own if not given.
@@ -122,7 +123,9 @@ def init(
             raise SessionError.already_initialised()
         if session is not None:
             shutdown()
-        address = address or os.environ.get("RUSTRAY_ADDRESS") or None
+        if address in (None, "", "auto"):
+            describes = (num_cpus, num_gpus, resources, object_store_memory, labels) != (None,) * 5
+            address = _usual(address or None, describes)
         if address is None or address == "local":
             offered = launch.count_resources(num_cpus, num_gpus, resources)
             settings = launch.ServerSettings(offered, object_store_memory, labels=_checked_labels(labels))
@@ -150,6 +153,33 @@ def init(
         return _context(session)
 
 
+def _usual(address: str | None, describes: bool) -> str | None:
+    """What $RUSTRAY_ADDRESS makes of None or "auto". An address there is used; the name of a cluster is a preference.
+
+    Parameters
+    ----------
+    describes: whether `init` was told what a cluster that it starts is to offer.
+    """
+    wanted = os.environ.get("RUSTRAY_ADDRESS")
+    if not wanted:
+        return address
+    from rustray.clusters import registry  # here: most programs need no names
+
+    if not registry.usual():
+        return wanted
+    if address is None and describes:
+        return None
+    found = registry.find()
+    if found is None:
+        return wanted  # which is told not to run
+    if found.name != wanted:
+        warnings.warn(
+            f"The cluster {wanted!r} of RUSTRAY_ADDRESS does not run any more; using {found.name!r}, the newest.",
+            stacklevel=3,
+        )
+    return found.name
+
+
 def init_again(
     notebook: str,
     num_cpus: float | None,
@@ -175,7 +205,9 @@ def init_again(
         if session is not None and session.ended is None:
             raise SessionError.already_initialised()
         shutdown()
-        server: launch.StartedProcess | launch.AdoptedServer | None = None if new else discovery.left_behind(notebook)
+        server: launch.StartedProcess | launch.AdoptedServer | None = (
+            None if new else discovery.left_behind(notebook)
+        )
         found = server is not None
         if server is None:
             offered = launch.count_resources(num_cpus, None, None)

@@ -81,7 +81,7 @@ def test_a_cluster_from_start_to_stop(tmp_path: Path, apart: Path) -> None:
 
 
 def test_a_contact_is_no_job_and_no_client_that_keeps_a_cluster_up(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = rustray.clusters.start("work", num_cpus=1)
     with rustray.clusters.contact("work") as contact, cluster.contact() as other:
@@ -103,8 +103,9 @@ def test_a_contact_is_no_job_and_no_client_that_keeps_a_cluster_up(
         eventually(lambda: not contact.alive)
     assert cluster.status().nodes == ()  # through a node of its own
     assert len(registry.clusters()) == 1  # which has ended with it
-    opening.init("work")
-    told = "RustRay is connected on cluster work, which has no node: tasks wait for one. Start it: rustray scale 1"
+    monkeypatch.setenv("RUSTRAY_ADDRESS", "gone")
+    opening.init()
+    told = "on cluster work (gone, the cluster of RUSTRAY_ADDRESS, does not run any more), which has no node"
     assert told in capsys.readouterr().out
     rustray.shutdown()
     cluster.stop()

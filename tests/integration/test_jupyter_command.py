@@ -146,6 +146,8 @@ def test_lab_ends_and_its_cluster_goes_on(tmp_path: Path) -> None:
         assert found is not None
         url = found[0]
         base, _slash, token = url.partition("/lab?token=")
+        again = start("start", "--lab", "--no-browser", folder=folder)
+        assert again.communicate(timeout=50)[0].endswith(f"JupyterLab runs here already: {url}\n")
         request = urllib.request.Request(f"{base}/api/status", headers={"Authorization": f"token {token}"})
         with urllib.request.urlopen(request, timeout=10) as answer:
             assert answer.status == 200

@@ -52,7 +52,7 @@ def test_a_signal_right_after_its_start_ends_it(
     started: list[subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(lab, "STOP_TIMEOUT_S", 0.05)
-    assert lab.run([], browser=False) == 0
+    assert lab.run([], browser=False, cluster="work") == 0
     (process,) = started
     assert process.returncode == -signal.SIGKILL, "it ignores the rest"
     assert list(tmp_path.iterdir()) == []
@@ -78,6 +78,6 @@ def test_a_second_signal_does_not_leave_it_behind(
 
     start = lab.subprocess.Popen
     monkeypatch.setattr(lab.subprocess, "Popen", lambda *given, **options: Again(start(*given, **options)))
-    assert lab.run([], browser=False) == 0
+    assert lab.run([], browser=False, cluster="work") == 0
     (process,) = started
     assert process.returncode == -signal.SIGKILL

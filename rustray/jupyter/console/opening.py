@@ -7,8 +7,9 @@ import time
 
 import rustray
 import rustray.clusters
-from rustray.clusters import Cluster
-from rustray.driver import discovery, registry
+from rustray.clusters import Cluster, registry
+from rustray.driver import discovery
+from rustray.driver import registry as sessions
 from rustray.driver.current import auto_init, current, current_or_none, forbid_auto_init
 from rustray.driver.session import Session
 from rustray.errors import ClusterStartError, OptionError, RustRayError
@@ -28,13 +29,15 @@ def init(address: str = "", name: str = "", new: bool = False, num_cpus: float |
         return
     namespace = notebook_path() or None
     lasting = [cluster for cluster in rustray.clusters.list() if cluster.heads]
+    usual = os.environ.get(registry.ADDRESS_VARIABLE, "")
+    has_ended = bool(registry.usual()) and registry.find(usual) is None
     todo = plan(
         address,
         name,
         new,
         num_cpus,
         [cluster.name for cluster in lasting],
-        os.environ.get("RUSTRAY_ADDRESS", ""),
+        "" if has_ended else usual,
         bool(namespace) and discovery.left_behind(namespace or "") is not None,
     )
     started = time.perf_counter()
@@ -54,13 +57,17 @@ def init(address: str = "", name: str = "", new: bool = False, num_cpus: float |
     of = f" on cluster {where.name}" if where is not None and isinstance(todo, Connect) else ""
     if isinstance(todo, StartNamed):
         of = f" on the new cluster {todo.name}, which goes on until it is stopped"
+    if has_ended and not (address or name or new or num_cpus is not None or left):
+        of += f" ({usual}, the cluster of RUSTRAY_ADDRESS, does not run any more)"
     if left:
         of = ", as the kernel before has left it"
     if rustray.nodes():
         print(f"RustRay is ready with {cpus:g} CPU{'' if cpus == 1 else 's'}{of}, after {lapse(passed)}.")
     else:
         named_so = f" --name {where.name}" if where is not None else ""
-        print(f"RustRay is connected{of}, which has no node: tasks wait for one. Start it: rustray scale 1{named_so}")
+        print(
+            f"RustRay is connected{of}, which has no node: tasks wait for one. Start it: rustray scale 1{named_so}"
+        )
     if left:
         print("%rustray attach shows the cells that it has run, and gives their results.")
 
@@ -95,7 +102,7 @@ def attached() -> Cluster | None:
     heads = set(own_cluster.facts_of(socket).get("heads", ()))
     for cluster in rustray.clusters.list():
         nodes = (process for process in cluster.processes if process.role != "head")
-        if any(registry.socket_path(process.folder) == socket for process in nodes):
+        if any(sessions.socket_path(process.folder) == socket for process in nodes):
             return cluster
         if heads & set(cluster.address.split(",")):
             return cluster
