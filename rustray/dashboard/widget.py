@@ -23,16 +23,20 @@ from rustray.clusters import registry
 from rustray.dashboard.feed import Feed
 from rustray.dashboard.figures import items
 from rustray.dashboard.watch import Watch
+from rustray.driver import registry as processes
 from rustray.driver.cells import kernel_shell
 from rustray.driver.current import current
-from rustray.driver.session import Session
+from rustray.driver.session import Session, no_fate
 from rustray.errors import RustRayError
 
 log = logging.getLogger(__name__)
 
 UPDATE_S = 0.5
 SCRIPTS = "".join(Path(__file__).with_name(name).read_text() for name in ("feed.js", "widget.js"))
-ENDED = "The cluster has ended, or this notebook has left it."
+
+ENDED = "This notebook has ended its cluster."
+LEFT = "This notebook has left the cluster, which goes on."
+LOST = "The cluster has ended, or cannot be reached any more."
 
 
 class PanelsWidget(anywidget.AnyWidget):
@@ -97,6 +101,9 @@ class _Feeder:
         self._told = ""
         self._feed = Feed(time.time)
         self._ended = threading.Event()
+        at = session.info["folder"]
+        facts = next((facts for facts in processes.clusters() if facts["folder"] == at), {})
+        self._is_own = session.fate is not no_fate and not facts.get("heads")
         session.on_end.append(self._end)
         self._shell = kernel_shell()
         if self._shell is not None:
@@ -118,7 +125,12 @@ class _Feeder:
         self._dashboards.add(dashboard)
         self._wake.set()
         if self._ended.is_set():
-            dashboard.widget.ended = ENDED
+            dashboard.widget.ended = self._why_ended()
+
+    def _why_ended(self) -> str:
+        if not self._session.was_left:
+            return LOST
+        return ENDED if self._is_own else LEFT
 
     def _end(self) -> None:
         self._ended.set()
@@ -143,7 +155,7 @@ class _Feeder:
             else:
                 self._wake.wait()
         for dashboard in list(self._dashboards):
-            dashboard.widget.ended = ENDED
+            dashboard.widget.ended = self._why_ended()
 
     def _update(self) -> bool:
         """Move what is watched; whether there is any."""

@@ -39,6 +39,11 @@ PARTING_S = 0.2
 """Seconds for which a process that parts tries to be rid of what it has to tell."""
 
 
+def no_fate() -> str:
+    """Of a server that this process has not started."""
+    return ""
+
+
 class Session:
     """What a driver or worker has of the cluster.
 
@@ -58,8 +63,10 @@ class Session:
         self.ended: RustRayError | None = None
         self.output = Output(sink, keeps=hello is not None)
         self.pid = os.getpid()
-        self.fate: Callable[[], str] = lambda: ""
+        self.fate: Callable[[], str] = no_fate
         """Says how the server has ended that this process started, "" where that is not known."""
+        self.was_left = False
+        """Whether it was this process that has ended it, by `close`."""
         self.running: Callable[[], Any] = lambda: None
         """In a worker: the task that the calling thread runs (`worker.context.Running`)."""
         self.hosted_actor: tuple[bytes, dict[str, Any]] | None = None
@@ -306,6 +313,7 @@ class Session:
         """Leave the cluster; what is pending fails with SessionError."""
         if self.ended is None:
             self._call_all(self.on_leave)
+            self.was_left = True
             self.hand_over()
             self._end(
                 SessionError(

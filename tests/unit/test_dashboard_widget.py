@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from rustray.driver.session import no_fate
 from rustray.errors import NotCommittedError
 from tests.support import eventually
 
@@ -28,6 +29,8 @@ class Session:
         self.fail: Exception | None = None
         self.asked = 0
         self.ended: Exception | None = None
+        self.was_left = False
+        self.fate: Callable[[], str] = no_fate
         self.info: dict[str, Any] = {"folder": "/a/folder"}
         self.on_end: list[Callable[[], None]] = []
         self.requests = SimpleNamespace(query=self.query)
@@ -85,10 +88,20 @@ def test_the_end_of_the_session_is_told_to_all_who_look_then_or_later(session: S
     feed._wake.set()
     eventually(lambda: later not in feed._dashboards)
     session.on_end.pop()()
-    eventually(lambda: first.widget.ended == widget.ENDED)
+    eventually(lambda: first.widget.ended == widget.LOST)
     assert later.widget.ended == ""
     feed.looked(later)
-    assert later.widget.ended == widget.ENDED
+    assert later.widget.ended == widget.LOST
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_who_has_ended_or_left_the_cluster_is_told_which(session: Session, own: bool) -> None:
+    session.was_left = True
+    session.fate = (lambda: "") if own else no_fate
+    feed = feeder(session)
+    shown = feed.add(["queues"])
+    session.on_end.pop()()
+    eventually(lambda: shown.widget.ended == (widget.ENDED if own else widget.LEFT))
 
 
 def test_what_nobody_looks_at_is_not_kept(session: Session) -> None:
