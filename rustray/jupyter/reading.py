@@ -47,8 +47,7 @@ def read_cell(source: str, file: str, given: Iterable[str] = ()) -> CellCode:
     Raises SyntaxError, told of `file`, if it is not Python.
     """
     tree = ast.parse(source, file)
-    # What the parser lets pass, as `return` at the top, is told before anything is sent.
-    compile(tree, file, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    _compile(tree, source, file)
     reads: dict[str, None] = {}
     bound = set(given)
     binds: set[str] = set()
@@ -67,6 +66,16 @@ def read_cell(source: str, file: str, given: Iterable[str] = ()) -> CellCode:
         _only_defines(tree),
         _kernel_call(tree),
     )
+
+
+def _compile(tree: ast.Module, source: str, file: str) -> None:
+    """What the parser lets pass, as `return` at the top, is told before anything is sent."""
+    try:
+        compile(tree, file, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    except SyntaxError as error:
+        if error.text is None and error.lineno is not None:  # the compiler looks for it in a file of this name
+            error.text = source.splitlines()[error.lineno - 1]
+        raise
 
 
 def _names(statement: ast.stmt) -> tuple[list[str], set[str]]:

@@ -43,8 +43,9 @@ def test_a_cell_reads_what_it_has_not_bound(source: str, reads: set[str]) -> Non
 
 
 def test_names_that_a_cell_may_bind() -> None:
-    with pytest.raises(SyntaxError, match="'return' outside function"):
+    with pytest.raises(SyntaxError, match="'return' outside function") as caught:
         read_cell("a = 1\nreturn a", "c")
+    assert (caught.value.lineno, caught.value.text) == (2, "return a")
     assert read_cell("b = await a", "c").reads == ("a",)
     code = read_cell("a = 1\nfor b in []: c = 2\ndef d():\n    global e\n    e = 1\nimport f.g", "c")
     assert code.binds == {"a", "b", "c", "d", "e", "f"}
