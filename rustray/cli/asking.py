@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rustray.clusters.contact import Contact
+from rustray.clusters.registry import ADDRESS_VARIABLE, usual
 from rustray.driver import discovery
 from rustray.driver.registry import clusters, read_connection_file
 from rustray.errors import ClusterStartError
@@ -28,7 +29,7 @@ def add_address(command: argparse.ArgumentParser) -> None:
     """The option that says which cluster."""
     command.add_argument(
         "--address",
-        default=os.environ.get("RUSTRAY_ADDRESS") or "auto",
+        default=not usual() and os.environ.get(ADDRESS_VARIABLE) or "auto",  # which prefers a name there
         help="the name of a cluster, or what else rustray.init takes ($RUSTRAY_ADDRESS, else the newest cluster here)",
     )
 
