@@ -195,7 +195,10 @@ def waiting_lines(slots: list[Row], tasks: list[Row]) -> list[str]:
     """
     count = {row["function"]: row["count"] for row in tasks if row["state"] == "waiting"}
     asking: dict[str, list[str]] = {}
+    served = {row["function"] for row in tasks} - count.keys()  # all its tasks have begun meanwhile
     for row in slots:
+        if row["class"] in served:
+            continue
         has = "no node can have it" if row["infeasible"] else f"has {row['held']} of {row['wanted']} slots asked for"
         asking.setdefault(row["class"], []).append(f"job {row['job']}: {has}")
     lines = []

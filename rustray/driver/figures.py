@@ -86,7 +86,7 @@ class Telling:
             present: dict[str, _Present] = {}
             for target in classes:
                 _add_class(present, target)
-                if target.queue:
+                if not target.idle:
                     target.ask_for_less()  # slots are asked for in powers of two while tasks come
             for channel in channels:
                 _add_calls(present, channel)

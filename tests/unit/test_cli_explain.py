@@ -58,5 +58,6 @@ def test_status_counts_tasks_and_names_slots_so() -> None:
         "waiting: 58 tasks of f; job 3: has 2 of 60 slots asked for",
         "waiting: 1 task of g",
     ]
+    assert waiting_lines(slots, tasks[1:2]) == []
     never = {**slots[0], "class": "h", "infeasible": True}
     assert waiting_lines([never], []) == ["waiting: h; job 3: no node can have it"]
