@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import rustray.clusters
 from rustray.driver import cells
 from rustray.errors import OptionError, RustRayError
 from rustray.jupyter.cell_card import CellCard
 from rustray.jupyter.cell_state import RUNNING, CellState
+from rustray.jupyter.console import opening
 from rustray.jupyter.console.opening import notebook_session
 from rustray.jupyter.keeper_link import KeeperLink, other_keepers, shows
 from rustray.jupyter.named_cells import named_cells
@@ -28,10 +30,12 @@ class Attached(Mapping[str, Any]):
     ----------
     found: each cell with the keeper that has it, the oldest first.
     results: the refs of each, by its id; the value first, then the variables of `-o`.
+    others: the clusters that run beside this one, where cells may be of which none were found here.
     """
 
-    def __init__(self, found: list[Found], results: dict[str, list[Any]]) -> None:
+    def __init__(self, found: list[Found], results: dict[str, list[Any]], others: Sequence[str] = ()) -> None:
         self._results = results
+        self._others = others
         self._found = dict(zip(labels([state.name for _link, state in found]), found, strict=True))
         self._cards = {label: CellCard(state, label, True) for label, (_link, state) in self._found.items()}
 
@@ -58,7 +62,11 @@ class Attached(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         if not self._found:
-            return "No cells of an earlier kernel of this notebook are kept."
+            told = "No cells of an earlier kernel of this notebook are kept."
+            if self._others:
+                names = ", ".join(self._others)
+                told += f" Other clusters run: {names}. For one: %rustray shutdown, %rustray init NAME."
+            return told
         return "\n".join(map(repr, self._cards.values()))
 
     def _ipython_display_(self) -> None:
@@ -116,10 +124,16 @@ def attach(shell: Any = None) -> Attached:
         except RustRayError as error:
             print(f"rustray: a keeper of an earlier kernel does not answer: {error}")
     found.sort(key=lambda item: item[1].started)
-    attached = Attached(found, results)
+    attached = Attached(found, results, () if found else _other_clusters())
     if shell is not None:
         _bind(shell.user_ns, attached, found, results)
     return attached
+
+
+def _other_clusters() -> list[str]:
+    here = opening.attached()
+    lasting = [cluster.name for cluster in rustray.clusters.list() if cluster.heads]
+    return [name for name in lasting if here is None or name != here.name]
 
 
 def _bind(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import threading
 import time
@@ -18,9 +19,10 @@ from rustray.driver.session import Session
 from rustray.driver.stopping import Stopped, unfinished_numbers
 from rustray.driver.task_logs import LogEntry, TaskLog
 from rustray.errors import ActorError, RustRayError
-from rustray.jupyter import notebook
+from rustray.jupyter import notebook, worked_on
 from rustray.jupyter.cell_state import LEFT, STOPPED, CellState
 from rustray.jupyter.cell_tasks import CellRequest
+from rustray.jupyter.console.opening import attached
 from rustray.jupyter.keeper import NotebookKeeper
 from rustray.jupyter.kept_cell import Entry
 from rustray.jupyter.known_cells import KnownCells
@@ -225,6 +227,10 @@ def _made_for(session: Session) -> KeeperLink:
     keeper = rustray.remote(**options)(NotebookKeeper).remote(notebook.grace_s())
     link = KeeperLink(session, keeper)
     session.on_leave.append(lambda: _leave(link))
+    where = attached()
+    if where is not None and where.heads:  # the notebook's own is found without this
+        with contextlib.suppress(OSError):  # then the next kernel goes to the newest cluster, as a new notebook
+            worked_on.remember(notebook.notebook_path(), where.name)
     return link
 
 

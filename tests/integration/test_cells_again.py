@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+import rustray.clusters
 from tests.integration.test_cells import OPEN, STOP_S, gate_of
 from tests.notebook import Notebook
 from tests.support import eventually, lives, ticks
@@ -125,6 +126,32 @@ def test_cells_of_an_earlier_kernel_are_cancelled_when_they_are_attached(tmp_pat
         assert "TaskCancelledError" in notebook.run("rustray.get(rustray_cells['two'])").kind
     finally:
         notebook.close()
+
+
+def test_the_next_kernel_goes_to_the_cluster_that_has_the_cells(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path_factory.mktemp("rr")
+    folder.chmod(0o700)
+    monkeypatch.setenv("RUSTRAY_RUNTIME_DIR", str(folder))
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "jupyter"))
+    started = [rustray.clusters.start("one", num_cpus=1)]
+    notebook = Notebook(JPY_SESSION_NAME=str(tmp_path / "a.ipynb"))
+    opening = "%load_ext rustray\nimport rustray\n%rustray init"
+    try:
+        assert "on cluster one" in notebook.run(opening).text["stdout"]
+        notebook.run("%%remote -b --name fit\n42")
+        started.append(rustray.clusters.start("newer", num_cpus=1))
+        notebook.restart()
+        assert "on cluster one" in notebook.run(opening).text["stdout"]
+        notebook.run("%rustray attach")
+        assert notebook.run("rustray.get(rustray_cells['fit'])").value == "42"
+        notebook.run("%rustray shutdown\n%rustray init newer")
+        assert "Other clusters run: one." in notebook.run("%rustray attach").text["stdout"]
+    finally:
+        notebook.close()
+        for cluster in started:
+            cluster.stop()
 
 
 def test_a_new_cluster_is_new_also_after_a_restart() -> None:

@@ -13,6 +13,7 @@ from rustray.driver import registry as sessions
 from rustray.driver.current import auto_init, current, current_or_none, forbid_auto_init
 from rustray.driver.session import Session
 from rustray.errors import ClusterStartError, OptionError, RustRayError
+from rustray.jupyter import worked_on
 from rustray.jupyter.console import own_cluster
 from rustray.jupyter.console.plan import Connect, StartNamed, plan
 from rustray.jupyter.notebook import notebook_path
@@ -36,7 +37,7 @@ def init(address: str = "", name: str = "", new: bool = False, num_cpus: float |
         name,
         new,
         num_cpus,
-        [cluster.name for cluster in lasting],
+        worked_on.last_one_last(namespace or "", [cluster.name for cluster in lasting]),
         "" if has_ended else usual,
         bool(namespace) and discovery.left_behind(namespace or "") is not None,
     )
