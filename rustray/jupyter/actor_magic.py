@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import rustray
-from rustray.errors import OptionError
+from rustray.errors import ActorDiedError, OptionError, TaskError
 from rustray.jupyter import options
 from rustray.jupyter.console.opening import notebook_session
 from rustray.jupyter.remote_magic import OF_TASKS, define, read_shell_cell
@@ -44,7 +44,11 @@ def actor_magic(shell: Any, line: str, body: str) -> Any:
     if isinstance(shell.user_ns.get(variable), rustray.ActorHandle):
         del shell.user_ns[variable]
     handle = (made.options(**given) if given else made).remote(*positional, **named)
-    # Its constructor's error belongs to this cell.
-    rustray.get(handle.__ray_ready__.remote())
+    try:
+        rustray.get(handle.__ray_ready__.remote())
+    except ActorDiedError as error:
+        if isinstance(error.__cause__, TaskError):  # its constructor's error belongs to this cell, as that of any task
+            raise error.__cause__ from None
+        raise
     shell.user_ns[variable] = handle
     return handle
