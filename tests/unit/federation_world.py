@@ -3,7 +3,7 @@ borrow, nest and fail; nodes that die. Pure and seeded: what happens next is dra
 
 Messages between two nodes keep their order, and so do those of one socket; nothing else is ordered. An agent that
 passes on what a worker answers to a client of another node reads the worker's own socket first. `federation_node.py` is
-a node, `federation_process.py` what runs there.
+a node, `federation_client.py` what a client holds and reads there, `federation_process.py` its tasks.
 """
 
 from __future__ import annotations
