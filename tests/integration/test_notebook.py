@@ -91,7 +91,9 @@ def test_a_syntax_error_is_shown_as_that_of_a_cell(notebook: Notebook) -> None:
     shown = notebook.run("%%remote\nx = 1\ndef f(:\n    pass")
     assert shown.kind == "SyntaxError" and shown.text["stderr"] == ""
     plain = re.sub(r"\x1b\[[\d;]*m", "", shown.error)
-    assert re.fullmatch(r"\s*Cell In\[\d+\], line 3\n\s+def f\(:\n\s+\^\nSyntaxError: invalid syntax\n?", plain), plain
+    assert re.fullmatch(
+        r"\s*Cell In\[\d+\], line 3\n\s+def f\(:\n\s+\^\nSyntaxError: invalid syntax\n?", plain
+    ), plain
 
 
 def test_errors_of_rustray_show_the_frames_of_the_user_only(notebook: Notebook) -> None:
@@ -162,11 +164,15 @@ def test_panels_move_while_the_kernel_waits(notebook: Notebook) -> None:
 
 
 def test_panels_rest_when_nobody_looks(notebook: Notebook) -> None:
-    notebook.run("from rustray.dashboard import watch\nkept, watch.LOOKED_S = watch.LOOKED_S, 0.0")
+    notebook.run(
+        "from rustray.dashboard import watch, widget\nfrom tests.support import eventually\n"
+        "kept, watch.LOOKED_S = watch.LOOKED_S, 0.0"
+    )
     # No page is open here, so that nobody has looked when this cell begins.
     shown = notebook.run(
-        "time.sleep(1.0); before = newest()\n"  # a picture may have been on its way
-        "time.sleep(1.5); rested = newest() == before\n"
+        "eventually(lambda: shown not in widget._feeder._dashboards); before = newest()\n"
+        # That no picture comes cannot be awaited: longer than from one to the next.
+        "time.sleep(2 * widget.UPDATE_S); rested = newest() == before\n"
         "watch.LOOKED_S = kept\n"
         "shown.widget._handle_custom_msg({'look': True}, [])  # as a page sends it\n"
         "while newest() == before: time.sleep(0.05)\n"
