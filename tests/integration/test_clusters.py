@@ -221,7 +221,8 @@ def test_a_node_that_leaves_finishes_its_task(tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
         scaling = pool.submit(cluster.scale, 1)
         newest = [process for process in cluster.processes if process.role == "node"][1]
-        time.sleep(0.3)  # were it not to wait for the task, it would be gone by now
+        # That it does not leave cannot be awaited: it looks each 0.1 s whether it may.
+        time.sleep(0.3)
         assert lives(newest.pid) and not scaling.done()
         gate.open()
         scaling.result(30)

@@ -147,7 +147,7 @@ def test_progress_moves_and_gives_the_refs_back(notebook: Notebook) -> None:
 def test_progress_goes_on_by_itself_while_the_kernel_waits(notebook: Notebook) -> None:
     shown = notebook.run(
         "refs = [nap.remote(0.1) for _ in range(20)]\nrustray.progress(refs, block=False)\nrustray.get(refs);"
-        "time.sleep(0.6)"
+        "time.sleep(0.6)"  # the kernel is to be busy until the last picture has come: more than from one to the next
     )
     (text,) = shown.cards.values()
     assert "20 of 20" in text

@@ -65,7 +65,7 @@ async def test_what_nobody_asks_is_closed() -> None:
     opened = Connections()
     contacts = Contacts(opened.open, timeout=5, idle=0)
     await contacts.query("a", "nodes")
-    time.sleep(0.001)
+    time.sleep(0.001)  # so that some time has gone since it was asked
     await contacts.close_idle()
     assert contacts.open == [] and not opened.made[0].alive
 
