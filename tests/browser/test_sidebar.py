@@ -126,12 +126,12 @@ def test_keys_are_enough(lab: Lab, page: Page, cluster: Cluster) -> None:
     expect(page.locator(".jp-Launcher :focus, .jp-Launcher:focus")).to_have_count(1)  # it takes it once
     sidebar.get_by_role("button", name="Start a cluster").focus()
     reached = []
-    for _ in range(6):
+    for _ in range(5):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.textContent"))
         assert page.evaluate("getComputedStyle(document.activeElement).outline").endswith("solid 2px")
     # The one node that there is cannot be taken away, so its button is none to come to.
-    assert [text for text in reached if text] == ["+", "Connect notebook", "Stop", "Resources", "Tasks"]
+    assert [text for text in reached if text] == ["+", "Connect notebook", "Stop", "Resources"]
 
     page.keyboard.press("Enter")
     expect(page.get_by_role("tab", name="Resources · shown")).to_be_visible()
