@@ -84,7 +84,17 @@ class Notebook:
 
     def read_text(self, text: str) -> None:
         """Take messages until one of them has this text."""
-        self.read(lambda message: text in message["content"].get("text", ""))
+        self.read_texts(text)
+
+    def read_texts(self, *texts: str) -> None:
+        """Take messages until each of these has come, in whatever order."""
+        missing = set(texts)
+
+        def is_last(message: dict[str, Any]) -> bool:
+            missing.difference_update([one for one in missing if one in message["content"].get("text", "")])
+            return not missing
+
+        self.read(is_last)
 
     def read(self, until: Callable[[dict[str, Any]], bool]) -> None:
         """Take messages until one of them is what is waited for."""

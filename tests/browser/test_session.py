@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Frame, Page, expect
 
@@ -56,7 +58,7 @@ def test_from_the_sidebar_to_a_live_dashboard(lab: Lab, page: Page) -> None:
 
     run_cell(cell_with(page, "%%remote"))
     shown = output_of(cell_with(page, "%%remote"))
-    expect(shown.filter(has_text="42")).to_be_visible()
+    expect(shown.filter(has_text=re.compile("^42$"))).to_be_visible()  # not a process id that has it
     run_cell(cell_with(page, "pid_here"))
     here = output_of(cell_with(page, "pid_here")).inner_text()
     expect(shown.filter(has_text="from process")).not_to_contain_text(here)

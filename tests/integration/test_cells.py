@@ -305,14 +305,14 @@ def test_stop_ends_the_tasks_that_a_plain_cell_has_submitted(notebook: Notebook,
     notebook.run(
         "import threading\ngo, refs = threading.Event(), []\n"
         "def later():\n    go.wait(30)\n    refs.append(hold.remote(gate))\n"
-        "threading.Thread(target=later).start()"
+        "threading.Thread(target=later, daemon=True).start()"
     )
     notebook.run("%xmode Context")
     cell = notebook.start(
         "@rustray.remote\ndef long(n):\n    print('begins')\n    time.sleep(60)\n"
-        "mine = [long.remote(n) for n in range(6)]\ngo.set()\nrustray.get(mine)"
+        "mine = [long.remote(n) for n in range(6)]\ngo.set()\nprint('all submitted')\nrustray.get(mine)"
     )
-    notebook.read_text("begins")
+    notebook.read_texts("begins", "all submitted")
     pressed = notebook.interrupt()
     shown = notebook.finish(cell)
     assert time.monotonic() - pressed < STOP_S
