@@ -20,9 +20,7 @@ KEY = "sources"
 
 def sources() -> str:
     """The hash of all that the bundle is built from."""
-    files = [
-        HERE / name for name in ("package.json", "package-lock.json", "rspack.config.js", "tsconfig.json")
-    ]
+    files = [HERE / name for name in ("package.json", "rspack.config.js", "tsconfig.json")]
     for folder in ("src", "style"):
         files += (path for path in (HERE / folder).rglob("*") if path.is_file())
     digest = hashlib.sha256()
