@@ -336,16 +336,18 @@ class Cluster:
             self.history.append(Acknowledged(item, position, begun, time.monotonic()))
 
     @contextlib.contextmanager
-    def load(self, writers: int = 4, among: list[str] | None = None) -> Iterator[Callable[[], int]]:
-        """Append without pause meanwhile; what is given counts the acknowledged. An error of a writer is raised at
-        the end."""
+    def load(
+        self, writers: int = 4, among: list[str] | None = None, retried: tuple[str, ...] = RETRIED
+    ) -> Iterator[Callable[[], int]]:
+        """Append without pause meanwhile, as `append` does; what is given counts the acknowledged. An error of a
+        writer is raised at the end."""
         ending = threading.Event()
         errors: list[BaseException] = []
 
         def write() -> None:
             try:
                 while not ending.is_set():
-                    self.append(among=among)
+                    self.append(among=among, retried=retried)
             except BaseException as error:
                 errors.append(error)
 
