@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import nbformat
 import pytest
-from playwright.sync_api import Locator, Page, Route, WebSocket, expect
+from playwright.sync_api import FloatRect, Locator, Page, Route, WebSocket, expect
 
 from rustray import clusters
 from rustray.clusters import Cluster
@@ -19,6 +19,12 @@ from .sidebar import card, open_sidebar, seen
 pytestmark = pytest.mark.timeout(120)
 REQUESTS = "**/rustray/api/**"
 TOP = "node => node.getBoundingClientRect().top"
+MOVE_BELOW = """() => {
+  const { shell } = jupyterapp;
+  const [moved, other] = ["resources", "tasks"].map(panel =>
+    [...shell.widgets("main")].find(widget => widget.id === `rustray-dashboard-shown-${panel}`));
+  shell.add(moved, "main", { mode: "split-bottom", ref: other.id });
+}"""
 BUTTON_NAME = re.compile(r' "\w.*"')
 
 
@@ -159,6 +165,48 @@ def test_tabs_follow_the_theme_and_come_back(lab: Lab, page: Page, cluster: Clus
     seen(page, lambda: any("rustray-dashboard-shown-resources" in text for text in kept))
     page.goto(lab.page("theme"))
     expect(shown).to_have_css("color-scheme", "dark")
+
+
+def test_panels_open_beside_the_notebook_and_come_back_where_they_were(
+    lab: Lab, page: Page, cluster: Cluster
+) -> None:
+    kept: list[str] = []
+    page.on("requestfinished", lambda request: kept.append(request.post_data or ""))
+    write_notebook(lab.notebooks / "beside.ipynb", "1 + 1")
+    page.goto(lab.page("beside", "beside.ipynb"))
+    sidebar = open_sidebar(page)
+    notebook = page.locator(".jp-NotebookPanel")
+    expect(notebook).to_be_visible()
+    panels = card(sidebar, "shown").get_by_role("group", name="Dashboard of shown")
+    resources, tasks = (page.locator(f'iframe[title="{title} · shown"]') for title in ("Resources", "Tasks"))
+
+    panels.get_by_role("button", name="Resources").click()
+    expect(resources).to_be_visible()
+    expect(notebook).to_be_visible()
+    place = box(resources)
+    assert box(notebook)["x"] + box(notebook)["width"] <= place["x"]
+    panels.get_by_role("button", name="Tasks").click()
+    expect(tasks).to_be_visible()
+    expect(resources).to_be_hidden()
+    assert box(tasks) == place
+    seen(page, lambda: any("rustray-dashboard-shown-tasks" in text for text in kept))
+
+    page.evaluate(MOVE_BELOW)
+    expect(resources).to_be_visible()
+    seen(page, lambda: any('"vertical"' in text for text in kept))
+    page.goto(lab.page("beside"))
+    expect(resources).to_be_visible()
+    expect(tasks).to_be_visible()
+    expect(notebook).to_be_visible()
+    seen(page, lambda: box(resources)["y"] > box(tasks)["y"] + box(tasks)["height"])
+    assert box(resources)["x"] == box(tasks)["x"]
+
+
+def box(shown: Locator) -> FloatRect:
+    """Where it is in the page."""
+    found = shown.bounding_box()
+    assert found is not None
+    return found
 
 
 USERS = """\

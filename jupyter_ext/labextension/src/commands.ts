@@ -5,6 +5,7 @@ import { JupyterFrontEnd } from '@jupyterlab/application';
 import { Dialog, InputDialog, showDialog, WidgetTracker } from '@jupyterlab/apputils';
 import { INotebookTracker } from '@jupyterlab/notebook';
 import { ReadonlyPartialJSONObject } from '@lumino/coreutils';
+import { Widget } from '@lumino/widgets';
 import { connect } from './connect';
 import { DashboardTab, tabId } from './dashboard';
 import { PANELS } from './panels';
@@ -120,12 +121,21 @@ export function addCommands({ app, server, sidebar, notebooks, tabs, theme }: IP
       let tab = tabs.find(open => open.id === tabId(page));
       if (!tab) {
         tab = new DashboardTab(server, page, theme());
-        shell.add(tab, 'main');
+        shell.add(tab, 'main', place(tabs.currentWidget, notebooks.currentWidget));
         await tabs.add(tab);
       }
       shell.activateById(tab.id);
     }
   });
+}
+
+// Where a panel is opened: with the one that was used last, else beside the notebook, which stays in view. One that comes
+// back with the page Lab puts where it was.
+function place(panel: Widget | null, notebook: Widget | null) {
+  if (panel) {
+    return { mode: 'tab-after', ref: panel.id } as const;
+  }
+  return notebook ? ({ mode: 'split-right', ref: notebook.id } as const) : {};
 }
 
 // One of [value, text] rows; null if the user cancels.
