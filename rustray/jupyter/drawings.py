@@ -8,30 +8,26 @@ Rule 2. Any other value comes home whole, its drawings as copies, or as their te
 from __future__ import annotations
 
 import io
-import operator
 import pickle
 import sys
 from collections.abc import Iterator
 from typing import Any
 
-import cloudpickle
-
 from rustray.driver.current import current_or_none
+from rustray.serialization.nested import collecting, note_ref
+from rustray.serialization.pickler import ByValuePickler
 
 LEVELS = 2
 """Lists in lists that are looked into, as `plt.subplots()` gives them in a tuple."""
 LOOKED_AT = 10_000
 """A longer list is data."""
-_OTHERS = ("matplotlib.contour", "matplotlib.colorbar", "matplotlib.streamplot")
+_OTHERS = ("matplotlib.colorbar", "matplotlib.container", "matplotlib.contour", "matplotlib.streamplot")
 """Modules of what drawing gives that is no Artist, in one version or another."""
 
 
 def is_drawing(value: Any, levels: int = LEVELS) -> bool:
     """Whether it is a part of a matplotlib figure, or a list or array of nothing else."""
-    matplotlib = sys.modules.get("matplotlib.artist")
-    if matplotlib is None:
-        return False
-    if isinstance(value, matplotlib.Artist) or type(value).__module__ in _OTHERS:
+    if _is_part(value):
         return True
     parts = _parts(value)
     return levels > 0 and bool(parts) and all(is_drawing(part, levels - 1) for part in parts)
@@ -57,52 +53,105 @@ def show_closed(value: Any, levels: int = LEVELS) -> None:
 
 
 def travelling(value: Any) -> Any:
-    """The same with its drawings made so that they arrive as drawings that can be changed and shown.
+    """The same with its drawings, wherever in it they are, made so that they arrive as drawings that can be changed and
+    shown.
 
     They are told of in stderr that arrive as their text only.
     """
-    leaves = list({id(leaf): leaf for leaf in _leaves(value, LEVELS)}.values())
-    if not leaves:
+    if "matplotlib.artist" not in sys.modules:
         return value
-    try:
-        box: Any = _Box(leaves)
-        packed: dict[int, Any] = {id(leaf): _Part(box, index) for index, leaf in enumerate(leaves)}
-    except Exception:  # of the user's artists: which of them it is
-        packed = {id(leaf): _alone(leaf) for leaf in leaves}
-    return _replaced(value, packed, LEVELS)
+    written, buffers = io.BytesIO(), list[pickle.PickleBuffer]()
+    pickler = _Pickler(written, 5, buffer_callback=buffers.append)
+    with collecting() as refs:
+        try:
+            pickler.dump(value)
+        except Exception:  # whoever packs the value meets it too, and tells where it is
+            return value
+    for told, error in pickler.left_out:
+        print(f"rustray: {told} cannot be sent ({error}); its text is in its place.", file=sys.stderr)
+    return _Packed(written.getvalue(), buffers, refs) if pickler.met else value
+
+
+class _Pickler(ByValuePickler):
+    """Packs drawings beside the value, all with one other pickler, for they hang together. Arrays in them are their
+    own: those that come by shared memory cannot be written to, and matplotlib does.
+
+    Attributes
+    ----------
+    met: whether there was a drawing.
+    left_out: the text of each that cannot travel, and why.
+    """
+
+    met = False
+    _beside: tuple[_Box, io.BytesIO, ByValuePickler] | None = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.left_out: list[tuple[str, Exception]] = []
+
+    def reducer_override(self, value: Any) -> Any:
+        if not _is_part(value):
+            return super().reducer_override(value)
+        self.met = True
+        if self._beside is None:
+            written = io.BytesIO()
+            self._beside = _Box(), written, ByValuePickler(written, 5)
+        box, written, pickler = self._beside
+        begin = written.tell()
+        try:
+            pickler.dump(value)
+        except Exception as error:  # of the user's artists
+            self._beside = None  # what it has met, it takes for written
+            self.left_out.append((repr(value), error))
+            return str, (self.left_out[-1][0],)
+        return _next_of, (box, written.getbuffer()[begin:].tobytes())
 
 
 class _Box:
-    """Drawings in one piece, for they hang together. Arrays in it are its own: those that come by shared memory cannot
-    be written to, and matplotlib does."""
+    """Unpacks the drawings of one value, in the order in which they were packed."""
 
-    def __init__(self, drawings: list[Any]) -> None:
-        written = io.BytesIO()
-        cloudpickle.CloudPickler(written, protocol=pickle.HIGHEST_PROTOCOL).dump(drawings)
-        self._packed = written.getvalue()
+    def __init__(self) -> None:
+        self._file = io.BytesIO()
+        self._unpickler = pickle.Unpickler(self._file)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return pickle.loads, (self._packed,)
+        return _Box, ()
+
+    def next(self, packed: bytes) -> Any:
+        """That of which this is what the others before it have not."""
+        begin = self._file.tell()
+        self._file.write(packed)
+        self._file.seek(begin)
+        return self._unpickler.load()
 
 
-class _Part:
-    """One of them."""
+def _next_of(box: _Box, packed: bytes) -> Any:
+    return box.next(packed)
 
-    def __init__(self, box: _Box, index: int) -> None:
-        self._box = box
-        self._index = index
+
+class _Packed:
+    """A value that arrives as it was before."""
+
+    def __init__(self, packed: bytes, buffers: list[pickle.PickleBuffer], refs: list[Any]) -> None:
+        self._packed = packed
+        self._buffers = buffers
+        self._refs = refs
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return operator.getitem, (self._box, self._index)
+        for ref in self._refs:
+            note_ref(ref)
+        return _unpacked, (self._packed, self._buffers)
 
 
-def _alone(drawing: Any) -> Any:
-    try:
-        return _Part(_Box([drawing]), 0)
-    except Exception as error:
-        told = repr(drawing)
-        print(f"rustray: {told} cannot be sent ({error}); its text is in its place.", file=sys.stderr)
-        return told
+def _unpacked(packed: bytes, buffers: list[Any]) -> Any:
+    return pickle.loads(packed, buffers=buffers)
+
+
+def _is_part(value: Any) -> bool:
+    matplotlib = sys.modules.get("matplotlib.artist")
+    if matplotlib is None:
+        return False
+    return issubclass(type(value), matplotlib.Artist) or type(value).__module__ in _OTHERS
 
 
 def _parts(value: Any) -> Any:
@@ -121,20 +170,3 @@ def _figures(value: Any, levels: int) -> Iterator[Any]:
     elif levels > 0:
         for part in _parts(value):
             yield from _figures(part, levels - 1)
-
-
-def _leaves(value: Any, levels: int) -> Iterator[Any]:
-    """The drawings in it, those that stand in plain lists and tuples one by one."""
-    if type(value) in (list, tuple) and levels > 0:
-        for part in _parts(value):
-            yield from _leaves(part, levels - 1)
-    elif is_drawing(value, levels):
-        yield value
-
-
-def _replaced(value: Any, packed: dict[int, Any], levels: int) -> Any:
-    if id(value) in packed:
-        return packed[id(value)]
-    if type(value) in (list, tuple) and levels > 0 and _parts(value):
-        return type(value)(_replaced(part, packed, levels - 1) for part in value)
-    return value

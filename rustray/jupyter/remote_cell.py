@@ -56,6 +56,7 @@ def task(
         finally:
             show_figures()  # in this style, which ends before the task does
         value = drawings.travelling(value)  # those that are open would open in the kernel
+        brought = {name: drawings.travelling(brought[name]) for name in wanted}
     return (value, *(brought[name] for name in wanted)) if wanted else value
 
 
