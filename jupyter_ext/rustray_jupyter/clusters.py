@@ -7,11 +7,15 @@ by itself, and finds them all again.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import rustray.clusters
+from rustray.clusters.connection_file import is_name
+from rustray.clusters.contact import reach
+from rustray.clusters.registry import ADDRESS_VARIABLE, usual
 from rustray.errors import RustRayError, SessionError
 from rustray_jupyter.contacts import Contacts
 from rustray_jupyter.json_values import json_value
@@ -22,6 +26,8 @@ Query = Callable[..., Any]
 QUESTIONS = ("nodes", "tasks", "actors", "objects", "metrics", "jobs", "heads")
 """What a cluster is asked as it stands: each gives rows."""
 LOG_LINES = 200
+AUTO = "auto"
+"""What $RUSTRAY_ADDRESS may be in place of nothing."""
 CHANGES = 4
 """Clusters that are started, scaled or stopped at once: each takes a thread for up to minutes, in which the lists that
 pages ask for must not wait."""
@@ -95,14 +101,21 @@ class Clusters:
         return await asyncio.to_thread(cluster.logs, process, lines)
 
     async def render(self, name: str | None, write: Callable[[Query], str]) -> str:
-        """What `write` makes of a cluster, the newest if no name is given; "" where none runs."""
-        if name is None:
-            running = [row["name"] for row in await self.all() if row["state"] != "starting"]
-            if not running:
-                return ""
-            name = running[-1]
-        await self._find(name)
-        return await self.contacts.call(name, lambda contact: write(contact.query))
+        """What `write` makes of a cluster, that which is meant if no name is given; "" where none runs."""
+        if name is not None:
+            await self._find(name)
+        else:
+            name = await self._meant()
+        return await self.contacts.call(name, lambda contact: write(contact.query)) if name else ""
+
+    async def _meant(self) -> str:
+        """As `rustray.init("auto")` has it: the address in $RUSTRAY_ADDRESS, else the cluster of that name, else the
+        newest that is up; "" where none is."""
+        address = os.environ.get(ADDRESS_VARIABLE, "")
+        if address not in ("", AUTO) and not usual():
+            return address
+        up = [row["name"] for row in await self.all() if row["state"] != "starting"]
+        return usual() if usual() in up else up[-1] if up else ""
 
     async def _change(self, change: Callable[[], T]) -> T:
         try:
@@ -119,12 +132,16 @@ class Clusters:
 
 
 def connect(name: str) -> rustray.clusters.Contact:
-    """A connection for asking a cluster. ClusterStartError: there is none; SessionError: it cannot be asked now.
+    """A connection for asking a cluster, by its name or address.
+
+    ClusterStartError: there is none; SessionError: it cannot be asked now.
 
     Heads talk to nodes only, over gRPC, which this process does not load. So a cluster without a node here is asked
     through a gateway: a process of ours that joins it for as long as it is asked, offers it nothing and is no node to
     its users. For a cluster that is being started or stopped that would take long and come to nothing.
     """
+    if not is_name(name):  # an address, of `_meant`
+        return reach(name)
     cluster = rustray.clusters.find(name)
     if not cluster.nodes and cluster.busy:
         raise SessionError(f"The cluster {name!r} is being started or stopped: it has no node now.")

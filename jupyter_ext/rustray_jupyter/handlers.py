@@ -23,6 +23,8 @@ Number = TypeVar("Number", int, float)
 RESOURCE = "rustray"
 """What Jupyter's authorizer is asked about: "read" or "write" of it."""
 
+NO_CLUSTER = "# No cluster runs here. Start one: jupyter rustray start\n"
+"""In place of metrics: a scrape of it is none that has failed."""
 STATUS = {
     OptionError: HTTPStatus.BAD_REQUEST,
     NoSuchClusterError: HTTPStatus.NOT_FOUND,
@@ -140,13 +142,13 @@ class LogsHandler(ClusterAPIHandler):
 
 
 class MetricsHandler(ClusterAPIHandler):
-    """Metrics of one cluster, `cluster` or the newest, as Prometheus reads them; nothing where none runs."""
+    """Metrics of one cluster, `cluster` or the one that is meant, for Prometheus; NO_CLUSTER where none runs."""
 
     @web.authenticated
     @authorized
     async def get(self) -> None:
         text = await self.clusters.render(self.get_argument("cluster", None), prometheus.render)
-        self.finish(text, set_content_type="text/plain; version=0.0.4; charset=utf-8")
+        self.finish(text or NO_CLUSTER, set_content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 class NoRouteHandler(ClusterAPIHandler):

@@ -17,7 +17,7 @@ whenSeen(panels.element, (now) => {
   else socket?.close();
 });
 
-// The cluster that is meant, else the newest; nothing where it does not run.
+// The cluster of this page; of one for whichever there is the server's usual one, else the newest. Nothing where none runs.
 async function cluster() {
   const answer = await fetch(`${facts.root}/api/clusters`, {
     headers: { "X-XSRFToken": facts.xsrf },
@@ -26,8 +26,9 @@ async function cluster() {
   if (answer.status === 403) throw new Error("it asks for a login: reload this page to log in again");
   if (!answer.ok) throw new Error(`it answered ${answer.status}`);
   const rows = await answer.json();
-  const meant = (row) => (facts.cluster ? row.name === facts.cluster : row.state !== "starting");
-  return rows.findLast(meant)?.name;
+  const names = rows.filter((row) => facts.cluster || row.state !== "starting").map((row) => row.name);
+  const meant = facts.cluster || facts.usual;
+  return names.includes(meant) ? meant : facts.cluster ? undefined : names.at(-1);
 }
 
 function absent() {

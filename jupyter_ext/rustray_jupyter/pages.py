@@ -17,6 +17,7 @@ from jupyter_server.utils import url_path_join
 from tornado import web
 
 import rustray.dashboard
+from rustray.clusters.registry import usual
 from rustray_jupyter.dashboards import chosen, items, no_panels, panel_names
 from rustray_jupyter.handlers import RESOURCE
 
@@ -39,8 +40,8 @@ def script_files() -> dict[str, Path]:
 class PageHandler(JupyterHandler):
     """Panels of a cluster: the one in the path, "a,b" for several, all where there is none.
 
-    Arguments: `cluster`, else the newest, also of those that will be started; `theme`, "light" or "dark", else what
-    the browser prefers.
+    Arguments: `cluster`, else that of $RUSTRAY_ADDRESS or the newest, also of those that will be started; `theme`,
+    "light" or "dark", else what the browser prefers.
     """
 
     auth_resource = RESOURCE
@@ -69,6 +70,7 @@ class PageHandler(JupyterHandler):
             "root": root,
             "xsrf": self.xsrf_token.decode(),
             "cluster": cluster,
+            "usual": usual(),
             "panels": panels,
             "items": drawn,
         }

@@ -61,3 +61,27 @@ def test_the_page_may_connect_to_its_own_server_only(lab: Lab, page: Page, clust
         })"""
     )
     assert refused == ["ws://127.0.0.1:9/elsewhere", "connect-src"]
+
+
+def test_a_page_for_any_cluster_shows_the_usual_one_while_that_runs(
+    lab: Lab, page: Page, cluster: Cluster
+) -> None:
+    running = ["paged", "newer"]
+
+    def rows(route: Route) -> None:
+        (row,) = route.fetch().json()
+        route.fulfill(json=[{**row, "name": name} for name in running])
+
+    def of_usual(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, body=answer.text().replace('"usual": ""', '"usual": "paged"'))
+
+    page.route("**/rustray/api/clusters", rows)
+    page.route("**/rustray/dashboard/*", of_usual)
+    with page.expect_websocket() as socket:
+        page.goto(f"{lab.url}rustray/dashboard/resources?token={lab.token}")
+    assert "/clusters/paged/live" in socket.value.url
+    running.remove("paged")
+    with page.expect_websocket() as socket:
+        page.goto(f"{lab.url}rustray/dashboard/resources?token={lab.token}")
+    assert "/clusters/newer/live" in socket.value.url

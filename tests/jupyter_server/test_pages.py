@@ -36,6 +36,14 @@ async def test_a_page_brings_the_figures_of_its_panels(jp_fetch: Fetch, jp_base_
     assert some["panels"] == ["tasks", "heads"]
 
 
+async def test_a_page_for_any_cluster_knows_the_usual_one(
+    jp_fetch: Fetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, usual in (("work", "work"), ("host:1", ""), ("", "")):
+        monkeypatch.setenv("RUSTRAY_ADDRESS", variable)
+        assert facts(await jp_fetch("rustray", "dashboard", "heads"))["usual"] == usual
+
+
 async def test_a_page_has_its_icon_with_it(jp_fetch: Fetch) -> None:
     """Else browsers ask for /favicon.ico, which is not below base_url."""
     page = await jp_fetch("rustray", "dashboard", "resources")

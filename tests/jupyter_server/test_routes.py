@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -107,6 +108,36 @@ async def test_prometheus_reads_metrics(jp_fetch: Fetch) -> None:
         assert len(names) > 10 and all(name.startswith("rustray_") for name in names)
     code, told = await refusal(jp_fetch("rustray", "metrics", params={"cluster": "nobody"}))
     assert code == 404 and told["reason"] == "NoSuchClusterError"
+
+
+@pytest.mark.parametrize(
+    ("variable", "found"), [("", "newer"), ("auto", "newer"), ("gone", "newer"), (NAME, ""), ("ADDRESS", "")]
+)
+async def test_metrics_are_those_of_the_cluster_that_is_meant(
+    jp_fetch: Fetch, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, variable: str, found: str
+) -> None:
+    newer = SimpleNamespace(
+        name="newer", state="running", remark="", address="", started=0.0, heads=1, nodes=1
+    )
+    monkeypatch.setattr(clusters, "list", lambda: [cluster, newer])
+    monkeypatch.setenv("RUSTRAY_ADDRESS", cluster.address if variable == "ADDRESS" else variable)
+    asked = jp_fetch("rustray", "metrics")
+    if found:
+        assert repr(found) in (await refusal(asked))[1]["message"], "that this one is asked, and is not there"
+    else:
+        assert b"rustray_node_cpus" in (await asked).body
+
+
+async def test_metrics_without_a_cluster_say_how_to_get_one(
+    jp_fetch: Fetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "list", list)
+    text = (await jp_fetch("rustray", "metrics")).body.decode()
+    assert "Start one: jupyter rustray start" in text
+    assert list(text_string_to_metric_families(text)) == []
+    monkeypatch.setenv("RUSTRAY_ADDRESS", "127.0.0.1:1")
+    code, told = await refusal(jp_fetch("rustray", "metrics"))
+    assert code == 503 and "No cluster of yours runs at '127.0.0.1:1'" in told["message"]
 
 
 async def test_logs_are_text(jp_fetch: Fetch, cluster: Cluster) -> None:
