@@ -7,14 +7,15 @@ the cell began is not the cell's. A cell that handles the KeyboardInterrupt itse
 from __future__ import annotations
 
 import sys
+import time
 import weakref
 from typing import Any
 
 from rustray.driver.cells import kernel_shell
 from rustray.driver.session import Session
-from rustray.driver.stopping import stop_and_wait, unfinished
+from rustray.driver.stopping import Stop, finish, unfinished
 from rustray.driver.task import Task
-from rustray.driver.threads import numbers_alive, present_number
+from rustray.driver.threads import numbers_alive, present
 
 _spared: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -41,7 +42,7 @@ class StopButton:
     def begin(self, *_info: object) -> None:
         """A cell begins."""
         self._first = self._session.tasks.next_number()
-        self._others = numbers_alive() - {present_number()}
+        self._others = numbers_alive() - {present.number}
 
     def end(self, result: Any) -> None:
         """A cell has ended."""
@@ -49,11 +50,19 @@ class StopButton:
             return
         tasks = [task for task in unfinished(self._session, self._first) if self._is_of_cell(task)]
         if tasks:
+            print(f"rustray: {self._stop(tasks)}", file=sys.stderr)
+
+    def _stop(self, tasks: list[Task]) -> str:
+        """What was stopped. Who presses the button again hears it too, and who presses it once more waits no longer."""
+        began = time.monotonic()
+        stop = Stop(self._session, tasks)
+        try:
             try:
-                told = str(stop_and_wait(self._session, tasks))
+                return str(finish(stop, began))
             except KeyboardInterrupt:
-                told = "the tasks of this cell were told to stop"
-            print(f"rustray: {told}", file=sys.stderr)
+                return str(finish(stop, began))
+        except KeyboardInterrupt:
+            return "the tasks of this cell were told to stop"
 
     def _is_of_cell(self, task: Task) -> bool:
         return task.thread not in self._others and not is_spared(task.target)

@@ -54,11 +54,15 @@ class Stop:
             self._sent = {task: task.where for task in self._tasks if task.where is not None}
         self._begun: set[int] = set()
         self._note_begun()
+        self._told: set[int] = set()
         self._killed: set[int] = set()
 
     def interrupt(self) -> None:
-        """Drop or interrupt each of them."""
+        """Drop or interrupt each of them that was not before."""
         for task in self._tasks:
+            if task.number in self._told:
+                continue
+            self._told.add(task.number)
             with self._session.objects.lock:
                 if task.where is not None:
                     self._sent[task] = task.where
@@ -92,16 +96,24 @@ class Stop:
 
 def stop_and_wait(session: Session, tasks: Sequence[Task]) -> Stopped:
     """Stop tasks of this process, within two seconds."""
-    stop = Stop(session, tasks)
+    return finish(Stop(session, tasks), time.monotonic())
+
+
+def finish(stop: Stop, began: float) -> Stopped:
+    """Do it all, and wait. Who was interrupted in that may do it again, for the rest.
+
+    Parameters
+    ----------
+    began: when it was wanted, in monotonic seconds.
+    """
     stop.interrupt()
-    if not _wait(lambda: not stop.left(), KIND_S):
+    if not _wait(lambda: not stop.left(), began + KIND_S):
         stop.kill()
-        _wait(lambda: not stop.left(), KILL_S)
+        _wait(lambda: not stop.left(), began + KIND_S + KILL_S)
     return stop.outcome()
 
 
-def _wait(done: Callable[[], bool], timeout: float) -> bool:
-    deadline = time.monotonic() + timeout
+def _wait(done: Callable[[], bool], deadline: float) -> bool:
     while not done():
         if time.monotonic() > deadline:
             return False

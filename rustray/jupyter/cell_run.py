@@ -192,7 +192,10 @@ class CellRun:
                 return f"{self._request.name} could not be stopped: {error}"
             return f"{self._request.name}{self._stopped(stopping)}"
 
-    def _stopped(self, stopping: ObjectRef) -> str:
+    def _stopped(self, stopping: ObjectRef, patiently: bool = True) -> str:
+        """What the keeper says of it. Who presses the button again hears it too, for nothing is to end later by that;
+        who presses it once more waits no longer.
+        """
         try:
             stopped: Stopped = rustray.get(stopping, timeout=STOP_S)
             if self._end is not None and rustray.wait([self._end], timeout=SHOWN_S)[0]:
@@ -200,7 +203,7 @@ class CellRun:
         except GetTimeoutError:
             return " was told to stop, and has not answered yet"
         except KeyboardInterrupt:
-            return " was told to stop"
+            return self._stopped(stopping, False) if patiently else " was told to stop"
         except RustRayError as error:
             return f" could not be stopped: {error}"
         return f": {stopped}"

@@ -155,8 +155,6 @@ class NotebookKeeper:
         for cell in self._running():
             for task in cell.tasks.unfinished():
                 if task.number == ids.number_of(oid):
-                    if cell.request.elements is None:
-                        cell.why_ended = STOPPED
                     self._session.tasks.cancel(task, force, recursive)
 
     async def _stop(self, cell: KeptCell, why: str, late_s: float = 0.0) -> Stopped:

@@ -11,7 +11,7 @@ from typing import Any
 
 from rustray.driver.task_logs import ENTRY_COSTS
 from rustray.driver.transcript import STREAMS
-from rustray.jupyter.cell_state import DONE, FAILED, RUNNING, CellState
+from rustray.jupyter.cell_state import DONE, FAILED, RUNNING, STOPPED, CellState
 from rustray.jupyter.cell_tasks import CellRequest, CellTasks
 from rustray.progress.counting import Expected, expected
 
@@ -98,7 +98,7 @@ class KeptCell:
         left = expected(count, now - self.started, 0) if count.running else None
         how = RUNNING
         if self.ended.is_set():
-            how = self.why_ended or (FAILED if tasks.failed else DONE)
+            how = self.why_ended or (FAILED if tasks.failed else STOPPED if tasks.stopped else DONE)
         with self._lock:
             newest = list(itertools.islice(reversed(self._log), TAIL_LINES))
         last = "".join(text for kind, text, _pid in reversed(newest) if kind in STREAMS)

@@ -1,14 +1,14 @@
-"""`%%remote` and `%%actor` in a kernel: loops, background cells, the stop button."""
+"""`%%remote` and `%%actor` in a kernel: loops, background cells."""
 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from rustray.model import colours
 from tests.notebook import Notebook
 from tests.support import Gate, eventually
 
@@ -17,8 +17,6 @@ OPEN = (
     "%rustray init --num-cpus 4"
 )
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
-STOP_S = 2.5
-"""Two seconds, and what a busy machine takes."""
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +190,16 @@ def test_refs_of_background_cells_are_cancelled_and_have_logs(notebook: Notebook
     assert shown.value == "[0, 2]"
     assert "TaskCancelledError" in notebook.run("rustray.get(rustray_cells['some'])").kind
     eventually(lambda: (notebook.run("1"), "2 of 3 done, 1 stopped, " in next(iter(loop.cards.values())))[1])
+    assert "done after" not in next(iter(loop.cards.values()))
+
+
+def test_a_loop_whose_elements_were_cancelled_is_not_told_as_done(notebook: Notebook, tmp_path: Path) -> None:
+    gate = gate_of(notebook, tmp_path / "gate")
+    loop = notebook.run("%%remote -b --map 'n in range(3)' --name none\ngate.wait()")
+    gate.wait_for_waiters(3)
+    notebook.run("for ref in rustray_cells['none']: rustray.cancel(ref)")
+    eventually(lambda: (notebook.run("1"), "0 of 3 done, 3 stopped, after" in next(iter(loop.cards.values())))[1])
+    assert colours.CANCELLED in next(iter(loop.html.values())).partition("</span>")[0]  # the dot
 
 
 def test_a_running_cell_is_not_told_as_one_that_has_not_begun(notebook: Notebook, tmp_path: Path) -> None:
@@ -252,147 +260,3 @@ def test_an_error_of_the_constructor_is_that_of_the_cell(notebook: Notebook) -> 
     told = COLOUR.sub("", shown.error)
     assert re.search(r"Cell In\[\d+\], line 4 in __init__\n +1 / 0", told) and "/tmp/" not in told
     assert notebook.run("'broken' in dir()").value == "False"
-
-
-# -- the stop button ---------------------------------------------------------------------------------------
-
-
-def test_stop_ends_the_cell_and_nothing_else(notebook: Notebook, tmp_path: Path) -> None:
-    gate = gate_of(notebook, tmp_path / "gate")
-    notebook.run("@rustray.remote\ndef hold(gate):\n    gate.wait()\n    return 'held'")
-    notebook.run("other = hold.remote(gate)")
-    notebook.run("%%remote -b --name background\ngate.wait()\n'background'")
-    gate.wait_for_waiters(2)
-    cell = notebook.start("%%remote\nprint('begins')\nimport time\ntime.sleep(60)")
-    notebook.read_text("begins")
-    pressed = notebook.interrupt()
-    shown = notebook.finish(cell)
-    assert time.monotonic() - pressed < STOP_S
-    assert shown.kind == "KeyboardInterrupt" and ": 1 task stopped (1 interrupted)" in shown.error
-    gate.open()
-    assert notebook.run("rustray.get([other, rustray_cells['background']])").value == "['held', 'background']"
-
-
-def test_stop_kills_what_does_not_listen(notebook: Notebook) -> None:
-    source = (
-        "%%remote\nimport time\nprint('begins')\nwhile True:\n    try:\n        time.sleep(60)\n"
-        "    except KeyboardInterrupt:\n        print('goes on')"
-    )
-    cell = notebook.start(source)
-    notebook.read_text("begins")
-    pressed = notebook.interrupt()
-    shown = notebook.finish(cell)
-    assert time.monotonic() - pressed < STOP_S
-    assert ": 1 task stopped (1 killed)" in shown.error
-    assert notebook.run("%%remote\n'free again'").value == "'free again'"
-
-
-def test_stop_ends_all_elements_of_a_loop(notebook: Notebook) -> None:
-    cell = notebook.start("%%remote --map 'n in range(9)'\nprint('begins')\nimport time\ntime.sleep(60)")
-    notebook.read_text("begins")
-    pressed = notebook.interrupt()
-    shown = notebook.finish(cell)
-    assert time.monotonic() - pressed < STOP_S
-    assert ": 9 tasks stopped: " in shown.error
-    assert "9 stopped, after" in next(iter(shown.cards.values()))
-
-
-def test_stop_ends_the_tasks_that_a_plain_cell_has_submitted(notebook: Notebook, tmp_path: Path) -> None:
-    gate = gate_of(notebook, tmp_path / "gate")
-    notebook.run("@rustray.remote\ndef hold(gate):\n    gate.wait()\n    return 'held'")
-    notebook.run("earlier = hold.remote(gate)")
-    # One more, from a thread that was there before the cell.
-    notebook.run(
-        "import threading\ngo, refs = threading.Event(), []\n"
-        "def later():\n    go.wait(30)\n    refs.append(hold.remote(gate))\n"
-        "threading.Thread(target=later, daemon=True).start()"
-    )
-    notebook.run("%xmode Context")
-    cell = notebook.start(
-        "@rustray.remote\ndef long(n):\n    print('begins')\n    time.sleep(60)\n"
-        "mine = [long.remote(n) for n in range(6)]\ngo.set()\nprint('all submitted')\nrustray.get(mine)"
-    )
-    notebook.read_texts("begins", "all submitted")
-    pressed = notebook.interrupt()
-    shown = notebook.finish(cell)
-    assert time.monotonic() - pressed < STOP_S
-    assert shown.kind == "KeyboardInterrupt"
-    assert "rustray.get(mine)" in COLOUR.sub("", shown.error) and ".py" not in shown.error
-    assert "rustray: 6 tasks stopped: " in shown.text["stderr"]
-    gate.open()
-    assert notebook.run("rustray.get([earlier, *refs])").value == "['held', 'held']"
-    assert notebook.run("len(rustray.wait(mine, num_returns=6, timeout=0)[0])").value == "6"
-
-
-def test_a_cell_that_handles_the_interrupt_keeps_its_tasks(notebook: Notebook, tmp_path: Path) -> None:
-    gate = gate_of(notebook, tmp_path / "gate")
-    notebook.run("@rustray.remote\ndef hold(gate):\n    gate.wait()\n    return 'held'")
-    cell = notebook.start(
-        "ref = hold.remote(gate)\ntry:\n    rustray.get(ref)\nexcept KeyboardInterrupt:\n    print('handled')"
-    )
-    gate.wait_for_waiters()
-    notebook.interrupt()
-    assert notebook.finish(cell).text["stdout"] == "handled\n"
-    gate.open()
-    assert notebook.run("rustray.get(ref)").value == "'held'"
-
-
-@pytest.mark.parametrize("background", [False, True])
-def test_an_interrupt_right_after_the_submission_leaves_nothing_running(
-    notebook: Notebook, tmp_path: Path, background: bool
-) -> None:
-    gate = gate_of(notebook, tmp_path / "gate")
-    notebook.run(
-        "from rustray.jupyter import keeper_link, remote_magic\n"
-        "def interrupted(*_arguments, **_more): raise KeyboardInterrupt\n"
-        + (
-            "place, name = remote_magic, '_bind'"
-            if background
-            else "place, name = keeper_link.KeeperLink, 'follow'"
-        )
-        + "\nkept = getattr(place, name)\nsetattr(place, name, interrupted)"
-    )
-    shown = notebook.run(f"%%remote {'-b' if background else ''} --name pressed{background}\ngate.wait()")
-    notebook.run("setattr(place, name, kept)")
-    assert shown.kind == "KeyboardInterrupt" and f"pressed{background}: " in shown.error
-    told = notebook.run(
-        "from rustray.driver.current import current\n"
-        "[cell.how for link in keeper_link.known_keepers(current()) for cell in link.cells()"
-        f" if cell.name == 'pressed{background}' and cell.how != 'stopped']"
-    )
-    assert told.value == "[]", told
-    gate.open()
-
-
-def test_a_cell_is_stopped_while_many_elements_of_it_are_being_submitted(
-    notebook: Notebook, tmp_path: Path
-) -> None:
-    gate_of(notebook, tmp_path / "gate")
-    # The keeper is asked directly: a kernel would pack so many elements for longer than they are submitted.
-    notebook.run(
-        "import uuid\nfrom rustray.driver.current import current\nfrom rustray.jupyter import keeper_link\n"
-        "from rustray.jupyter.cell_tasks import CellRequest\nfrom rustray.jupyter.parcel import parcel\n"
-        "session = current(); link = keeper_link.keeper_of(session)\n"
-        "names, element = parcel(session, {'gate': gate})[0], parcel(session, 1)[0]\n"
-        "def big(name, count):\n"
-        "    request = CellRequest(uuid.uuid4().hex, name, 'gate.wait()', 'c', (), names, {}, 'n',"
-        " (element,) * count)\n"
-        "    link.submit(request)\n"
-        "    return request.cell\n"
-        "def state_of(cell): return {state.cell: state for state in link.cells()}.get(cell)\n"
-    )
-    shown = notebook.run(
-        "first = big('first', 300_000)\n"
-        "while not (state_of(first) and state_of(first).running): pass\n"
-        "behind = big('behind', 5)\n"
-        "while not state_of(behind): pass\n"
-        "begun = time.monotonic(); told = [str(link.stop(behind)), str(link.stop(first))]\n"
-        "print(time.monotonic() - begun); print(*told, state_of(behind).told(time.time()), sep='\\n')\n"
-    )
-    assert shown.error == ""
-    spent, of_behind, of_first, state = shown.text["stdout"].splitlines()
-    assert float(spent) < STOP_S
-    assert of_behind == "5 tasks stopped (5 not begun)"
-    assert re.match(r"(299999|300000) tasks stopped: ", of_first)
-    assert state.startswith("0 of 5 done, 5 stopped, after")
-    assert notebook.run("%%remote\n'free again'").value == "'free again'"

@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 import rustray.clusters
-from tests.integration.test_cells import OPEN, STOP_S, gate_of
+from tests.integration.test_cells import OPEN, gate_of
+from tests.integration.test_cells_stopped import STOP_S
 from tests.notebook import Notebook
 from tests.support import eventually, lives, ticks
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_cells import COLOUR, OPEN, STOP_S, gate_of
+from tests.integration.test_cells import COLOUR, OPEN, gate_of
+from tests.integration.test_cells_stopped import STOP_S
 from tests.notebook import Notebook
 from tests.support import eventually
 
