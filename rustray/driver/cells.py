@@ -26,7 +26,7 @@ from rustray.driver.folding import Source
 from rustray.driver.redrawing import Shown
 from rustray.driver.stopping import unfinished_numbers
 from rustray.driver.task import Task
-from rustray.driver.threads import numbers_alive, present_number
+from rustray.driver.threads import numbers_alive, present
 from rustray.driver.transcript import STREAMS, Transcript
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def attach(session: Session) -> None:
 
     def begin(*_info: object) -> None:
         first = session.tasks.next_number()
-        table.outlived(first, numbers_alive() - {present_number()})
+        table.outlived(first, numbers_alive() - {present.number})
         table.begin(first, CellOutput(shell, shell.get_parent(), OF_TASK))
 
     def show(kind: str, text: str, name: str, pid: int, task: Task | None) -> None:

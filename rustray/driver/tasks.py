@@ -18,7 +18,7 @@ from rustray.driver.generator import ObjectRefGenerator, Stream
 from rustray.driver.refs import ObjectRef
 from rustray.driver.target import KeepsOrder, Target
 from rustray.driver.task import Task
-from rustray.driver.threads import present_number
+from rustray.driver.threads import present
 from rustray.errors import TaskCancelledError
 from rustray.model import ids
 
@@ -71,7 +71,7 @@ class Tasks:
         if not number % VISIT_EVERY:
             self._session.reactor.visit()
         task = Task(number, target, function, b"", returns, retries, options)
-        task.thread = present_number()
+        task.thread = present.number
         if args or kwargs:
             self._arguments.pack(task, args, kwargs, signature)
         prefix = self._session.id_prefix

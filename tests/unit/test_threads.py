@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 
-from rustray.driver.threads import numbers_alive, present_number
+from rustray.driver.threads import numbers_alive, present
 
 
 def test_a_thread_has_another_number_than_one_that_has_ended_although_the_system_gives_its_own_again() -> None:
     seen: dict[int, set[int]] = {}
 
     def note() -> None:
-        number = present_number()
-        assert number == present_number() and number in numbers_alive()
+        number = present.number
+        assert number == present.number and number in numbers_alive()
         seen.setdefault(threading.get_ident(), set()).add(number)
 
     for _ in range(20):
