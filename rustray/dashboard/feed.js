@@ -35,6 +35,23 @@ function make(kind, attributes = {}, ...inside) {
 const pen = document.createElement("canvas").getContext("2d");
 pen.font = "12px system-ui, sans-serif";
 
+function pixels(text) {
+  return pen.measureText(text).width;
+}
+
+// A name that is so many pixels wide at most: its end says most, of which some is left however little room there is.
+function cut(name, width) {
+  if (pixels(name) <= width) return name;
+  let from = 1;
+  while (from < name.length - 4 && pixels(`…${name.slice(from)}`) > width) from++;
+  return `…${name.slice(from)}`;
+}
+
+// The texts if each of them fits, else empty ones: with gaps one would read them as zeros.
+function allOrNone(texts, width) {
+  return texts.every((text) => pixels(text) <= width) ? texts : texts.map(() => "");
+}
+
 class Panel {
   constructor(item) {
     this.item = item;
@@ -86,26 +103,19 @@ class Panel {
     }
   }
 
-  // Names as long as there is room for beside what is told at the right: their ends say most.
+  // Names as long as there is room for beside what is told at the right.
   fit(source, found) {
     const room = this.rows.find((plot) => plot.tags[0].rows === source)?.inner_width;
     if (!room) return found;
-    const cut = (name, width) => {
-      if (pen.measureText(name).width <= width) return name;
-      let from = 1;
-      while (from < name.length - 4 && pen.measureText(`…${name.slice(from)}`).width > width) from++;
-      return `…${name.slice(from)}`;
-    };
-    return { ...found, name: found.name.map((name, row) => cut(name, room - pen.measureText(found.told[row]).width - 12)) };
+    return { ...found, name: found.name.map((name, row) => cut(name, room - pixels(found.told[row]) - 12)) };
   }
 
-  // On the fields of a matrix only what fits, on all or on none: with gaps one would read them as zeros.
+  // On the fields of a matrix what fits.
   written(source, found) {
     const matrix = this.matrices.find((plot) => plot.tags[0].fields === source);
     if (!matrix) return found;
     const field = matrix.inner_width / Math.max(1, matrix.x_range.factors.length);
-    const widest = Math.max(0, ...found.text.map((text) => pen.measureText(text).width));
-    return widest + 4 <= field ? found : { ...found, text: found.text.map(() => "") };
+    return { ...found, text: allOrNone(found.text, field - 4) };
   }
 
   // As many tiles beside each other as there is room for.

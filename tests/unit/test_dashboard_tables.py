@@ -10,6 +10,7 @@ import pytest
 from rustray import dashboard
 from rustray.dashboard.feed import Feed, empty_tables
 from rustray.dashboard.panels import PANELS
+from rustray.dashboard.tables import network
 from rustray.dashboard.tables.axes import BYTES, COUNTS, axis
 from rustray.dashboard.tables.samples import NODES
 from rustray.dashboard.tables.tasks import OPEN_ALPHA
@@ -149,6 +150,26 @@ def test_the_network_has_a_field_for_each_pair_that_was_measured() -> None:
     assert table["latency"]["text"] == ["300 µs", "20 ms"]
     assert list(zip(table["traffic"]["from"], table["traffic"]["to"], strict=True)) == [("node-1", "node-2")]
     assert value(table, "sent")[2] == 3e6
+
+
+@pytest.mark.parametrize(
+    ("names", "called"),
+    [
+        (["127.0.0.1:6379", "127.0.0.1:6380", "node-7f3a"], [":6379", ":6380", "7f3a"]),
+        (["10.0.0.1:6379", "10.0.0.2:6379", "node-1"], ["10.0.0.1", "10.0.0.2", "1"]),
+        (["10.0.0.1:6379", "10.0.0.1:6380", "10.0.0.2:6379"], ["….0.1:6379", "….0.1:6380", "10.0.0.2"]),
+        (["head-1.example:6379", "head-2.example:6379"], ["head-1", "head-2"]),
+        (["gpu-worker-rack-1", "gpu-worker-rack-2"], ["…er-rack-1", "…er-rack-2"]),
+        (["alpha-worker-01.example", "beta-worker-01.example"], ["alph…er-01", "beta…er-01"]),
+        (["worker-0001.rack1", "worker-0001.rack2"], ["…001.rack1", "…001.rack2"]),
+        (["a" * 20 + middle + "b" * 20 for middle in "12"], ["aaaaaaa…1", "aaaaaaa…2"]),
+        (["node-a", "node-b"], ["a", "b"]),
+    ],
+)
+def test_names_of_places_fit_and_no_two_are_alike(names: list[str], called: list[str]) -> None:
+    found = network.labels(names)
+    assert list(found.values()) == called
+    assert all(len(label) <= network.LABEL for label in called)
 
 
 def test_numbers_are_short() -> None:

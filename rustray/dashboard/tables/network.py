@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from math import log10
 from typing import Any
 
@@ -16,6 +18,7 @@ from rustray.dashboard.tables.words import (
     node_label,
     note,
     of_all,
+    short_node,
     values,
 )
 from rustray.model.colours import HEAT, heat
@@ -23,6 +26,8 @@ from rustray.model.quantities import byte_size, duration
 
 PLACES = 16
 """Rows and columns of a matrix."""
+LABEL = 10
+"""Characters of a name for which there is room above a matrix, and beside it."""
 CELL_PX, AXIS_PX = 30, 84
 FAST_S, SLOW_S = 1e-4, 1e-1
 """Round trips that have the lightest and the darkest colour."""
@@ -41,8 +46,8 @@ def tables(answers: Answers, now: float) -> Table:
     shown = [row for row in rows if row["from"] in names and row["to"] in names]
     timed = [row for row in shown if row["rtt_s"] is not None]
     sending = [row for row in shown if row["bytes_per_s"] is not None]
-    labels = _labels(names)
-    factors = {"factors": list(labels.values())}
+    called = labels(names)
+    factors = {"factors": list(called.values())}
     slowest = max((row["rtt_s"] for row in timed), default=None)
     total = sum(row["bytes_per_s"] for row in sending)
     height = {"height": max(1, len(names)) * CELL_PX + AXIS_PX}
@@ -52,7 +57,7 @@ def tables(answers: Answers, now: float) -> Table:
             (
                 _field(
                     row,
-                    labels,
+                    called,
                     row["rtt_s"],
                     FAST_S,
                     SLOW_S,
@@ -66,7 +71,7 @@ def tables(answers: Answers, now: float) -> Table:
             FIELDS,
             (
                 _field(
-                    row, labels, row["bytes_per_s"], LITTLE, MUCH, byte_size(row["bytes_per_s"]), _told(row)
+                    row, called, row["bytes_per_s"], LITTLE, MUCH, byte_size(row["bytes_per_s"]), _told(row)
                 )
                 for row in sending
             ),
@@ -101,22 +106,44 @@ def _steps(low: float, high: float, written: Callable[[float], str]) -> list[str
     return [written(float(f"{low * (high / low) ** (at / len(HEAT)):.1g}")) for at in range(len(HEAT))]
 
 
-def _labels(names: list[str]) -> dict[str, str]:
-    """As short as they tell the places apart: heads of one host by their ports."""
+def labels(names: list[str]) -> dict[str, str]:
+    """What each place is called beside the matrices: at most `LABEL` characters, and no two alike."""
     hosts = {name.rpartition(":")[0] for name in names if ":" in name}
-    found = {
-        name: f":{name.rpartition(':')[2]}" if ":" in name and len(hosts) == 1 else node_label(name)
-        for name in names
-    }
-    return found if len(set(found.values())) == len(names) else {name: name for name in names}
+    found: dict[str, str] = {}
+    alike = names
+    for short in (partial(_shortest, one_host=len(hosts) == 1), _both_ends, _end):
+        found.update({name: short(name) for name in alike})
+        count = Counter(found.values())
+        alike = [name for name in names if count[found[name]] > 1]
+    found.update({name: f"{name[: LABEL - 3]}…{at}" for at, name in enumerate(alike, 1)})
+    return found
+
+
+def _shortest(name: str, one_host: bool) -> str:
+    """Of a head its port where all are of one host, else its host; of a node what `node_label` has."""
+    host, _colon, port = name.rpartition(":")
+    if not host:
+        return node_label(name)
+    if one_host:
+        return f":{port}"
+    return short_node(host, LABEL) if host[-1].isalpha() else _end(host)  # of an IP address the end
+
+
+def _end(name: str) -> str:
+    return name if len(name) <= LABEL else f"…{name[1 - LABEL :]}"
+
+
+def _both_ends(name: str) -> str:
+    name = name.partition(".")[0]
+    return name if len(name) <= LABEL else f"{name[:4]}…{name[5 - LABEL :]}"
 
 
 def _field(
-    row: dict[str, Any], labels: dict[str, str], value: float, low: float, high: float, text: str, told: str
+    row: dict[str, Any], called: dict[str, str], value: float, low: float, high: float, text: str, told: str
 ) -> tuple[object, ...]:
     share = log10(max(value, low) / low) / log10(high / low)
     color, ink = heat(share)
-    return (labels[row["to"]], labels[row["from"]], color, ink, text, row["from"], row["to"], told)
+    return (called[row["to"]], called[row["from"]], color, ink, text, row["from"], row["to"], told)
 
 
 def _told(row: dict[str, Any]) -> str:
