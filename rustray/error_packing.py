@@ -61,7 +61,11 @@ def pack_error(
         return pack_task_error(failed, callers)
     # RustRay refuses something, or the arguments do not fit the user's function.
     says_all = isinstance(error, RustRayError | TypeError) and is_raised_by_us(error.__traceback__)
-    text = traceback_text(error, says_all)
+    cause = error.__cause__
+    tells_cause = (
+        isinstance(error, RustRayError) and isinstance(cause, TaskError) and str(cause) in str(error)
+    )
+    text = traceback_text(error, says_all, tells_cause)
     return pack_task_error(TaskError(function_name, text, error, pid=pid, node=node, task_id=task_id))
 
 

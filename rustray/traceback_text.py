@@ -19,16 +19,19 @@ _FIRST_FRAMES, _LAST_FRAMES = 20, 30  # kept of a longer stack, as of an endless
 _LONGEST = 100_000  # characters; a message may hold a whole data set
 
 
-def traceback_text(error: BaseException, says_all: bool = False) -> str:
+def traceback_text(error: BaseException, says_all: bool = False, tells_cause: bool = False) -> str:
     """The traceback of `error` and of what led to it, as Python prints it, without RustRay's own frames.
 
     Parameters
     ----------
     says_all: whether it is none of RustRay's defects; in those there are no other frames, and they are kept.
+    tells_cause: whether its message has the traceback of its cause.
     """
     from traceback import TracebackException
 
     told = TracebackException(type(error), error, error.__traceback__, compact=True)
+    if tells_cause:
+        told.__cause__ = told.__context__ = None
     _trim(told, keep_all=not says_all)
     return _bounded("".join(told.format()))
 

@@ -53,12 +53,22 @@ def _show(
 def _render_own(error: RustRayError) -> list[str]:
     from IPython.core.getipython import get_ipython
 
-    _trim_causes(error)
     shell: Any = get_ipython()
+    if isinstance(error.__cause__, TaskError):
+        return "\n".join(_rendered_with(error.__cause__, error, shell)).splitlines()
+    _trim_causes(error)
     shown: list[str] = shell.InteractiveTB.structured_traceback(
         type(error), error, without_ours(error.__traceback__)
     )
     return shown
+
+
+def _rendered_with(cause: TaskError, error: RustRayError, shell: Any) -> list[str]:
+    """Of an actor whose constructor has failed: as `rendered`, and then what `error` says beside that."""
+    name = type(error).__name__
+    said = str(error).removesuffix(str(cause)).rstrip()
+    told = _rendered(plain(cause), name, local_frames(error), shell)
+    return [*told, *_message(f"{name}: {said}", shell), *getattr(error, "__notes__", ())]
 
 
 def render_called(error: BaseException) -> list[str]:
@@ -104,16 +114,16 @@ def rendered(error: TaskError, shell: Any) -> list[str]:
     """The traceback of `error` as lines of text, coloured as `shell` colours its own."""
     failed = plain(error)
     name = type(failed if failed.cause is None else failed.cause).__name__
-    told: list[str] = ["-" * 75, shell.InteractiveTB.prepare_header(name)]
-    here = local_frames(error)
-    if here:
-        told += _coloured(here, shell)
+    return [*_rendered(failed, name, local_frames(error), shell), *getattr(error, "__notes__", ())]
+
+
+def _rendered(failed: TaskError, name: str, here: list[Frame], shell: Any) -> list[str]:
+    told: list[str] = ["-" * 75, shell.InteractiveTB.prepare_header(name), *_coloured(here, shell)]
     for caller in reversed(failed.callers):
         told.append(f"  -- in {caller.function_name}(), {place(caller.pid, caller.node)}")
         told += _text(caller.frames, shell)
     told.append(f"  -- in {failed.function_name}(), {place(failed.pid, failed.node)}")
-    told += _text(failed.traceback_str, shell)
-    return [*told, *getattr(error, "__notes__", ())]
+    return [*told, *_text(failed.traceback_str, shell)]
 
 
 def local_frames(error: BaseException) -> list[Frame]:

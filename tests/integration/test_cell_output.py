@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import struct
 import time
 from collections.abc import Iterator
@@ -206,6 +207,30 @@ def test_errors_show_the_users_frames(notebook: Notebook) -> None:
         "5 of 6 objects failed: 5 x ZeroDivisionError: division by zero (object 0, 1, 2, ...)",
     ]
     assert sum(line.startswith("Cell In[") for line in lines) == 3
+
+
+def test_who_asks_an_actor_that_could_not_be_made_sees_why(notebook: Notebook) -> None:
+    notebook.run("%colors nocolor")
+    notebook.run(
+        "@rustray.remote\nclass Broken:\n    def __init__(self, x):\n        1 / x\n    def ask(self): ...\n"
+        "broken = Broken.remote(0)"
+    )
+    shown = notebook.run("rustray.get(broken.ask.remote())")
+    assert shown.kind == "ActorDiedError"
+    lines = [line.strip() for line in shown.error.splitlines()]
+    assert [re.sub(r"\d+", "N", line) for line in lines[1:]] == [
+        "ActorDiedError                            Traceback (most recent call last)",
+        "Cell In[N], line N",
+        "rustray.get(broken.ask.remote())",
+        "-- in Broken.__init__(), worker process N",
+        "Cell In[N], line N in __init__",
+        "N / x",
+        "ZeroDivisionError: division by zero",
+        "ActorDiedError: Actor Broken is dead: its constructor failed.",
+    ]
+    notebook.run("%load_ext rustray")
+    in_cell = notebook.run("%%remote\nimport rustray\nrustray.get(broken.ask.remote())").error
+    assert in_cell.count("ZeroDivisionError") == 1 and "ipykernel" not in in_cell
 
 
 def test_a_task_without_displays_loads_nothing_for_them(notebook: Notebook) -> None:
