@@ -262,6 +262,23 @@ class SessionError(RustRayError, RuntimeError):
         )
 
     @classmethod
+    def already_a_worker(cls) -> SessionError:
+        """`init` was called in a worker."""
+        return cls(
+            "init() was called in a task or an actor, whose process is connected to its cluster already: leave the "
+            "call out there, or call init(ignore_reinit_error=True)."
+        )
+
+    @classmethod
+    def shutdown_in_worker(cls) -> SessionError:
+        """`shutdown` was called in a worker."""
+        return cls(
+            "shutdown() was called in a task or an actor, whose process belongs to the cluster and cannot leave it: "
+            "leave the call out there. The program that has called init() calls shutdown(); a task ends when it "
+            "returns, an actor by rustray.actor.exit_actor()."
+        )
+
+    @classmethod
     def shut_down(cls, call: str) -> SessionError:
         """`call` was made with a ref or handle of a session that has ended."""
         return cls(

@@ -21,6 +21,7 @@ from rustray.driver.current import current, current_or_none, set_auto_init, set_
 from rustray.driver.environment import driver_place
 from rustray.driver.output import print_log
 from rustray.driver.program import program_name
+from rustray.driver.registry import socket_path
 from rustray.driver.session import Session
 from rustray.errors import ClusterStartError, OptionError, SessionError
 from rustray.model import labels as label_rules
@@ -120,7 +121,7 @@ def init(
         if session is not None and session.ended is None:
             if ignore_reinit_error:
                 return _context(session)
-            raise SessionError.already_initialised()
+            raise SessionError.already_a_worker() if session.is_worker else SessionError.already_initialised()
         if session is not None:
             shutdown()
         if address in (None, "", "auto"):
@@ -273,7 +274,7 @@ def _connect(
 def _context(session: Session) -> Context:
     info = session.info
     return Context(
-        address=info["socket"],
+        address=info.get("socket") or socket_path(info["folder"]),  # a worker was born with its socket
         node_id=info["node"],
         session_dir=info["folder"],
         job_id=f"{info['job']:08x}",
@@ -292,11 +293,18 @@ def is_initialized() -> bool:
 
 
 def shutdown(_exiting_interpreter: bool = False) -> None:
-    """End this process's connection, and the cluster if `init` started it. Harmless when there is none."""
+    """End this process's connection, and the cluster if `init` started it. Harmless when there is none.
+
+    Raises
+    ------
+    SessionError: this is a task or an actor; only the program that has called `init` leaves its cluster.
+    """
     global _server, _is_to_be_left
     with _init_lock:
         session = current_or_none()
         if session is not None:
+            if session.is_worker:
+                raise SessionError.shutdown_in_worker()
             set_current(None)
             serialization.on_ref_pickled_outside(None)
         server, _server, _is_to_be_left = _server, None, None
@@ -322,7 +330,7 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 def _at_exit() -> None:
     global _server
     session = current_or_none()
-    if session is not None and session.pid == os.getpid() and session.lend is None:
+    if session is not None and session.pid == os.getpid() and not session.is_worker:
         if _is_to_be_left is not None and _is_to_be_left():
             _server = None
         shutdown()

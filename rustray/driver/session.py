@@ -162,6 +162,11 @@ class Session:
         """The id of an object that no task makes."""
         return self.id_prefix + (self.tasks.next_number() << 16).to_bytes(10, "big")
 
+    @property
+    def is_worker(self) -> bool:
+        """Whether it is that of a process which runs tasks or an actor for others."""
+        return self.lend is not None
+
     # -- to the node -----------------------------------------------------------------------------------
 
     def _tell(self, *messages: Message) -> None:

@@ -13,6 +13,7 @@ import rustray
 from rustray.driver import registry
 from rustray.errors import ClusterStartError
 from rustray.exceptions import SessionError
+from tests.integration.sessions.functions import double
 from tests.support import run_program
 
 
@@ -22,6 +23,35 @@ class TestInit:
             rustray.init()
         assert rustray.init(ignore_reinit_error=True)["session_dir"] == cluster
         assert rustray.is_initialized()
+
+    def test_a_task_can_neither_leave_its_cluster_nor_join_another(self, cluster):
+        @rustray.remote(max_retries=0)
+        def leave():
+            with pytest.raises(SessionError, match="in a task or an actor.*leave the call out"):
+                rustray.init()
+            context = rustray.init(ignore_reinit_error=True)
+            assert context["session_dir"] == cluster and os.path.exists(context["address"])
+            with context:  # its end is that of the connection
+                pass
+
+        with pytest.raises(SessionError, match="leave the call out.*exit_actor"):
+            rustray.get(leave.remote())
+        assert rustray.get(double.remote(21)) == 42
+
+    def test_an_actor_that_cannot_leave_goes_on(self, cluster):
+        @rustray.remote
+        class Leaving:
+            def leave(self):
+                rustray.shutdown()
+
+            def is_here(self):
+                return rustray.is_initialized() and rustray.get(double.remote(21)) == 42
+
+        actor = Leaving.remote()
+        with pytest.raises(SessionError, match="cannot leave"):
+            rustray.get(actor.leave.remote())
+        assert rustray.get(actor.is_here.remote())
+        rustray.kill(actor)
 
     def test_again_after_shutdown_and_shutdown_twice(self, tmp_path):
         output = run_program(
