@@ -45,7 +45,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def stop_cluster(name: str | None, drain: bool) -> int:
-    """End the cluster of this name, or the newest."""
+    """End the cluster of this name, or the newest; nothing has to be done where none runs."""
+    if name is None and registry.find() is None:
+        print("No cluster runs here.")
+        return 0
     cluster = rustray.clusters.find(name)
     processes = cluster.processes
     return _told(processes, cluster.stop(drain), f" of the cluster {cluster.name!r}")

@@ -102,7 +102,7 @@ def test_a_cluster_from_start_to_stop(tmp_path: Path) -> None:
         (["start", "--nodez", "2"], 1, "jupyter rustray: there is no option --nodez"),
         (["start", "--name", "Work"], 1, "'Work' is no name for a cluster"),
         (["start", "extra"], 1, "What is 'extra' for?"),
-        (["stop"], 1, "No cluster runs here"),
+        (["stop", "work"], 1, "No cluster named 'work' runs here, nor any other."),
         (["scale"], 1, "Give the number of nodes"),
         (["dashboard"], 1, "No cluster runs here"),
     ],
@@ -111,6 +111,10 @@ def test_errors_are_one_line(arguments: list[str], status: int, told: str) -> No
     printed = jupyter_rustray(*arguments, status=status)
     assert told in printed and printed.count("\n") == 1
     assert registry.clusters() == []
+
+
+def test_who_stops_where_nothing_runs_is_told_just_that() -> None:
+    assert jupyter_rustray("stop") == "No cluster runs here.\n"
 
 
 def test_help_of_start_says_what_a_name_is_for() -> None:

@@ -141,7 +141,10 @@ def stop(name: str = "") -> None:
     cluster = named(name) if name else here
     if cluster is None:
         if not rustray.is_initialized():
-            known = ", ".join(cluster.name for cluster in rustray.clusters.list()) or "none"
+            known = ", ".join(cluster.name for cluster in rustray.clusters.list())
+            if not known:
+                print("No cluster runs here.")
+                return
             raise OptionError(
                 f"%rustray stop needs a name, for this notebook has no cluster. Running: {known}."
             )
