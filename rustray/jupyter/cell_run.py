@@ -34,7 +34,8 @@ RESTART_S = 0.25
 """Seconds within which it shows that a kernel was interrupted because it is to be restarted."""
 LOOK_S = 0.01
 CARD_S = 2.0
-"""Seconds after which a cell that is waited for shows how it is."""
+"""Seconds of silence after which a cell that is waited for shows how it is. While it prints that is plain to see, and a
+card would stand in the middle of it."""
 READ_ONLY = (
     "Arrays that come from shared memory cannot be written to, for others read them too: "
     "write to a copy, array = array.copy()."
@@ -48,7 +49,7 @@ class CellRun:
 
     Parameters
     ----------
-    card: what shows its state from the beginning; None: one does that shows up when the cell takes long.
+    card: what shows its state from the beginning; None: one does that shows up when nothing comes for long.
 
     Attributes
     ----------
@@ -61,6 +62,7 @@ class CellRun:
         self._request = request
         self._card = card
         self._sent = False
+        self._silence = _Silence()
         self._left_running = False
         """For the next kernel."""
         self._end: ObjectRef | None = None
@@ -87,20 +89,29 @@ class CellRun:
         request, link = self._request, self._link
         self._sent = True  # from here on it may have left
         submitted = link.submit(request)
+        self._silence.begin()
         self._end = link.follow(
             request.cell,
             request.name,
             named=request.elements is not None,
             wants_results=not request.background,
+            heard=self._silence.begin,
         )
         if self._card is not None:
             link.news.show(self._card)
         return submitted
 
-    def _show_card(self) -> None:
+    def _show_card_in_silence(self) -> None:
+        started = time.time()
+        while not rustray.wait([self._end], timeout=self._silence.left())[0]:
+            if not self._silence.left():
+                self._show_card(started)
+                return
+
+    def _show_card(self, started: float) -> None:
         request = self._request
         state = self._link.state(request.cell)
-        self._card = CellCard(state or CellState.begins(request.cell, request.name, time.time() - CARD_S))
+        self._card = CellCard(state or CellState.begins(request.cell, request.name, started))
         self._card.display()
         self._link.news.show(self._card)
 
@@ -113,8 +124,8 @@ class CellRun:
     def results(self) -> list[list[Any]]:
         """Run another cell; gives the same as values, when it has ended. Then all that it has printed has come too."""
         submitted = self.submit()
-        if self._card is None and not rustray.wait([self._end], timeout=CARD_S)[0]:
-            self._show_card()
+        if self._card is None:
+            self._show_card_in_silence()
         state, sent = self._ended(submitted)
         self._show(state)
         if state.how == TIMED_OUT:
@@ -207,6 +218,21 @@ class CellRun:
         except RustRayError as error:
             return f" could not be stopped: {error}"
         return f": {stopped}"
+
+
+class _Silence:
+    """Since a cell has shown something, or was submitted. Known to what shows that, so it knows nothing of the cell."""
+
+    def __init__(self) -> None:
+        self._since = 0.0
+
+    def begin(self) -> None:
+        """From any thread."""
+        self._since = time.monotonic()
+
+    def left(self) -> float:
+        """Seconds until it is one that needs a card."""
+        return max(0.0, self._since + CARD_S - time.monotonic())
 
 
 def _check(submitted: ObjectRef) -> None:

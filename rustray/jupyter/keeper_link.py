@@ -67,7 +67,9 @@ class KeeperLink:
         ref: ObjectRef = self.keeper.submit.remote(request)
         return ref
 
-    def follow(self, cell: str, name: str, named: bool, wants_results: bool) -> ObjectRef:
+    def follow(
+        self, cell: str, name: str, named: bool, wants_results: bool, heard: Callable[[], None] | None = None
+    ) -> ObjectRef:
         """Show in the notebook's present cell what `cell` shows; the ref of what `follow_cell` gives at its end.
 
         Parameters
@@ -75,9 +77,16 @@ class KeeperLink:
         name: what the user calls it.
         named: whether that stands in front of each line, with the process. Lines of several tasks need it: those that
             are alike are told once, and one does not go on in the middle of another.
+        heard: called from any thread when something comes.
         """
         where = f"; %rustray logs {shlex.quote(name)} has more of it"
-        write = shows(name if named else "", where)
+        show = shows(name if named else "", where)
+
+        def write(kind: str, text: str, pid: int) -> None:
+            if heard is not None:
+                heard()
+            show(kind, text, pid)
+
         with self._writers.lock:  # cells of subshells run beside others; the call has the next number
             self._writers.begin(self.session.tasks.next_number(), write)
             ref: ObjectRef = self.keeper.follow_cell.remote(cell, wants_results)

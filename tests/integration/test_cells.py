@@ -172,6 +172,11 @@ def test_a_card_tells_when_a_cell_that_has_run_before_will_end(notebook: Noteboo
     assert all(2 < float(found[1]) + float(found[2]) < 4 for found in left)
 
 
+def test_no_card_stands_in_the_middle_of_what_a_cell_prints(notebook: Notebook) -> None:
+    shown = notebook.run("%%remote\nimport time\nfor n in range(25):\n    print(n)\n    time.sleep(0.1)")
+    assert shown.text["stdout"].endswith("24\n") and not shown.cards
+
+
 def test_refs_of_background_cells_are_cancelled_and_have_logs(notebook: Notebook, tmp_path: Path) -> None:
     gate = gate_of(notebook, tmp_path / "gate")
     notebook.run("%%remote -b --name held -o extra\nprint('held on')\nextra = 1\ngate.wait()")
@@ -198,7 +203,9 @@ def test_a_loop_whose_elements_were_cancelled_is_not_told_as_done(notebook: Note
     loop = notebook.run("%%remote -b --map 'n in range(3)' --name none\ngate.wait()")
     gate.wait_for_waiters(3)
     notebook.run("for ref in rustray_cells['none']: rustray.cancel(ref)")
-    eventually(lambda: (notebook.run("1"), "0 of 3 done, 3 stopped, after" in next(iter(loop.cards.values())))[1])
+    eventually(
+        lambda: (notebook.run("1"), "0 of 3 done, 3 stopped, after" in next(iter(loop.cards.values())))[1]
+    )
     assert colours.CANCELLED in next(iter(loop.html.values())).partition("</span>")[0]  # the dot
 
 
