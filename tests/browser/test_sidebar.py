@@ -13,10 +13,9 @@ from rustray import clusters
 from rustray.clusters import Cluster
 
 from .lab import Lab
-from .notebook import output_of, run_cell, write_notebook
+from .notebook import cell_with, output_of, run_cell, write_notebook
 from .sidebar import card, open_sidebar, seen
 
-pytestmark = pytest.mark.timeout(120)
 REQUESTS = "**/rustray/api/**"
 TOP = "node => node.getBoundingClientRect().top"
 MOVE_BELOW = """() => {
@@ -114,11 +113,35 @@ def test_a_card_tells_what_its_cluster_lacks_and_stays_where_it_is(
     expect(shown.get_by_role("button", name="Stop")).to_be_enabled()
 
 
+def test_a_cluster_that_has_ended_by_itself_is_told(lab: Lab, page: Page, cluster: Cluster) -> None:
+    others = [{"name": "ended", "heads": 1}, {"name": "of-a-notebook", "heads": 0}]
+
+    def answer(route: Route) -> None:
+        (row,) = route.fetch().json()
+        route.fulfill(json=[row, *({**row, **other} for other in others)])
+
+    page.route("**/rustray/api/clusters?*", answer)
+    page.goto(lab.page("ended"))
+    sidebar = open_sidebar(page)
+    card(sidebar, "of-a-notebook").wait_for()
+    others.clear()
+    sidebar.get_by_role("button", name="Look again").click()
+    expect(sidebar.get_by_role("alert").locator("span")).to_have_text("The cluster ended has ended.")
+    expect(sidebar.get_by_role("heading", level=3)).to_have_text(["shown"])
+
+
 def test_connecting_without_a_notebook_says_what_is_missing(lab: Lab, page: Page, cluster: Cluster) -> None:
+    write_notebook(lab.notebooks / "none.ipynb")
     page.goto(lab.page("none"))
     sidebar = open_sidebar(page)
-    card(sidebar, "shown").get_by_role("button", name="Connect notebook").click()
+    connect = card(sidebar, "shown").get_by_role("button", name="Connect notebook")
+    connect.click()
     expect(sidebar.get_by_role("alert")).to_contain_text("No notebook is open")
+    page.evaluate("void jupyterapp.commands.execute('docmanager:open', {path: 'none.ipynb'})")
+    expect(page.locator(".jp-Notebook")).to_be_visible()
+    connect.click()
+    expect(sidebar.get_by_role("alert")).to_have_count(0)
+    expect(cell_with(page, "%rustray init")).to_be_visible()
 
 
 def test_keys_are_enough(lab: Lab, page: Page, cluster: Cluster) -> None:

@@ -63,8 +63,10 @@ export class Clusters implements IDisposable {
   /** Ask now. Rejects where the server cannot be asked, which is told, for the poll to slow down. */
   async refresh(): Promise<void> {
     try {
+      const before = this.rows ?? [];
       this.rows = await this.server.list();
       this._unreachable = this.tell('', this._unreachable);
+      this.tellGone(before);
     } catch (error) {
       this._unreachable = this.tell((error as Error).message, true);
       throw error;
@@ -113,6 +115,15 @@ export class Clusters implements IDisposable {
     }
     this._changed.emit();
     return problem !== '';
+  }
+
+  // Those that have ended and were not stopped from here. One of a notebook's own ends with it, as it is meant to.
+  private tellGone(before: ICluster[]): void {
+    const here = new Set(this.rows?.map(row => row.name));
+    const gone = before.filter(({ name, heads }) => heads > 0 && !here.has(name) && !this._doing.has(name));
+    if (gone.length > 0) {
+      this.report(gone.map(({ name }) => `The cluster ${name} has ended.`).join(' '));
+    }
   }
 
   private _poll: Poll;

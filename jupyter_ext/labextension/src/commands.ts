@@ -96,6 +96,7 @@ export function addCommands({ app, server, sidebar, notebooks, tabs, theme }: IP
         clusters.report('No notebook is open. Open the one that is to be connected, then try again.');
         return;
       }
+      clusters.report('');
       const cluster = await chosen(args, 'Connect this notebook to');
       if (cluster !== null) {
         shell.activateById(panel.id);
