@@ -57,9 +57,9 @@ class Futures:
         self._session.check_open()
         future: asyncio.Future[Any] = loop.create_future()
 
-        entry = ref._entry
-
         def resolve() -> None:
+            # It keeps `ref`, often the only one there is: `await f.remote()` lets go of it before the value is here.
+            entry = ref._entry
             # In the event loop: it must not wait, so a block that is not in place is asked for first.
             with self._table.lock:
                 in_store = entry.state == BLOCK
@@ -88,7 +88,7 @@ class Futures:
             except RuntimeError:
                 pass  # the loop is closed: nobody awaits any more
 
-        self._table.when_ready(entry, settled)
+        self._table.when_ready(ref._entry, settled)
         return future
 
     def close(self) -> None:

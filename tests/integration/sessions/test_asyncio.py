@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import rustray
+from rustray.driver.current import current
 from tests.integration.sessions.functions import double
 from tests.support import Gate, eventually, run_program
 
@@ -40,6 +41,27 @@ class TestAsyncio:
             return await ref
 
         assert asyncio.run(main()) == "late"
+
+    @pytest.mark.parametrize("size", [1, 1_000_000])
+    def test_what_only_its_await_refers_to_is_kept(self, cluster, tmp_path, size):
+        gate = Gate(tmp_path / "gate")
+
+        @rustray.remote
+        def held():
+            gate.wait()
+            return np.ones(size)
+
+        async def value():
+            return await held.remote()
+
+        async def main():
+            waiting = asyncio.ensure_future(value())
+            await asyncio.sleep(0)  # until it awaits: its reference is gone
+            current().objects.settle_drops()
+            gate.open()
+            return await asyncio.wait_for(waiting, 20)
+
+        assert asyncio.run(main()).shape == (size,)
 
     def test_big_values_and_streams(self, cluster):
         @rustray.remote
