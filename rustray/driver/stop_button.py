@@ -46,7 +46,9 @@ class StopButton:
 
     def end(self, result: Any) -> None:
         """A cell has ended."""
-        if not isinstance(result.error_in_exec, KeyboardInterrupt) or self._session.ended is not None:
+        # There is no result if the shell itself was interrupted, before or after the cell's code.
+        stopped = result is None or isinstance(result.error_in_exec, KeyboardInterrupt)
+        if not stopped or self._session.ended is not None:
             return
         tasks = [task for task in unfinished(self._session, self._first) if self._is_of_cell(task)]
         if tasks:

@@ -39,8 +39,8 @@ class Stopped:
         count = sum(parts.values())
         if not count:
             return "nothing of it was running any more"
-        told = [f"{number} {what}" for what, number in parts.items() if number]
-        what = f"{count} task{'' if count == 1 else 's'} stopped"
+        told = [f"{number:,} {what}" for what, number in parts.items() if number]
+        what = f"{count:,} task{'' if count == 1 else 's'} stopped"
         return f"{what}: {', '.join(told)}" if len(told) > 1 or self.left else f"{what} ({told[0]})"
 
 

@@ -195,7 +195,9 @@ class CellRun:
                 if _restart_shows(until):
                     self._left_running = True
                     return f"{self._request.name} goes on; %rustray attach shows it in the next kernel"
-                stopping = self._link.begin_stop(self._request.cell, time.monotonic() - pressed)
+                stopping = self._link.begin_stop(
+                    self._request.cell, self._request.total, time.monotonic() - pressed
+                )
             except KeyboardInterrupt:
                 until = 0.0
                 continue

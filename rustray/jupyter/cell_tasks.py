@@ -63,6 +63,11 @@ class CellRequest:
     figures: Parcel | None = None
 
     @property
+    def total(self) -> int:
+        """How many tasks it is to have."""
+        return 1 if self.elements is None else len(self.elements)
+
+    @property
     def origin(self) -> str:
         """Where its code was and how it begins, as "In[5] model = train(data)"."""
         lines = [line.strip() for line in self.source.splitlines()]
@@ -93,7 +98,7 @@ class CellTasks:
         self._begun = False
         self._submitted = False
         self._stopping = False
-        self.total = 1 if request.elements is None else len(request.elements)
+        self.total = request.total
         self.left_out = 0
         self.done = 0
         self.failed = 0

@@ -135,19 +135,21 @@ class NotebookKeeper:
 
     async def stop(self, cell: str) -> Stopped:
         """End the tasks of a cell, within two seconds."""
-        return await self._stop_if_known(cell, 0.0)
+        return await self._stop_or_refuse(cell, 0, 0.0)
 
-    async def give_up(self, cell: str, late_s: float) -> Stopped:
-        """The same for the kernel that waits for the cell: it wants no results, and `late_s` have passed already."""
+    async def give_up(self, cell: str, total: int, late_s: float) -> Stopped:
+        """The same for the kernel that waits for the cell, which is to have `total` tasks: it wants no results, and
+        `late_s` have passed already.
+        """
         if cell in self._cells:
             self._cells[cell].given_up = True
-        return await self._stop_if_known(cell, late_s)
+        return await self._stop_or_refuse(cell, total, late_s)
 
-    async def _stop_if_known(self, cell: str, late_s: float) -> Stopped:
+    async def _stop_or_refuse(self, cell: str, total: int, late_s: float) -> Stopped:
         kept = self._cells.get(cell)
         if kept is None:
             self._arrivals.refuse(cell)
-            return Stopped()
+            return Stopped(dropped=total)
         return await self._stop(kept, STOPPED, late_s)
 
     async def cancel(self, oid: bytes, force: bool, recursive: bool) -> None:

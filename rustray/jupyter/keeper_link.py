@@ -128,14 +128,15 @@ class KeeperLink:
         stopped: Stopped = rustray.get(self.keeper.stop.remote(cell), timeout=ANSWER_S)
         return stopped
 
-    def begin_stop(self, cell: str, late_s: float) -> ObjectRef:
+    def begin_stop(self, cell: str, total: int, late_s: float) -> ObjectRef:
         """The same of a cell for which one has waited; the ref of what it gives.
 
         Parameters
         ----------
+        total: how many tasks it has, should it not have come to the keeper yet.
         late_s: seconds for which it has been wanted.
         """
-        ref: ObjectRef = self.keeper.give_up.remote(cell, late_s)
+        ref: ObjectRef = self.keeper.give_up.remote(cell, total, late_s)
         return ref
 
     # -- their tasks, for `rustray.cancel` and `rustray.logs` -------------------------------------------

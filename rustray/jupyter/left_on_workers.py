@@ -28,7 +28,7 @@ def note(cell: str, names: Iterable[str]) -> None:
 
 def tell(result: Any) -> None:
     """After a cell of the notebook: where the name is that it has missed, if it has."""
-    if told := hint(result.error_in_exec):
+    if result is not None and (told := hint(result.error_in_exec)):  # None: the shell itself was interrupted
         print(told, file=sys.stderr)
 
 

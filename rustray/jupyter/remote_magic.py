@@ -156,8 +156,7 @@ def _run(
     named_cells(shell.user_ns).pop(name, None)  # an earlier one's; should this one fail, it is not to pass for its own
     card = None
     if loop is not None or background:
-        total = 1 if elements is None else len(elements)
-        card = CellCard(CellState.begins(request.cell, name, time.time(), total, loop is not None))
+        card = CellCard(CellState.begins(request.cell, name, time.time(), request.total, loop is not None))
         card.display()
     with CellRun(keeper_of(session), request, card) as run:
         if background:

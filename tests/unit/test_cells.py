@@ -112,6 +112,7 @@ def test_equal_failures_are_told_together() -> None:
         (Stopped(), "nothing of it was running any more"),
         (Stopped(interrupted=1), "1 task stopped (1 interrupted)"),
         (Stopped(3, 2, 1), "6 tasks stopped: 3 not begun, 2 interrupted, 1 killed"),
+        (Stopped(2000), "2,000 tasks stopped (2,000 not begun)"),
         (Stopped(left=1), "1 task stopped: 1 still running"),
     ],
 )
