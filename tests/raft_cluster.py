@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 
 import psutil
 
+from rustray.driver.ports import free_ports
 from tests.raft_head import FAST, receive, send
-from tests.support import ROOT, eventually
+from tests.support import ROOT, WAIT_S, eventually
 
 TOKEN = "a token for tests only"
 RETRIED = ("not_leader", "unknown_outcome", "busy")
@@ -78,7 +79,7 @@ class Head:
         except OSError:
             raise Gone(self.address) from None
 
-    def wait(self, kind: str, timeout: float = 15.0, count: int = 1) -> tuple[Any, ...]:
+    def wait(self, kind: str, timeout: float = WAIT_S, count: int = 1) -> tuple[Any, ...]:
         """The fields of the `count`-th message of that kind."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._heard[kind]) >= count or self.gone, timeout)
@@ -87,7 +88,7 @@ class Head:
                 raise Gone(f"{self.address}: no {kind!r} from it; the last it said: {heard}")
             return self._heard[kind][count - 1]
 
-    def ask(self, question: str, answer: str, *fields: Any, timeout: float = 15.0) -> tuple[Any, ...]:
+    def ask(self, question: str, answer: str, *fields: Any, timeout: float = WAIT_S) -> tuple[Any, ...]:
         seen = len(self._heard[answer])
         self.tell(question, *fields)
         return self.wait(answer, timeout, seen + 1)
@@ -100,14 +101,14 @@ class Head:
         self.tell("submit", number, op, payload)
         return number
 
-    def end(self, number: int, timeout: float = 15.0) -> dict[str, Any]:
+    def end(self, number: int, timeout: float = WAIT_S) -> dict[str, Any]:
         with self._changed:
             self._changed.wait_for(lambda: number in self._results or self.gone, timeout)
             if number not in self._results:
                 raise Gone(self.address)
             return self._results.pop(number)
 
-    def submit(self, op: str, payload: dict[str, Any], timeout: float = 15.0) -> dict[str, Any]:
+    def submit(self, op: str, payload: dict[str, Any], timeout: float = WAIT_S) -> dict[str, Any]:
         return self.end(self.begin(op, payload), timeout)
 
     def pause(self) -> None:
@@ -126,7 +127,7 @@ class Head:
         self.process.stdin.close()
         self.join()
 
-    def join(self, timeout: float = 15.0) -> int:
+    def join(self, timeout: float = WAIT_S) -> int:
         code = self.process.wait(timeout)
         self._reader.join()
         assert self.process.stdin is not None and self.process.stdout is not None
@@ -152,20 +153,19 @@ class Network:
         self._pairs: list[tuple[socket.socket, socket.socket, frozenset[str]]] = []
         self._waiting: list[tuple[socket.socket, str, int]] = []
         self._cut: set[frozenset[str]] = set()
+        self._taking = threading.Lock()  # held while bytes are taken from a head, so that none are after a cut
         self._pids: dict[str, int] = {}
         self._ending = False
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def listen(self) -> tuple[str, str]:
         """The address of a head, and where it has to bind."""
-        own = socket.create_server(("127.0.0.1", 0))
-        port = own.getsockname()[1]
-        own.close()
-        listener = socket.create_server(("127.0.0.1", 0))
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
-        self._listeners[listener] = address, port
+        place, own = free_ports(2)
+        listener = socket.create_server(("127.0.0.1", place))
+        address = f"127.0.0.1:{place}"
+        self._listeners[listener] = address, own
         self._selector.register(listener, selectors.EVENT_READ, self._accept)
-        return address, f"127.0.0.1:{port}"
+        return address, f"127.0.0.1:{own}"
 
     def start(self) -> None:
         self._thread.start()
@@ -174,7 +174,8 @@ class Network:
         self._pids[head.address] = head.process.pid
 
     def cut(self, one: str, others: list[str]) -> None:
-        self._cut |= {frozenset((one, other)) for other in others}
+        with self._taking:
+            self._cut |= {frozenset((one, other)) for other in others}
 
     def heal(self) -> None:
         self._cut = set()
@@ -194,7 +195,11 @@ class Network:
     def _accept(self, listener: socket.socket) -> None:
         came, (_host, port) = listener.accept()
         address, own_port = self._listeners[listener]
-        link = frozenset((address, self._dialer(port)))
+        dialer = self._dialer(port)
+        if dialer is None:  # its process is not known yet, or it has hung up: it dials again
+            came.close()
+            return
+        link = frozenset((address, dialer))
         try:
             onward = socket.create_connection(("127.0.0.1", own_port), timeout=1)
         except OSError:
@@ -206,19 +211,24 @@ class Network:
                 source, selectors.EVENT_READ, lambda ready, to=target, link=link: self._carry(ready, to, link)
             )
 
-    def _dialer(self, port: int) -> str:
+    def _dialer(self, port: int) -> str | None:
         for address, pid in list(self._pids.items()):
             with contextlib.suppress(psutil.Error):
                 if any(c.laddr and c.laddr.port == port for c in psutil.Process(pid).net_connections("tcp4")):
                     return address
-        return "?"
+        return None
 
     def _carry(self, source: socket.socket, target: socket.socket, link: frozenset[str]) -> None:
-        if link in self._cut:
+        with self._taking:
+            is_cut = link in self._cut
+            try:
+                data = b"" if is_cut else source.recv(1 << 16)
+            except OSError:
+                data = b""
+        if is_cut:
             time.sleep(0.001)  # the selector tells again and again
             return
         try:
-            data = source.recv(1 << 16)
             if data:
                 target.sendall(data)
         except OSError:
@@ -284,7 +294,7 @@ class Cluster:
             head.wait("started")
         return head
 
-    def leader(self, among: list[str] | None = None, timeout: float = 15.0) -> Head:
+    def leader(self, among: list[str] | None = None, timeout: float = WAIT_S) -> Head:
         """Who leads; of those in `among` only, if it is given."""
 
         def look() -> Head | None:
@@ -301,7 +311,7 @@ class Cluster:
         self,
         item: str = "",
         among: list[str] | None = None,
-        timeout: float = 20.0,
+        timeout: float = WAIT_S,
         size: int = 0,
         patience: float = 1.0,
         retried: tuple[str, ...] = RETRIED,
@@ -311,21 +321,36 @@ class Cluster:
         name = item or f"item {next(self._names)}"
         payload = {"item": name + "." * size, "operation": f"operation of {name}"}
         begun = time.monotonic()
+        result = self.submit("append", payload, among, timeout, patience, retried)
+        assert "position" in result, result
+        acknowledged = Acknowledged(payload["item"], result["position"], begun, time.monotonic())
+        self.history.append(acknowledged)
+        return acknowledged
+
+    def submit(
+        self,
+        op: str,
+        payload: dict[str, Any],
+        among: list[str] | None = None,
+        timeout: float = WAIT_S,
+        patience: float = 1.0,
+        retried: tuple[str, ...] = RETRIED,
+    ) -> dict[str, Any]:
+        """What whoever leads answers, when that is not an error in `retried`: until then it is sent again.
+
+        Heads that time out as early as these do depose a leader that was not given the processor for a moment.
+        """
+        deadline = time.monotonic() + timeout
         while True:
-            left = begun + timeout - time.monotonic()
-            assert left > 0, f"{name} was not acknowledged within {timeout} s"
-            head = self.leader(among, left)
+            left = deadline - time.monotonic()
+            assert left > 0, f"{op} {payload.get('operation', '')} was not answered within {timeout} s"
             try:
-                result = head.submit("append", payload, min(left, patience))
+                result = self.leader(among, left).submit(op, payload, min(left, patience))
             except Gone:
                 continue
-            if result.get("error") in retried:
-                time.sleep(0.002)
-                continue
-            assert "position" in result, result
-            acknowledged = Acknowledged(payload["item"], result["position"], begun, time.monotonic())
-            self.history.append(acknowledged)
-            return acknowledged
+            if result.get("error") not in retried:
+                return result
+            time.sleep(0.002)
 
     def append_once(self, head: Head, *items: str) -> None:
         """Append items at a head, which may end meanwhile."""
@@ -393,8 +418,4 @@ class Cluster:
 
 
 def free_addresses(count: int) -> list[str]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
-    for s in sockets:
-        s.close()
-    return addresses
+    return [f"127.0.0.1:{port}" for port in free_ports(count)]

@@ -63,13 +63,13 @@ def receive(fd: int) -> Any:
 
 
 def read_exactly(fd: int, count: int) -> bytes | None:
-    data = b""
+    data = bytearray()
     while len(data) < count:
         more = os.read(fd, count - len(data))
         if not more:
             return None
         data += more
-    return data
+    return bytes(data)
 
 
 def die() -> None:

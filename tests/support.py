@@ -18,10 +18,13 @@ from rustray.driver.current import current
 
 T = TypeVar("T")
 
+WAIT_S = 60.0
+"""For what comes within a moment, on a machine that has other work."""
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def eventually(look: Callable[[], T], timeout: float = 15.0, pause: float = 0.02) -> T:
+def eventually(look: Callable[[], T], timeout: float = WAIT_S, pause: float = 0.02) -> T:
     """The first true value of `look()`; AssertionError with the last one after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not (found := look()):
@@ -63,7 +66,7 @@ class Gate:
     def open(self) -> None:
         self.path.touch()
 
-    def wait_for_waiters(self, count: int = 1, timeout: float = 15.0) -> None:
+    def wait_for_waiters(self, count: int = 1, timeout: float = WAIT_S) -> None:
         """In the test: until so many tasks have come to the gate; AssertionError after `timeout` seconds."""
         eventually(lambda: self.waiters >= count, timeout)
 
@@ -91,7 +94,7 @@ def start_program(code: str, *arguments: str, folder: Path | None = None) -> sub
     )
 
 
-def run_program(code: str, *arguments: str, folder: Path | None = None, timeout: float = 40.0) -> str:
+def run_program(code: str, *arguments: str, folder: Path | None = None, timeout: float = 2 * WAIT_S) -> str:
     """What the script `code` prints; AssertionError with it when the script fails."""
     process = start_program(code, *arguments, folder=folder)
     try:
@@ -107,7 +110,7 @@ def run_program(code: str, *arguments: str, folder: Path | None = None, timeout:
 def rustray_command(*arguments: str, status: int = 0) -> str:
     """What the command `rustray` prints; AssertionError with it when it ends with another status."""
     command = [sys.executable, "-m", "rustray", *arguments]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50)
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=2 * WAIT_S)
     assert ran.returncode == status, ran.stdout + ran.stderr
     return ran.stdout + ran.stderr
 

@@ -27,7 +27,7 @@ def grows(count: int, by: int, cluster: Cluster) -> bool:
 
 def let_grow(cluster: Cluster, by: int = 30) -> None:
     count = len(cluster.history)
-    eventually(lambda: grows(count, by, cluster), 20)
+    eventually(lambda: grows(count, by, cluster))
 
 
 def test_the_leader_is_killed_under_load(tmp_path: Path) -> None:
@@ -101,9 +101,13 @@ def test_a_leader_cut_off_while_the_others_compact(tmp_path: Path) -> None:
     with Cluster(tmp_path, network=network, compact_entries=200, timing=patient) as cluster:
         for _ in range(20):
             cluster.append(size=100_000)
-        old = cluster.leader()
-        others = cluster.others(old)
-        network.cut(old.address, others)
+        while True:
+            old = cluster.leader()
+            others = cluster.others(old)
+            network.cut(old.address, others)
+            if old.status()["leads"]:  # now nobody can depose it
+                break
+            network.heal()
         lost = [old.begin("append", {"item": f"lost {n}", "operation": f"lost {n}"}) for n in range(100)]
         cluster.leader(others)
         with cluster.load(8, among=others):
@@ -240,7 +244,7 @@ def test_a_leader_without_room_lets_another_lead(tmp_path: Path) -> None:
         with cluster.load(retried=retried):
             for n in range(60):
                 cluster.append(f"big {n} ", size=9000, retried=retried)
-        assert not full.leads
+        eventually(lambda: not full.leads)
         full.ask("largest_file", "limited", 1 << 30)
         cluster.check()
 
@@ -252,11 +256,11 @@ def test_the_same_operation_is_carried_out_once(tmp_path: Path) -> None:
         payload = {"item": "again", "operation": "again"}
         numbers = [head.begin("append", payload) for _ in range(50)]
         results = [head.end(number) for number in numbers]
+        results.append(cluster.submit("append", payload))
         head.kill()
-        results.append({"position": cluster.append("again ").position - 1})
-        new = cluster.leader(cluster.others(head))
-        results += [new.submit("append", payload) for _ in range(5)]
-        assert {result["position"] for result in results} == {1}
+        results += [cluster.submit("append", payload) for _ in range(5)]
+        acknowledged = [result for result in results if result.get("error") not in RETRIED]
+        assert len(acknowledged) >= 6 and {result["position"] for result in acknowledged} == {1}
         cluster.start(head.address)
         assert cluster.check().count("again") == 1
 
@@ -265,12 +269,13 @@ def test_a_head_that_lost_its_folder_receives_all_and_only_then_votes(tmp_path: 
     with Cluster(tmp_path) as cluster:
         for _ in range(20):
             cluster.append()
-        lost, keeps = (h for h in cluster.heads.values() if not h.leads)
         old = cluster.leader()
+        lost, keeps = (cluster.heads[address] for address in cluster.others(old))
         lost.kill()
         shutil.rmtree(lost.settings["folder"])
         # Alone with a head that may have missed the last entries, it must not make up a majority.
         old.kill()
+        eventually(lambda: not keeps.status()["leads"])  # it may have been elected before
         blank = cluster.start(lost.address)
         with pytest.raises(AssertionError):
             cluster.leader(timeout=2.0)
@@ -287,20 +292,18 @@ def test_a_head_that_lost_its_folder_receives_all_and_only_then_votes(tmp_path: 
 def test_big_commands_go_through_in_pieces(tmp_path: Path) -> None:
     with Cluster(tmp_path, compact_entries=500) as cluster:
         with cluster.load(2):
-            big = cluster.append("big", size=(16 << 20) - 1000)
+            big = cluster.append("big", size=(16 << 20) - 1000, patience=20.0)
             let_grow(cluster)
             assert len(big.item) > 16_000_000
-        head = cluster.leader()
-        refused = head.submit("append", {"item": "." * (17 << 20), "operation": "too big"})
-        assert refused["error"] == "too_large"
+        too_big = {"item": "." * (17 << 20), "operation": "too big"}
+        assert cluster.submit("append", too_big, patience=20.0)["error"] == "too_large"
         cluster.check()
 
 
 def test_a_command_that_cannot_be_applied_stops_nobody(tmp_path: Path) -> None:
     with Cluster(tmp_path) as cluster:
         cluster.append()
-        head = cluster.leader()
-        assert head.submit("poison", {})["error"] == "apply_failed"
+        assert cluster.submit("poison", {})["error"] == "apply_failed"
         cluster.append()
         for other in list(cluster.heads.values()):
             other.kill()
@@ -376,12 +379,17 @@ def test_what_a_head_is_started_with_is_checked(tmp_path: Path) -> None:
 
 def test_one_head_is_quick_and_costs_little(tmp_path: Path) -> None:
     with Cluster(tmp_path, count=1) as cluster:
-        begun = time.monotonic()
-        head = cluster.leader()
-        assert time.monotonic() - begun < 0.2  # 15 ms, if nobody else wants the processor
-        used = head.status()["cpu"]
+        took: list[float] = []
+        for _ in range(6):
+            begun = time.monotonic()
+            head = cluster.leader()
+            took.append(time.monotonic() - begun)
+            head.kill()
+            cluster.start(head.address)
+        assert min(took) < 0.1, took  # 15 ms, if nobody else wants the processor just then
+        used = cluster.leader().status()["cpu"]
         time.sleep(1.0)  # idle, which is what is measured
-        assert head.status()["cpu"] - used < 0.1
+        assert cluster.leader().status()["cpu"] - used < 0.1
 
 
 def names(cluster: Cluster, address: str) -> list[str]:

