@@ -12,14 +12,13 @@ import rustray
 from rustray.driver import connecting, head_contact
 from rustray.errors import GetTimeoutError, NotCommittedError, SessionError
 from rustray.testing import Cluster
+from tests.patient_head import PatientCluster
 from tests.support import Gate, eventually
-
-pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    with Cluster(heads=3, nodes=2, num_cpus=1) as cluster:
+    with PatientCluster(heads=3, nodes=2, num_cpus=1) as cluster:
         rustray.init(cluster.address)
         yield cluster
         rustray.shutdown()

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import time
 
-import pytest
-
 import rustray
 from rustray.testing import Cluster
 from rustray.wire import certificates
 from tests.integration.partitions.work import BOUND_S, Counter, OtherDriver, Writer, alive, index, on, once
+from tests.patient_head import PatientCluster
 from tests.support import Gate, eventually
-
-pytestmark = pytest.mark.timeout(90)
-
-FALLBACK_S = 1.5
-"""In which a leader that the others do not hear gives up."""
 
 
 def test_a_leader_and_a_node_are_cut_off_from_the_others(network, tmp_path):
     certificates.make(str(tmp_path / "tls"), [host.address for host in network.hosts])
-    with Cluster(heads=3, nodes=2, hosts=network.hosts[:5], tls_folder=str(tmp_path / "tls")) as cluster:
+    hosts, tls_folder = network.hosts[:5], str(tmp_path / "tls")
+    with PatientCluster(heads=3, nodes=2, hosts=hosts, tls_folder=tls_folder) as cluster:
         near, far = cluster.nodes
         rustray.init(near.folder)
         number = far.number
@@ -40,8 +35,7 @@ def test_a_leader_and_a_node_are_cut_off_from_the_others(network, tmp_path):
         with Writer() as writer:
             network.isolate(index(cluster, old), 4)
             cut = time.monotonic()
-            eventually(lambda: not old.leads)
-            gave_up = time.monotonic() - cut
+            eventually(lambda: not old.leads, BOUND_S)
             new = cluster.leader
             writer.wait_for_more()
             late = Counter.options(**on(near), name="late").remote()
@@ -49,12 +43,11 @@ def test_a_leader_and_a_node_are_cut_off_from_the_others(network, tmp_path):
             gate.open()
             healed = time.monotonic()
             network.heal()
-            eventually(lambda: other.acknowledged_between(healed, 1e20))
+            eventually(lambda: other.acknowledged_after(healed))
             found = time.monotonic() - healed
             writer.wait_for_more()
-        assert not other.acknowledged_between(cut, healed)
+        assert not other.asked_and_acknowledged_between(cut, healed)
         assert new is not old
-        assert gave_up < FALLBACK_S + 1.0
         assert rustray.get(running, timeout=20) == "undisturbed"
         assert far.number == number
         assert rustray.get([counter.inc.remote(), late.inc.remote()], timeout=20) == [2, 2]
@@ -101,7 +94,7 @@ def test_a_leader_and_a_node_are_cut_off_for_long(network, tmp_path):
             eventually(lambda: far.number != number and far.name in alive())
             back = time.monotonic() - healed
             writer.wait_for_more()
-        assert not other.acknowledged_between(cut, 1e20)
+        assert not other.asked_and_acknowledged_between(cut)
         assert rustray.get(held.options(**on(far)).remote(), timeout=20) == far.name
         kept = rustray.kv.keys("o-", namespace="history")
         assert len(other.lines) <= len(kept) <= len(other.lines) + 1

@@ -15,9 +15,8 @@ from rustray.node.neighbours import UNREACHABLE_S
 from rustray.testing import Cluster
 from tests.integration.partitions.work import BOUND_S, Counter, Writer, alive, on, once
 from tests.network import Network
+from tests.patient_head import PatientCluster
 from tests.support import Gate, eventually
-
-pytestmark = pytest.mark.timeout(90)
 
 
 def test_a_node_that_only_other_nodes_reach_is_taken_for_dead(network, tmp_path):
@@ -39,8 +38,8 @@ def test_a_node_that_only_other_nodes_reach_is_taken_for_dead(network, tmp_path)
         ref = held.remote()
         gate.wait_for_waiters()
         spare = cluster.add_node(2, host=network.hosts[5])
-        network.cut([0], [4])
         cut = time.monotonic()
+        network.cut([0], [4])
         eventually(lambda: lost.name not in alive())
         dead = time.monotonic() - cut
         assert rustray.get(ref, timeout=20) == spare.name
@@ -102,24 +101,26 @@ def test_two_nodes_are_cut_off_from_each_other_for_a_while(network, pair, tmp_pa
     assert resumed < BOUND_S
 
 
-def test_two_nodes_are_cut_off_from_each_other_for_long(network, pair):
+def test_two_nodes_are_cut_off_from_each_other_for_long(network, pair, tmp_path):
     far = pair.nodes[1]
+    gate = Gate(tmp_path / "gate")
 
-    @rustray.remote(max_retries=2)
+    @rustray.remote(num_cpus=0.5, max_retries=2)
     def where() -> str:
-        time.sleep(0.5)  # it is under way when the cut comes
+        gate.wait()
         return rustray.get_runtime_context().get_node_id()
 
-    @rustray.remote(max_retries=0)
+    @rustray.remote(num_cpus=0.5, max_retries=0)
     def never_twice(x: np.ndarray) -> None:
-        time.sleep(0.5)  # as above
+        gate.wait()
 
     counter = Counter.options(num_cpus=1, max_restarts=0).remote()
     assert rustray.get(counter.inc.remote(), timeout=20) == 1
     big = rustray.put(np.ones(1_000_000))
     ref, fragile = where.remote(), never_twice.remote(big)
-    rustray.wait([ref], timeout=0.2)
+    gate.wait_for_waiters(2)
     network.cut([3], [4])
+    gate.open()
     cut = time.monotonic()
     call = counter.inc.remote()
     spare = pair.add_node(2, host=network.hosts[5])
@@ -135,7 +136,7 @@ def test_two_nodes_are_cut_off_from_each_other_for_long(network, pair):
 
 
 def test_nothing_reaches_anything_for_a_second(network):
-    with Cluster(heads=3, nodes=3, hosts=network.hosts[:6]) as cluster:
+    with PatientCluster(heads=3, nodes=3, hosts=network.hosts[:6]) as cluster:
         rustray.init(cluster.nodes[0].folder)
         before = {node.name: node.number for node in cluster.nodes}
         counters = [Counter.options(num_cpus=0, **on(node)).remote() for node in cluster.nodes]

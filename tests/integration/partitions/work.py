@@ -23,6 +23,7 @@ class Writer(threading.Thread):
 
     def __init__(self) -> None:
         super().__init__()
+        self.asked: list[float] = []
         self.acknowledged: list[float] = []
         self.twice: list[int] = []
         self.over = threading.Event()
@@ -30,6 +31,7 @@ class Writer(threading.Thread):
     def run(self) -> None:
         while not self.over.is_set():
             number = len(self.acknowledged)
+            self.asked.append(time.monotonic())
             if not rustray.kv.put(
                 f"w-{number:06}", str(number).encode(), namespace="history", overwrite=False
             ):
@@ -48,6 +50,10 @@ class Writer(threading.Thread):
     def wait_for_more(self, count: int = 10, timeout: float = 20.0) -> None:
         seen = len(self.acknowledged)
         eventually(lambda: len(self.acknowledged) >= seen + count, timeout)
+
+    def asked_and_acknowledged_between(self, begin: float, end: float) -> list[float]:
+        """One that was asked for before may have been acknowledged in time, and its thread have slept since."""
+        return [at for asked, at in zip(self.asked, self.acknowledged, strict=False) if begin < asked and at < end]
 
     def gap_after(self, since: float) -> float:
         """Seconds from then, a time of the monotonic clock, until the next put that was asked for after it."""
@@ -69,8 +75,9 @@ class OtherDriver:
         import itertools, sys, time, rustray
         rustray.init(sys.argv[1])
         for number in itertools.count():
+            asked = time.monotonic()
             first = rustray.kv.put(f"o-{number:06}", b"x", namespace="history", overwrite=False)
-            print(number, int(first), time.monotonic(), flush=True)
+            print(number, int(first), asked, time.monotonic(), flush=True)
             if rustray.kv.exists("stop", namespace="history"):
                 break
         rustray.shutdown()
@@ -78,8 +85,8 @@ class OtherDriver:
 
     def __init__(self, node: Node, folder: Path) -> None:
         self.process = start_program(self.PROGRAM, node.folder, folder=folder)
-        self.lines: list[tuple[int, bool, float]] = []
-        """number, whether it was the first put of it, when it was acknowledged"""
+        self.lines: list[tuple[int, bool, float, float]] = []
+        """number, whether it was the first put of it, when it was asked for and when it was acknowledged"""
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
         eventually(lambda: len(self.lines) > 5)
@@ -88,11 +95,15 @@ class OtherDriver:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             words = line.split()
-            if len(words) == 3 and words[0].isdigit():
-                self.lines.append((int(words[0]), words[1] == "1", float(words[2])))
+            if len(words) == 4 and words[0].isdigit():
+                self.lines.append((int(words[0]), words[1] == "1", float(words[2]), float(words[3])))
 
-    def acknowledged_between(self, begin: float, end: float) -> list[float]:
-        return [at for *_other, at in list(self.lines) if begin < at < end]
+    def acknowledged_after(self, begin: float) -> list[float]:
+        return [at for *_other, at in list(self.lines) if at > begin]
+
+    def asked_and_acknowledged_between(self, begin: float, end: float = float("inf")) -> list[float]:
+        """One that was asked for before may have been acknowledged in time, and its driver have slept since."""
+        return [at for *_other, asked, at in list(self.lines) if begin < asked and at < end]
 
     def finish(self) -> None:
         rustray.kv.put("stop", b"", namespace="history")
@@ -100,7 +111,7 @@ class OtherDriver:
         self._reader.join()
 
     def check(self) -> None:
-        assert all(first for _number, first, _at in self.lines)
+        assert all(first for _number, first, *_when in self.lines)
         kept = set(rustray.kv.keys("o-", namespace="history"))
         assert kept == {f"o-{number:06}" for number, *_rest in self.lines}
 
