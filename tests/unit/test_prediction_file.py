@@ -119,7 +119,7 @@ def test_a_head_starts_with_what_was_known_and_leaves_what_it_learned(
     head = Head(loop.time, lambda: 100.0, LocalLog())
     file = PredictionFile(loop, head.forecasts, str(tmp_path))
     file.start()
-    for _ in range(200):
+    for _ in range(2000):
         loop.run_until_complete(asyncio.sleep(0.01))
         if len(head.forecasts.predictions):
             break

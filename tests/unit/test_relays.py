@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rustray.node.neighbours import Neighbours
+from rustray.node.neighbours import RETRY_S, Neighbours
 from rustray.node.outbox import Inbox, Outbox
 from rustray.node.relays import WINDOW, Relays
 from rustray.wire.channels import Channel, ChannelServer, dial
@@ -194,9 +194,9 @@ def test_nothing_is_lost_and_nothing_comes_twice_when_the_connection_is_cut() ->
             if item % 50 == 0:
                 await asyncio.sleep(0)
             if item % 200 == 100:
-                known = pair.two.neighbours._known.get(1)
-                if known is not None and known.incoming is not None:
-                    known.incoming.close("cut by the test")
+                while (known := pair.two.neighbours._known.get(1)) is None or known.incoming is None:
+                    await asyncio.sleep(0.001)
+                known.incoming.close("cut by the test")
                 await asyncio.sleep(0.01)  # some of them go between the cuts
         await asyncio.wait_for(there.wait(), LIMIT_S)
         assert got == list(range(1000))
@@ -255,9 +255,13 @@ def test_a_later_life_of_a_node_takes_nothing_meant_for_the_earlier() -> None:
 def test_who_is_not_taken_dials_again_with_pauses() -> None:
     async def test(pair: Pair) -> None:
         pair.two.server._on_channel = lambda channel, _hello: channel.close("not yet")
+        loop = asyncio.get_running_loop()
+        start = loop.time()
         pair.one.neighbours.send(2, ("item", 1))
-        await asyncio.sleep(0.5)  # the time in which dials are counted
-        assert 2 <= len(pair.one.dialled) <= 6
+        async with asyncio.timeout(LIMIT_S):
+            while len(pair.one.dialled) < 4:
+                await asyncio.sleep(0.01)
+        assert loop.time() - start > 0.99 * sum(RETRY_S[:3])
 
     run(test)
 

@@ -142,7 +142,12 @@ def test_what_fails_at_the_end_keeps_nothing_from_ending(
 def test_an_interrupted_wait_leaves_nothing_at_what_it_waited_for(bench: Bench) -> None:
     entry = Entry(b"pending", owned=True)
     ref = bench.session.objects.new_ref(entry)
-    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    def interrupt() -> None:
+        eventually(lambda: bench.session.reactor.is_waited_for)
+        os.kill(os.getpid(), signal.SIGINT)
+
     with pytest.raises(KeyboardInterrupt):
+        threading.Thread(target=interrupt).start()
         bench.session.reader.wait([ref], 1, 30)
     assert not entry.waiters

@@ -14,7 +14,7 @@ from rustray.wire.frames import Message
 
 SECURITY = Security("a token of thirty-two characters")
 HELLO = ("hello", 1)
-TIMEOUT_S = 5.0
+TIMEOUT_S = 20.0
 
 
 class End:

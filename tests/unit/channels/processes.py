@@ -33,7 +33,7 @@ asyncio.run(main())
 """
 DIALLER = """
 async def main():
-    await dial(sys.argv[1], ("hello", 1), SECURITY, 5)
+    await dial(sys.argv[1], ("hello", 1), SECURITY, 20)
     await asyncio.sleep(60)
 asyncio.run(main())
 """
