@@ -16,9 +16,9 @@ from typing import IO
 import psutil
 import pytest
 
-TIME_LIMIT = 60.0  # seconds for one test with its fixtures; @pytest.mark.timeout(seconds) sets another
+TIME_LIMIT = 180.0  # seconds for one test with its fixtures; @pytest.mark.timeout(seconds) sets another
 GRACE = 15.0  # seconds in which a test that ran out of time may clean up, before the whole run is ended
-SETTLE = 15.0  # seconds after the last test in which processes may still end
+SETTLE = 30.0  # seconds after the last test in which processes may still end
 
 # Every program that a test starts inherits this variable, so that one which has left its parent is found too.
 MARK = "RUSTRAY_TEST_SESSION"

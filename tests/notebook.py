@@ -12,7 +12,7 @@ from typing import Any
 from jupyter_client.manager import KernelManager
 
 ROOT = Path(__file__).resolve().parents[1]
-CELL_S = 30.0
+CELL_S = 90.0
 
 
 @dataclass

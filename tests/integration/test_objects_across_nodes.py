@@ -55,8 +55,8 @@ def total(array: np.ndarray) -> int:
 
 
 def assert_all_gone() -> None:
-    eventually(lambda: [store["objects"] for store in stores()] == [0, 0], 10.0)
-    eventually(lambda: [store["used"] for store in stores()] == [0, 0], 5.0)
+    eventually(lambda: [store["objects"] for store in stores()] == [0, 0])
+    eventually(lambda: [store["used"] for store in stores()] == [0, 0])
 
 
 def test_arguments_and_results(driver: None) -> None:

@@ -87,7 +87,6 @@ async def test_nothing_is_asked_when_the_page_is_gone(jp_ws_fetch: Connect, jp_s
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.timeout(120)
 async def test_the_page_is_told_when_the_cluster_ends(jp_ws_fetch: Connect) -> None:
     cluster = await asyncio.to_thread(lambda: rustray.clusters.start("brief", num_cpus=1))
     socket = await jp_ws_fetch(*live("brief"), params={"panels": "resources"})

@@ -151,7 +151,6 @@ async def test_logs_are_text(jp_fetch: Fetch, cluster: Cluster) -> None:
 # -- changing --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(120)
 async def test_a_cluster_is_started_scaled_and_stopped(jp_fetch: Fetch) -> None:
     options = json.dumps({"name": "made", "num_cpus": 1, "heads": 1, "nodes": 1})
     asked = [jp_fetch(*API, method="POST", body=options, request_timeout=60) for _ in range(2)]  # at once

@@ -127,5 +127,5 @@ try:
 except rustray.exceptions.SessionError as error:
     print(type(error).__name__)
 """
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=40)
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert told.stdout.split() == [SessionError.__name__] * 3, told.stderr

@@ -48,7 +48,7 @@ def run(*command: str, stubs: Path) -> str:
         env={**os.environ, "PYTHONPATH": f"{stubs}:{HERE}"},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=120,
         check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -19,7 +19,6 @@ def cluster():
     rustray.shutdown()
 
 
-@pytest.mark.timeout(15)
 @pytest.mark.usefixtures("cluster")
 @pytest.mark.parametrize("name", [KEEPER_CLASS, "Worker"])
 def test_calls_of_a_keeper_are_no_tasks_and_its_worker_is_not_busy(name):

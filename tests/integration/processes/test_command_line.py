@@ -137,7 +137,7 @@ class TestCommandLine:
 
     def explained(self, task: str) -> str:
         command = [sys.executable, "-m", "rustray", "explain", task]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50).stdout
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120).stdout
 
     def test_three_heads(self, tmp_path: Path) -> None:
         token = tmp_path / "token"
@@ -169,7 +169,7 @@ class TestCommandLine:
                 for c in commands
             ]
             for process in starting:
-                told, _nothing = process.communicate(timeout=50)
+                told, _nothing = process.communicate(timeout=120)
                 assert process.returncode == 0 and f'rustray.init("{heads}")' in told, told
                 assert "It waits for the others" in told and must in told
             assert len(json.loads(rustray_command("status", "--json", "--address", heads))["nodes"]) == 3
@@ -199,7 +199,7 @@ class TestCommandLine:
 
     def away(self, address: str) -> str:
         command = [sys.executable, "-m", "rustray", "status", "--address", address]
-        told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50).stderr
+        told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120).stderr
         return told if "No head leads this cluster now" in told else ""
 
     def test_block_ends_all_with_the_command(self) -> None:

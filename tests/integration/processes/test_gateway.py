@@ -58,7 +58,7 @@ class TestGateway:
     ) -> None:
         monkeypatch.setenv(TOKEN_VARIABLE, cluster.token)
         program = start_program(self.PROGRAM, cluster.address, end, folder=tmp_path)
-        printed, _nothing = program.communicate(timeout=40)
+        printed, _nothing = program.communicate(timeout=120)
         assert program.returncode == (-9 if end == "killed" else 0), printed
         assert set(printed.split()) <= names(cluster)
         eventually(lambda: not registry.clusters())

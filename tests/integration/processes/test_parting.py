@@ -35,6 +35,6 @@ def test_what_ended_before_the_program_did_is_counted(
         rows = {row["name"]: row for row in query("function_metrics", False)}
         return tuple(rows[name]["finished"] for name in (f"quick_{way}", f"slow_{way}") if name in rows)
 
-    eventually(lambda: counted() == (4, 1), timeout=5.0)
+    eventually(lambda: counted() == (4, 1))
     events = [event for event in query("task_events", 0)["events"] if event[4] == f"slow_{way}"]
     assert [event[5] for event in events] == ["ok"]

@@ -29,7 +29,6 @@ def forgotten(function):
     eventually(lambda: known.get(function._target.key) is None)
 
 
-@pytest.mark.timeout(12)
 @pytest.mark.usefixtures("forgetful")
 class TestForgotten:
     def test_is_told_again(self):
@@ -74,7 +73,6 @@ class TestForgotten:
         eventually(lambda: (gc.collect(), oid in current().objects.entries)[1] is False)
 
 
-@pytest.mark.timeout(12)
 def test_what_workers_have_forgotten_is_sent_again(monkeypatch):
     def made(x):
         return lambda: x

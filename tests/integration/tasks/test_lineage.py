@@ -11,7 +11,6 @@ from tests.integration.tasks.functions import BIG
 from tests.support import eventually, tick, ticks
 
 
-@pytest.mark.timeout(8)
 class TestLineage:
     def lose(self, ref):
         eventually(lambda: current().requests.query("lose", ref.binary()))
