@@ -258,22 +258,26 @@ def test_two_drivers_share_the_cluster(cluster):
     assert "5050" in text
 
 
-def test_tasks_go_to_their_arguments(cluster):
+def test_tasks_go_to_their_arguments(cluster, tmp_path):
+    gate = Gate(tmp_path / "gate")
+
     @rustray.remote
     def make(size):
         return np.ones(size)
 
-    @rustray.remote
+    @rustray.remote(num_cpus=0.5)  # so that all run at once
     def use(block):
-        time.sleep(0.2)  # so that workers of both nodes are up before all is done
+        gate.wait()
         return rustray.get_runtime_context().get_node_id()
 
     made = {node.name: [make.options(**on(node)).remote(400_000) for _ in range(4)] for node in cluster.nodes}
     refs = [ref for of_node in made.values() for ref in of_node]
     rustray.wait(refs, num_returns=len(refs), timeout=30, fetch_local=False)
     ran = {ref: use.remote(ref) for ref in refs}
+    gate.wait_for_waiters(len(refs))
+    gate.open()
     beside = sum(
         rustray.get(ran[ref], timeout=30) == node for node, of_node in made.items() for ref in of_node
     )
-    # Those that find the workers beside their argument busy may run elsewhere.
+    # Those that find the workers beside their argument not up yet may run elsewhere.
     assert beside >= len(refs) * 3 // 4

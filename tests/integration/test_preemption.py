@@ -14,7 +14,7 @@ from rustray import errors
 from tests.support import Gate, eventually, start_program
 
 LONG_S = 60.0
-SOON_S = 5.0
+SOON_S = 20.0
 """Far less than a long task takes, and far more than a quick one waits on a busy machine."""
 
 
@@ -101,7 +101,7 @@ def test_a_suspended_task_can_be_cancelled(one_cpu, tmp_path):
     eventually(lambda: process.status() == psutil.STATUS_STOPPED, timeout=SOON_S)
     rustray.cancel(long)
     with pytest.raises(errors.TaskCancelledError):
-        rustray.get(long, timeout=2.0)
+        rustray.get(long, timeout=SOON_S)
     gate.open()
     assert rustray.get(ref, timeout=SOON_S) == "done"
 

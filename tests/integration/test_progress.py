@@ -10,6 +10,9 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
+
+from tests.support import ROOT
 
 PREAMBLE = """
 import os, sys, time
@@ -30,7 +33,7 @@ def run(source: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", PREAMBLE + textwrap.dedent(source)],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=120,
         check=False,
     )
 
@@ -93,19 +96,31 @@ def test_progress_gives_values_and_tells_of_failures() -> None:
     assert third.endswith("0 of 0 done")
 
 
-def test_ctrl_c_ends_the_waiting_and_leaves_the_tasks_and_the_terminal_alone() -> None:
+def test_ctrl_c_ends_the_waiting_and_leaves_the_tasks_and_the_terminal_alone(tmp_path: Path) -> None:
     driver, terminal = pty.openpty()
     program = PREAMBLE + textwrap.dedent(
         """
-        refs = [nap.remote(3), nap.remote(3)]
+        from pathlib import Path
+        from tests.support import Gate
+
+        @rustray.remote
+        def held(gate):
+            gate.wait()
+            return 3
+
+        gate = Gate(Path(sys.argv[1]))
+        refs = [held.remote(gate), held.remote(gate)]
         try:
             rustray.progress(refs, desc="naps")
         except KeyboardInterrupt:
             print("interrupted", len(rustray.wait(refs, num_returns=2, timeout=0)[1]), flush=True)
+        gate.open()
         print(sum(rustray.get(refs)), flush=True)
         """
     )
-    process = subprocess.Popen([sys.executable, "-c", program], stdout=terminal, stderr=terminal)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path / "gate")], stdout=terminal, stderr=terminal, cwd=ROOT
+    )
     os.close(terminal)
     try:
         shown = _read(driver, b"2 running")

@@ -61,12 +61,14 @@ def test_calls_that_run_beside_exit_actor_are_finished(tmp_path: Any) -> None:
 
         async def slow(self) -> str:
             await self.event.wait()
-            await asyncio.sleep(0.1)  # so that the other call leaves meanwhile
+            await asyncio.sleep(0.5)  # so that the other call leaves meanwhile
             return "finished"
 
         async def leave(self) -> None:
-            self.event.set()
-            exit_actor()
+            try:
+                exit_actor()
+            finally:
+                self.event.set()
 
     leaver = Leaver.remote()
     slow, leave = leaver.slow.remote(), leaver.leave.remote()
@@ -81,12 +83,14 @@ def test_calls_that_run_beside_exit_actor_are_finished(tmp_path: Any) -> None:
 
         def slow(self) -> str:
             self.event.wait()
-            time.sleep(0.1)  # so that the other call leaves meanwhile
+            time.sleep(0.5)  # so that the other call leaves meanwhile
             return "finished"
 
         def leave(self) -> None:
-            self.event.set()
-            exit_actor()
+            try:
+                exit_actor()
+            finally:
+                self.event.set()
 
     threaded = ThreadedLeaver.remote()
     slow, leave, queued = threaded.slow.remote(), threaded.leave.remote(), threaded.slow.remote()

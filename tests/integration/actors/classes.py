@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import rustray
-from tests.support import Gate
+from tests.support import Gate, tick
 
 
 @rustray.remote
@@ -99,7 +100,9 @@ class Async:
         self.log: list[str] = []
         self.event: Any = None
 
-    async def nap(self, seconds: float, value: Any = None) -> Any:
+    async def nap(self, seconds: float, value: Any = None, begun: Path | None = None) -> Any:
+        if begun is not None:
+            tick(begun)
         try:
             await asyncio.sleep(seconds)  # as a call that waits for something else
         except asyncio.CancelledError:

@@ -14,7 +14,7 @@ import pytest
 import rustray
 from rustray.errors import OptionError, TaskCancelledError
 from tests.integration.actors.classes import Async, Counter, add_ten
-from tests.support import Gate, eventually
+from tests.support import Gate, eventually, ticks
 
 
 def test_threads_run_at_once() -> None:
@@ -127,10 +127,11 @@ def test_cancelling_calls(tmp_path: Path) -> None:
         assert rustray.get(busy.finished.remote()) == concurrency
 
 
-def test_cancelling_coroutines() -> None:
+def test_cancelling_coroutines(tmp_path: Path) -> None:
     actor = Async.options(max_concurrency=2).remote()
     rustray.get(actor.plain.remote())
-    first, second, third = (actor.nap.remote(30) for _ in range(3))
+    first, second, third = (actor.nap.remote(300, begun=tmp_path / "begun") for _ in range(3))
+    eventually(lambda: ticks(tmp_path / "begun") == 2)
     quick = actor.plain.remote()
     for ref in (third, first):
         rustray.cancel(ref)

@@ -123,7 +123,7 @@ def test_prints_reach_the_driver(capsys: pytest.CaptureFixture[str]) -> None:
     def complete() -> bool:
         nonlocal told
         told += capsys.readouterr().out
-        return "constructed" in told and "from a thread" in told
+        return all(text in told for text in ("constructed\n", "hello\n", "from a thread\n", "softly\n"))
 
     eventually(complete)
     assert f"(Talker pid={pid}) hello\n" in told and f"(Talker pid={pid}) constructed\n" in told

@@ -7,14 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
 
 import rustray
 from rustray import exceptions as errors
-from tests.support import eventually, lives, run_program
+from tests.support import Gate, eventually, lives, run_program
 
 
 def test_sys_exit():
@@ -97,18 +96,21 @@ def test_what_a_task_started_goes_with_its_worker(tmp_path):
     eventually(lambda: not lives(child))
 
 
-def test_a_process_that_has_left_the_worker_keeps_nobody_waiting():
+def test_a_process_that_has_left_the_worker_keeps_nobody_waiting(tmp_path):
+    gate = Gate(tmp_path / "gate")
+
     @rustray.remote(max_retries=0)
     def f():
         if os.fork() == 0:
             os.setsid()
             os.closerange(0, 3)
-            time.sleep(3)  # longer than the driver waits
+            gate.wait()
             os._exit(0)
         os.kill(os.getpid(), signal.SIGKILL)
 
     with pytest.raises(errors.WorkerCrashedError, match="SIGKILL"):
-        rustray.get(f.remote(), timeout=2)
+        rustray.get(f.remote(), timeout=30)
+    gate.open()
 
 
 def test_a_runtime_environment_that_is_gone(tmp_path):

@@ -62,8 +62,8 @@ class TestOtherDrivers:
         process.kill()
         process.wait()
         process.stdout.close()
-        eventually(lambda: not lives(worker) and not lives(actor), timeout=5)
-        eventually(lambda: current().requests.query("store")["used"] <= used, timeout=5)
+        eventually(lambda: not lives(worker) and not lives(actor))
+        eventually(lambda: current().requests.query("store")["used"] <= used)
         assert rustray.get([double.remote(n) for n in range(10)])[-1] == 18
 
     def test_resources_are_those_of_the_cluster(self, cluster, tmp_path):
@@ -108,8 +108,9 @@ OWN_CLUSTER = """
     worker, child = rustray.get(start.remote())
     from rustray.driver.current import current
     from rustray.driver.connecting import _server
-    print(_server.process.pid, worker, child, rustray.get(actor.pid.remote()), context["session_dir"], flush=True)
-    try:
+    pids = _server.process.pid, worker, child, rustray.get(actor.pid.remote())
+    try:  # who has read this line may interrupt it
+        print(*pids, context["session_dir"], flush=True)
         rustray.get(busy.remote())
     except BaseException as error:
         print(type(error).__name__, error, flush=True)
@@ -133,7 +134,7 @@ class TestDeath:
         process.stdout.close()
 
     def all_gone(self):
-        eventually(lambda: not [pid for pid in self.pids if lives(pid)], timeout=10)
+        eventually(lambda: not [pid for pid in self.pids if lives(pid)])
 
     def test_of_the_driver(self, program):
         program.kill()

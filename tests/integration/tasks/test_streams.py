@@ -90,7 +90,7 @@ class TestStreams:
         eventually(lambda: ticks(tmp_path / "ran"))
         del values
         eventually(lambda: (tmp_path / "ended").exists())
-        assert not current().tasks.children
+        eventually(lambda: not current().tasks.children)
 
     def test_not_a_generator(self):
         with pytest.raises(TypeError, match="streaming"):

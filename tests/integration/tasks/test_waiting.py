@@ -11,7 +11,7 @@ import pytest
 
 import rustray
 from tests.integration.tasks.functions import add, echo, hold
-from tests.support import Gate
+from tests.support import Gate, eventually, threads_in_get
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ class TestWait:
         start = time.monotonic()
         assert rustray.wait([ref], timeout=0) == ([], [ref])
         assert rustray.wait([ref], timeout=0.1) == ([], [ref])
-        assert time.monotonic() - start < 3
+        assert time.monotonic() - start < 20  # the gate is opened by nobody
 
     def test_zero_timeout_sees_what_is_there(self):
         refs = [echo.remote(n) for n in range(5)]
@@ -69,9 +69,14 @@ class TestWait:
 class TestInterrupt:
     def test_get_can_be_interrupted_and_the_session_goes_on(self, gate):
         slow = hold.remote(gate, "late")
+
+        def interrupt():
+            eventually(threads_in_get)
+            os.kill(os.getpid(), signal.SIGINT)
+
         for _again in range(3):
-            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
             with pytest.raises(KeyboardInterrupt):
+                threading.Thread(target=interrupt).start()
                 rustray.get(slow)
         assert rustray.get([echo.remote(n) for n in range(100)]) == list(range(100))
         gate.open()
