@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from types import CodeType
 from typing import Any
 
+from rustray.errors import OptionError
 from rustray.jupyter import drawings
 from rustray.jupyter.parcel import Parcel
 from rustray.worker import figure_style
@@ -81,7 +82,7 @@ def run(source: str, file: str, wanted: Sequence[str], names: dict[str, Any]) ->
         asyncio.run(pending)
     missing = [name for name in wanted if name not in space]
     if missing:
-        raise NameError(f"-o {','.join(missing)}: the cell has not set {' and '.join(missing)}")
+        raise OptionError(f"-o {','.join(missing)}: the cell has not set {' and '.join(missing)}.")
     return space.get(VALUE), {name: space[name] for name in wanted}
 
 

@@ -129,3 +129,9 @@ def test_explaining_a_list(notebook: Notebook) -> None:
 def test_an_unknown_action_is_told_in_few_words(notebook: Notebook) -> None:
     said = "UsageError: 'statu' is not an action of %rustray. Did you mean 'status'? %rustray help lists them all.\n"
     assert notebook.run("%rustray statu").text["stderr"] == said
+
+
+def test_a_variable_that_a_cell_has_not_set_is_told_without_frames(notebook: Notebook) -> None:
+    shown = notebook.run("%%remote -o y --name unset\nif False: y = 1")
+    told = COLOUR.sub("", shown.error).rstrip()
+    assert told.endswith("rustray.errors.OptionError: -o y: the cell has not set y.") and ".py" not in told

@@ -160,7 +160,7 @@ def test_a_cell_may_await_at_its_top() -> None:
 
 
 def test_a_wanted_name_that_was_not_set_is_an_error() -> None:
-    with pytest.raises(NameError, match="has not set b"):
+    with pytest.raises(OptionError, match="has not set b"):
         remote_cell.run("if False: b = 1", "c", ("b",), {})
 
 
