@@ -18,10 +18,10 @@ def short_errors() -> Iterator[None]:
     """Around a magic's work."""
     try:
         yield
+    except TaskError:  # also one that is an OptionError, of the cell's own code
+        raise  # it shows the user's frames only, see `driver.tracebacks`
     except OptionError as error:
         raise UsageError(str(error)) from None
-    except TaskError:
-        raise  # it shows the user's frames only, see `driver.tracebacks`
     except RustRayError as error:
         text = "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
         error._render_traceback_ = text.splitlines  # type: ignore[attr-defined]
