@@ -135,6 +135,7 @@ def test_the_store_shows_its_largest_objects_first() -> None:
     table = TABLES["store"]
     assert table["object_rows"]["told"] == ["300 B · node-1", "100 B · node-1"]
     assert table["node_parts"]["state"] == ["in memory", "spilled to disk", "free"]
+    assert table["node_rows"]["told"] == ["300 of 1000 B · 100 B spilled"]
     assert value(table, "used")[:2] == ("300 B", "of 1000 B")
 
 
@@ -150,6 +151,13 @@ def test_the_network_has_a_field_for_each_pair_that_was_measured() -> None:
     assert table["latency"]["text"] == ["300 µs", "20 ms"]
     assert list(zip(table["traffic"]["from"], table["traffic"]["to"], strict=True)) == [("node-1", "node-2")]
     assert value(table, "sent")[2] == 3e6
+    ranges = {name: set_to["factors"] for name, set_to in table["set"].items() if "factors" in set_to}
+    assert ranges == {
+        "latency_x": ["1", "2"],  # the head is measured by none
+        "latency_y": ["1", ":1"],  # from below
+        "traffic_x": ["2"],
+        "traffic_y": ["1"],
+    }
 
 
 @pytest.mark.parametrize(

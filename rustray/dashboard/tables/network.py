@@ -47,10 +47,8 @@ def tables(answers: Answers, now: float) -> Table:
     timed = [row for row in shown if row["rtt_s"] is not None]
     sending = [row for row in shown if row["bytes_per_s"] is not None]
     called = labels(names)
-    factors = {"factors": list(called.values())}
     slowest = max((row["rtt_s"] for row in timed), default=None)
     total = sum(row["bytes_per_s"] for row in sending)
-    height = {"height": max(1, len(names)) * CELL_PX + AXIS_PX}
     return {
         "latency": columns(
             FIELDS,
@@ -90,14 +88,22 @@ def tables(answers: Answers, now: float) -> Table:
         "legend": legend([*zip(_steps(FAST_S, SLOW_S, duration), HEAT, strict=True)]),
         "note": note("" if shown else "No two nodes or heads are linked"),
         "set": {
-            "latency_x": factors,
-            "latency_y": {"factors": factors["factors"][::-1]},
-            "traffic_x": factors if sending else {"factors": []},
-            "traffic_y": {"factors": factors["factors"][::-1] if sending else []},
+            **_ranges("latency", timed, called),
+            **_ranges("traffic", sending, called),
             "traffic_title": {"text": TRAFFIC if sending else NO_TRAFFIC},
-            "latency_plot": height,
-            "traffic_plot": height,
         },
+    }
+
+
+def _ranges(matrix: str, rows: list[dict[str, Any]], called: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Of a matrix; with the height of its figure. Heads that follow measure nothing, and the one that leads is measured
+    by none: such have no row, or no column."""
+    above = [called[name] for name in called if any(row["to"] == name for row in rows)]
+    beside = [called[name] for name in called if any(row["from"] == name for row in rows)]
+    return {
+        f"{matrix}_x": {"factors": above},
+        f"{matrix}_y": {"factors": beside[::-1]},
+        f"{matrix}_plot": {"height": max(1, len(beside)) * CELL_PX + AXIS_PX},
     }
 
 

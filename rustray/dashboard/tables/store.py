@@ -118,7 +118,9 @@ def _parts(at: int, row: Mapping[str, Any]) -> list[tuple[int, float, float, str
 
 def _told(row: Mapping[str, Any]) -> str:
     spilled = f" · {byte_size(row['spilled'])} spilled" if row["spilled"] else ""
-    return f"{byte_size(row['used'])} of {byte_size(row['capacity'])}{spilled}"
+    used, capacity = byte_size(row["used"]), byte_size(row["capacity"])
+    unit = f" {capacity.split()[-1]}"  # told once: there is little room
+    return f"{used.removesuffix(unit)} of {capacity}{spilled}"
 
 
 def _spilled(one: Mapping[str, Any]) -> bool:
