@@ -149,12 +149,13 @@ def test_a_background_cell_gives_refs_and_a_card_that_moves(notebook: Notebook, 
 
 
 def test_a_card_tells_when_a_cell_that_has_run_before_will_end(notebook: Notebook) -> None:
-    body = "import time\ntime.sleep(2.6)"
+    body = "import time\ntime.sleep(5)"
     cell = notebook.start(f"%%remote --name first\n{body}")
     notebook.read(lambda message: message["msg_type"] == "display_data")  # it shows up when a cell takes long
-    assert next(iter(notebook.shown[cell].cards.values())).startswith("first: running for 2.")
+    assert re.match(r"first: running for [234]\.", next(iter(notebook.shown[cell].cards.values())))
     (card,) = notebook.finish(cell).cards.values()
-    assert re.fullmatch(r"first: done after 2\.\d s", card)
+    took = re.fullmatch(r"first: done after ([\d.]+) s", card)
+    assert took
     notebook.run("from rustray.driver.current import current")
     learned = "[f['name'] for f in current().requests.query('functions') if f['run_s']]"
     eventually(lambda: "'first'" in (notebook.run(learned).value or ""))
@@ -169,7 +170,7 @@ def test_a_card_tells_when_a_cell_that_has_run_before_will_end(notebook: Noteboo
     eventually(is_over)
     left = [found for text in told if (found := re.search(r"running for ([\d.]+) s, about ([\d.]+) s", text))]
     assert left, told
-    assert all(2 < float(found[1]) + float(found[2]) < 4 for found in left)
+    assert all(4.5 < float(found[1]) + float(found[2]) < float(took[1]) + 5 for found in left)
 
 
 def test_no_card_stands_in_the_middle_of_what_a_cell_prints(notebook: Notebook) -> None:
@@ -215,7 +216,7 @@ def test_a_running_cell_is_not_told_as_one_that_has_not_begun(notebook: Notebook
         notebook.run(f"%%remote -b --name run{number}\ngate.wait()")
         gate.wait_for_waiters()
         told = notebook.run(f"%rustray cancel run{number}").text["stdout"]
-        assert told == f"RustRay: run{number}: 1 task stopped (1 interrupted).\n"
+        assert re.fullmatch(rf"RustRay: run{number}: 1 task stopped \((1 interrupted|1 killed)\)\.\n", told)
 
 
 def test_a_loop_in_the_background_gives_a_list_of_refs(notebook: Notebook) -> None:
@@ -227,8 +228,8 @@ def test_a_loop_in_the_background_gives_a_list_of_refs(notebook: Notebook) -> No
 
 
 def test_a_cell_ends_with_its_time(notebook: Notebook) -> None:
-    shown = notebook.run("%%remote --timeout 0.5 --name slow\nprint('begins')\nimport time\ntime.sleep(60)")
-    assert shown.error == "GetTimeoutError: %%remote --timeout: slow was stopped after 0.5 s."
+    shown = notebook.run("%%remote --timeout 4 --name slow\nprint('begins')\nimport time\ntime.sleep(600)")
+    assert shown.error == "GetTimeoutError: %%remote --timeout: slow was stopped after 4 s."
     assert shown.text["stdout"] == "begins\n"
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import rustray.clusters
 from tests.integration.test_cells import OPEN, gate_of
-from tests.integration.test_cells_stopped import STOP_S
+from tests.integration.test_cells_stopped import STOP_S, STOPPED
 from tests.notebook import Notebook
 from tests.support import eventually, lives, ticks
 
@@ -104,7 +104,7 @@ def test_a_cell_that_is_waited_for_goes_on_when_the_kernel_is_started_again(tmp_
         stopped = notebook.start("%%remote --name stopped\ngate.wait()")
         again.wait_for_waiters()
         pressed = notebook.interrupt()
-        assert "stopped: 1 task stopped (1 interrupted)" in notebook.finish(stopped).error
+        assert STOPPED.search(notebook.finish(stopped).error)
         assert time.monotonic() - pressed < STOP_S
     finally:
         notebook.close()
@@ -122,7 +122,7 @@ def test_cells_of_an_earlier_kernel_are_cancelled_when_they_are_attached(tmp_pat
         notebook.run(OPEN)
         notebook.run("found = rustray.jupyter.attaching.attach()\nfound = rustray.jupyter.attaching.attach()")
         told = notebook.run("%rustray cancel one").text["stdout"]
-        assert told == "RustRay: one: 1 task stopped (1 interrupted).\n"
+        assert told.startswith("RustRay: one") and STOPPED.search(told)
         notebook.run("rustray.cancel(found['two'])")
         assert "TaskCancelledError" in notebook.run("rustray.get(rustray_cells['two'])").kind
     finally:
