@@ -45,12 +45,12 @@ def test_from_the_sidebar_to_a_live_dashboard(lab: Lab, page: Page) -> None:
     dialog.get_by_role("button", name="Start").click()
     mine = card(sidebar, "mine")
     expect(mine).to_contain_text("starting")
-    expect(mine).to_contain_text("1 node · 2 CPUs", timeout=60_000)
+    expect(mine).to_contain_text("1 node · 2 CPUs")
     assert [cluster.name for cluster in clusters.list()] == ["mine"]
 
     mine.get_by_role("button", name="Connect notebook").click()
     connecting = cell_with(page, "%rustray init")
-    expect(connecting.locator(".jp-InputPrompt")).to_contain_text("[1]", timeout=60_000)
+    expect(connecting.locator(".jp-InputPrompt")).to_contain_text("[1]")
     expect(page.locator(".jp-Notebook .jp-Cell").nth(1)).to_contain_text("%load_ext rustray")
     expect(connecting.locator(".jp-mod-error, [data-mime-type*=stderr]")).to_have_count(0)
 
@@ -70,11 +70,11 @@ def test_from_the_sidebar_to_a_live_dashboard(lab: Lab, page: Page) -> None:
     expect(mine.locator(".rr-mod-tasks")).to_contain_text("/s")
 
     mine.get_by_role("button", name="One node more").click()
-    expect(mine).to_contain_text("2 nodes · 4 CPUs", timeout=60_000)
+    expect(mine).to_contain_text("2 nodes · 4 CPUs")
 
     mine.get_by_role("button", name="Stop").click()
     page.get_by_role("dialog").get_by_role("button", name="Stop").click()
-    sidebar.get_by_text("No cluster runs").wait_for(timeout=60_000)
+    sidebar.get_by_text("No cluster runs").wait_for()
     assert clusters.list() == []
 
 

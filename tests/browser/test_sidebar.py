@@ -249,7 +249,7 @@ def test_connecting_leaves_the_code_of_the_user(lab: Lab, page: Page, cluster: C
     own = cells.nth(0)
     expect(own).to_contain_text("%rustray init --name shown")
     expect(own).to_have_class(re.compile(r"\bjp-mod-active\b"))
-    expect(output_of(own)).to_contain_text("on cluster shown", timeout=60_000)
+    expect(output_of(own)).to_contain_text("on cluster shown")
     connect.click()
     expect(
         page.get_by_role("alert").filter(has_text="already connected, to the cluster shown")
@@ -263,7 +263,7 @@ def test_connecting_leaves_the_code_of_the_user(lab: Lab, page: Page, cluster: C
     run_cell(cells.nth(2))
     expect(output_of(cells.nth(2))).to_contain_text("shut down")
     connect.click()
-    expect(own.locator(".jp-InputPrompt")).to_contain_text("[4]", timeout=60_000)
+    expect(own.locator(".jp-InputPrompt")).to_contain_text("[4]")
     expect(output_of(own)).to_have_count(1)
     expect(output_of(own)).not_to_contain_text("already loaded")
 
