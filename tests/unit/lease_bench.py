@@ -8,6 +8,7 @@ from typing import Any
 from rustray.driver import failures
 from rustray.driver.entry import ERROR, VALUE
 from rustray.driver.functions import Code
+from rustray.driver.reactor import NEVER
 from rustray.driver.session import Session
 from rustray.wire.frames import Connection
 from rustray.wire.page import LeasePage, new_page
@@ -62,6 +63,7 @@ class Bench:
     def __init__(self) -> None:
         ours, self.node = socket.socketpair()
         self.session = Session(ours, None, None)
+        self.session.reactor._next_tick = NEVER  # a test says itself when the clock ticks
         self.told = Connection(self.node)
         spec = {"name": "f", "resources": {"CPU": 1.0}, "runtime_env": None, "env_key": b""}
         self.target = self.session.leases.scheduling_class(KEY, Code(CODE, b"", "f"), spec)
