@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
+from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
 from rustray.driver.figures import Figures
@@ -174,13 +175,26 @@ class SchedulingClass:
             queue.popleft()
             self._cancelled -= 1
         if 2 * self._cancelled >= len(queue):
-            # Not by a new queue: another thread may be adding to this one.
-            for _ in range(len(queue)):
-                if not (task := queue.popleft()).cancelled:
-                    queue.append(task)
-            self._cancelled = 0
+            self._sift(())
         if 2 * self._outstanding() <= self.asked:
             self.ask_for_less()
+
+    def take_out(self, tasks: Container[Task]) -> list[Task]:
+        """Those of `tasks` that wait in the queue, and do so no more. Caller has the lock."""
+        taken = self._sift(tasks)
+        self.ask_for_less()
+        return taken
+
+    def _sift(self, tasks: Container[Task]) -> list[Task]:
+        queue, taken = self.queue, []
+        for _ in range(len(queue)):  # not by a new queue: another thread may be adding to this one
+            task = queue.popleft()
+            if task in tasks:
+                taken.append(task)
+            elif not task.cancelled:
+                queue.append(task)
+        self._cancelled = 0
+        return taken
 
     def take_queue(self) -> list[Task]:
         """All that waits in the queue, which is empty then; what was cancelled there has failed already."""

@@ -58,15 +58,26 @@ class Stop:
         self._killed: set[int] = set()
 
     def interrupt(self) -> None:
-        """Drop or interrupt each of them that was not before."""
-        for task in self._tasks:
-            if task.number in self._told:
-                continue
-            self._told.add(task.number)
-            with self._session.objects.lock:
-                if task.where is not None:
-                    self._sent[task] = task.where
-                self._session.tasks.cancel(task, False, True)
+        """Drop or interrupt each of them that was not before.
+
+        First none that waits can begin any more: else each interrupted one would make room for the next.
+        """
+        lock, tasks = self._session.objects.lock, self._session.tasks
+        with self._session.reactor.shield:  # what is taken out of its queue must fail
+            new = [task for task in self._tasks if task.number not in self._told]
+            waiting = tasks.take_from_queues(new)
+            self._told.update([task.number for task in waiting])
+            try:
+                for task in new:
+                    if task.number in self._told:
+                        continue
+                    self._told.add(task.number)
+                    with lock:
+                        if task.where is not None:
+                            self._sent[task] = task.where
+                        tasks.cancel(task, False, True)
+            finally:
+                tasks.drop(waiting)
 
     def kill(self) -> None:
         """Have the workers killed of those that run on. Calls of actors are left to end: an actor is not killed."""
@@ -88,9 +99,9 @@ class Stop:
     def outcome(self) -> Stopped:
         """What became of them."""
         left = {task.number for task in self.left()}
-        ended = [task.number for task in self._tasks if task.number not in left]
-        killed = sum(number in self._killed for number in ended)
-        interrupted = sum(number in self._begun and number not in self._killed for number in ended)
+        ended = {task.number for task in self._tasks} - left
+        killed = len(ended & self._killed)
+        interrupted = len(ended & self._begun - self._killed)
         return Stopped(len(ended) - killed - interrupted, interrupted, killed, len(left))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ VISIT_EVERY = 64
 """Tasks after which a thread that submits looks for answers itself."""
 COUNT_EVERY_S = 0.1
 """Well below the half second of a sample (`node.monitor`), so that rates made of it are even."""
+DROPPED_AT_ONCE = 1000
 MULTIPLE, FINISHED = 4, 5
 """Result kinds beyond VALUE, BLOCK and ERROR: one of several results, and the end of a stream."""
 
@@ -265,6 +266,27 @@ class Tasks:
                     task.target.on_cancelled()
             else:
                 task.target.interrupt(task, force, recursive)
+
+    def take_from_queues(self, tasks: Iterable[Task]) -> list[Task]:
+        """Those of `tasks` that wait for a worker: none of them begins any more, and the caller is to `drop` them."""
+        waiting: dict[Any, set[Task]] = {}
+        with self._objects.lock:
+            for task in tasks:
+                if task.where is None and not task.cancelled and not isinstance(task.target, KeepsOrder):
+                    waiting.setdefault(task.target, set()).add(task)
+            taken = [task for target, of_it in waiting.items() for task in target.take_out(of_it)]
+            for task in taken:
+                task.cancelled = True
+                task.retries = 0
+        return taken
+
+    def drop(self, tasks: Sequence[Task]) -> None:
+        """Fail cancelled tasks that are in no queue; of very many in portions, between which others have the lock."""
+        for first in range(0, len(tasks), DROPPED_AT_ONCE):
+            with self._objects.lock:
+                for task in tasks[first : first + DROPPED_AT_ONCE]:
+                    if not task.ended:
+                        self.fail(task, cancelled(task))
 
     def cancel_children(self, parent: tuple[int, int]) -> None:
         """Stop what the task `parent` (lease, number), run by this worker, has submitted."""

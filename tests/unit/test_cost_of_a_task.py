@@ -9,6 +9,7 @@ from types import FrameType
 
 import pytest
 
+from rustray.driver.stopping import Stop
 from tests.unit.lease_bench import Bench
 
 TASKS = 1000
@@ -43,3 +44,16 @@ def test_a_task_that_waits_behind_others_is_submitted_by_six_calls(bench: Bench)
     # To make the task, its entry and its ref, to ask whose child it is, to queue it, and the one for all of these.
     assert calls["Tasks.submit"] == TASKS
     assert calls.total() < 6.9 * TASKS, calls.most_common(10)
+
+
+def test_a_task_that_waits_is_stopped_by_nine_calls(bench: Bench) -> None:
+    tasks = [entry.task for entry in bench.submit(TASKS)]
+
+    def stop() -> None:
+        stop = Stop(bench.session, tasks)
+        stop.interrupt()
+        assert stop.outcome().dropped == TASKS
+
+    calls = calls_of(stop)
+    assert calls["Tasks.fail"] == TASKS
+    assert calls.total() < 9.5 * TASKS, calls.most_common(10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from rustray.driver.entry import ERROR, Entry
 from rustray.driver.stopping import Stop, Stopped
 from rustray.driver.task import Task
+from tests.unit.lease_bench import Bench
 
 
 class Lease:
@@ -23,7 +25,11 @@ class World:
         self.target = SimpleNamespace(leases=list(leases))
         self.cancelled: list[tuple[int, bool]] = []
         self.session: Any = SimpleNamespace(
-            objects=SimpleNamespace(lock=threading.RLock()), tasks=SimpleNamespace(cancel=self._cancel)
+            objects=SimpleNamespace(lock=threading.RLock()),
+            reactor=SimpleNamespace(shield=contextlib.nullcontext()),
+            tasks=SimpleNamespace(
+                cancel=self._cancel, take_from_queues=lambda _tasks: [], drop=lambda _tasks: None
+            ),
         )
 
     def task(self, number: int, where: Lease | None = None) -> Task:
@@ -67,3 +73,26 @@ def test_what_is_sent_and_dropped_by_its_worker_was_not_begun() -> None:
     world.target.leases.remove(lease)  # its page is gone
     end(first)
     assert stop.outcome() == Stopped(dropped=1, killed=1)
+
+
+def test_none_that_waits_begins_where_an_interrupted_one_ends_before_all_are_told() -> None:
+    bench = Bench()
+    try:
+        tasks = [entry.task for entry in bench.submit(5)]
+        worker = bench.worker()
+        assert worker.received() == [tasks[0].number]
+        worker.start(tasks[0].number)
+        interrupt = bench.target.interrupt
+
+        def ends_at_once(task: Task, force: bool, recursive: bool) -> None:
+            interrupt(task, force, recursive)
+            worker.answer(task.number)
+
+        bench.target.interrupt = ends_at_once  # type: ignore[method-assign]
+        stop = Stop(bench.session, tasks)
+        stop.interrupt()
+        assert worker.received() == []
+        assert stop.outcome() == Stopped(dropped=4, interrupted=1)
+        assert bench.target.queued == 0 and bench.target.figures.cancelled == 4
+    finally:
+        bench.close()
