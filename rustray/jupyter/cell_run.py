@@ -213,6 +213,7 @@ class CellRun:
             stopped: Stopped = rustray.get(stopping, timeout=STOP_S)
             if self._end is not None and rustray.wait([self._end], timeout=SHOWN_S)[0]:
                 self._show(rustray.get(self._end)[0])
+                cells.CellOutput.show_due(math.inf)  # what a flood has left out is told above the error
         except GetTimeoutError:
             return " was told to stop, and has not answered yet"
         except KeyboardInterrupt:

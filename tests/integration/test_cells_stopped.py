@@ -86,6 +86,15 @@ def test_who_presses_stop_again_is_told_too_what_was_stopped(
     assert ("1 task stopped (1 killed)" if magic else "rustray: 2 tasks stopped (2 killed)") in told
 
 
+def test_what_a_flood_has_left_out_is_told_above_the_stop(notebook: Notebook) -> None:
+    cell = notebook.start("%%remote --name loud\nfor n in range(10_000_000): print('line', n)")
+    notebook.read_text("line 3000\n")
+    notebook.interrupt()
+    shown = notebook.finish(cell)
+    assert shown.kind == "KeyboardInterrupt" and "not shown; %rustray logs loud" in shown.text["stderr"]
+    assert [kind for kind in shown.order if kind != "status"][-1] == "error"
+
+
 def test_stop_ends_all_elements_of_a_loop(notebook: Notebook) -> None:
     cell = notebook.start("%%remote --map 'n in range(9)'\nprint('begins')\nimport time\ntime.sleep(60)")
     notebook.read_text("begins")
@@ -127,11 +136,12 @@ def test_a_cell_that_handles_the_interrupt_keeps_its_tasks(notebook: Notebook, t
     gate = gate_of(notebook, tmp_path / "gate")
     notebook.run("@rustray.remote\ndef hold(gate):\n    gate.wait()\n    return 'held'")
     cell = notebook.start(
-        "ref = hold.remote(gate)\ntry:\n    rustray.get(ref)\nexcept KeyboardInterrupt:\n    print('handled')"
+        "ref = hold.remote(gate)\ntry:\n    print('waits')\n    rustray.get(ref)\n"
+        "except KeyboardInterrupt:\n    print('handled')"
     )
-    gate.wait_for_waiters()
+    notebook.read_text("waits")
     notebook.interrupt()
-    assert notebook.finish(cell).text["stdout"] == "handled\n"
+    assert notebook.finish(cell).text["stdout"] == "waits\nhandled\n"
     gate.open()
     assert notebook.run("rustray.get(ref)").value == "'held'"
 
