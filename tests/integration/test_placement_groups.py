@@ -174,9 +174,9 @@ class TestOnOneNode:
         never.wait_for_waiters()
         remove_placement_group(group)
         with pytest.raises(exceptions.RustRayError, match="placement group .* removed"):
-            rustray.get(task, timeout=10)
+            rustray.get(task, timeout=60)
         with pytest.raises(exceptions.RustRayError, match="placement group .* removed"):
-            rustray.get(actor.pid.remote(), timeout=10)
+            rustray.get(actor.pid.remote(), timeout=60)
         eventually(lambda: free_cpus() == 4)
         with pytest.raises(exceptions.InfeasibleError, match="has been removed"):
             rustray.get(group_around.options(scheduling_strategy=IN(group)).remote())
@@ -213,7 +213,7 @@ class TestOnOneNode:
         ready = group.ready()
         remove_placement_group(group)
         with pytest.raises(exceptions.InfeasibleError, match="has been removed"):
-            rustray.get(ready, timeout=10)
+            rustray.get(ready, timeout=60)
         assert not group.wait(1)
 
     def test_a_group_ends_with_the_actor_that_made_it_unless_detached(self) -> None:

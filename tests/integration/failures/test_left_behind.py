@@ -33,8 +33,8 @@ def test_a_thread_that_waits_does_not_block_the_worker(tmp_path):
         return os.getpid()
 
     never = Never.remote()
-    left = rustray.get([leave.remote([never.end.remote()]) for _ in range(CPUS)], timeout=10)
-    assert set(left) & set(rustray.get([pid.remote() for _ in range(20)], timeout=10))
+    left = rustray.get([leave.remote([never.end.remote()]) for _ in range(CPUS)], timeout=60)
+    assert set(left) & set(rustray.get([pid.remote() for _ in range(20)], timeout=60))
     del never
 
 
@@ -53,8 +53,8 @@ def test_a_forked_child_answers_nobody(tmp_path, end):
     f = rustray.remote(max_retries=0, num_returns="streaming" if end == "yield" else 1)(work)
     path = tmp_path / "child"
     if end == "yield":
-        found = [rustray.get(ref, timeout=10) for ref in f.remote(path)]
+        found = [rustray.get(ref, timeout=60) for ref in f.remote(path)]
     else:
-        found = rustray.get(f.remote(path), timeout=10)
+        found = rustray.get(f.remote(path), timeout=60)
     assert found == [256 if end == "raise" else 0, 1]
     assert not lives(int(path.read_text()))

@@ -17,7 +17,7 @@ def test_said_at_once_with_what_is_missing_and_what_there_is():
         pass
 
     with pytest.raises(errors.InfeasibleError, match=r"Missing: 62 CPU; the closest node has 2 CPU"):
-        rustray.get(f.remote(), timeout=10)
+        rustray.get(f.remote(), timeout=60)
 
 
 def test_custom_resources():
@@ -26,9 +26,9 @@ def test_custom_resources():
         pass
 
     with pytest.raises(errors.InfeasibleError, match="tape"):
-        rustray.get(f.remote(), timeout=10)
+        rustray.get(f.remote(), timeout=60)
     with pytest.raises(errors.InfeasibleError, match="tape"):
-        rustray.get(f.remote(), timeout=10)
+        rustray.get(f.remote(), timeout=60)
 
 
 def test_gpus():
@@ -37,7 +37,7 @@ def test_gpus():
         pass
 
     with pytest.raises(errors.InfeasibleError, match="GPU"):
-        rustray.get(f.options(num_gpus=1).remote(), timeout=10)
+        rustray.get(f.options(num_gpus=1).remote(), timeout=60)
 
 
 def test_a_coroutine_function_is_refused():

@@ -14,18 +14,18 @@ from client import CLUSTER, FOLDER, Client, Counter, eventually, refused, run, s
 
 def check_sessions() -> None:
     before = {job.id for job in status().jobs}
-    client = Client(name="short", lease_s=1.5)
-    assert client.opened.lease_s == 1.5
+    client = Client(name="short", lease_s=3.0)
+    assert client.opened.lease_s == 3.0
     client.put(pickle.dumps(b"x" * 1_000_000))
     made = client.create(Counter, 1)
     pid = client.get(client.submit("os:getpid"))
     client.submit("time:sleep", 60)
     (job,) = (job for job in status().jobs if job.id not in before and job.name == "short")
     assert not job.HasField("end")
-    waits = client.submit("time:sleep", 2.0, options={"num_cpus": 0})
+    waits = client.submit("time:sleep", 4.0, options={"num_cpus": 0})
     client.get(waits)  # longer than the lease, which does not run out meanwhile
     for _ in range(4):
-        time.sleep(0.5)  # it does nothing, for longer than a lease, but renew
+        time.sleep(1.0)  # it does nothing, for longer than a lease, but renew
         client.call("RenewSession", client.make("RenewSession"))
     assert client.get(client.method(made.actor, "add", 1)) == 2
     # From here on the client is silent.

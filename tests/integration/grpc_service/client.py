@@ -23,7 +23,7 @@ CLUSTER = json.loads(Path(sys.argv[2]).read_text())
 CHANNEL = grpc.insecure_channel(CLUSTER["address"])
 STUB = rustray_pb2_grpc.RustRayStub(CHANNEL)
 TOKEN = (("authorization", f"Bearer {CLUSTER['token']}"),)
-WAIT_S = 30.0
+WAIT_S = 90.0
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this file
 

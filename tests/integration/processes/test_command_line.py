@@ -182,25 +182,33 @@ class TestCommandLine:
             leader = cluster.leader
             followers = [head for head in cluster.heads if head is not leader]
             cluster.kill_head(followers[0])
-            told = eventually(
-                lambda: (
-                    found
-                    if "gone " in (found := rustray_command("status", "--address", cluster.address))
-                    else ""
-                )
+            first, second = (head.address for head in followers)
+            self.await_status(
+                cluster.address,
+                *("gone ", lost, f"{leader.address} leads", f"{second} answers", f"{first} does not answer"),
             )
-            assert lost in told
-            assert f"{leader.address} leads" in told and f"{followers[1].address} answers" in told
-            assert f"{followers[0].address} does not answer" in told
             cluster.kill_head(followers[1])
             eventually(lambda: not leader.leads)
-            told = eventually(lambda: self.away(cluster.address))
-            assert "that takes 2 of 3 that run" in told and f"{followers[1].address} does not answer" in told
+            self.await_status(
+                cluster.address,
+                *("No head leads this cluster now", "that takes 2 of 3 that run", f"{second} does not answer"),
+            )
 
-    def away(self, address: str) -> str:
-        command = [sys.executable, "-m", "rustray", "status", "--address", address]
-        told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120).stderr
-        return told if "No head leads this cluster now" in told else ""
+    def await_status(self, address: str, *texts: str) -> None:
+        """Wait until the command tells all of it: a head is given a second to answer, which others may take from it."""
+        command = [sys.executable, "-m", "rustray", "status", *(("--address", address) if address else ())]
+        told = ""
+
+        def is_told() -> bool:
+            nonlocal told
+            ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+            told = ran.stdout + ran.stderr
+            return all(text in told for text in texts)
+
+        try:
+            eventually(is_told)
+        except AssertionError:
+            raise AssertionError(f"{texts} are not all in:\n{told}") from None
 
     def test_block_ends_all_with_the_command(self) -> None:
         command = [
@@ -265,12 +273,8 @@ class TestCommandLine:
         while "It waits for the others" not in process.stdout.readline():
             assert process.poll() is None
         eventually(lambda: len(registry.clusters()) == 2)
-        told = rustray_command("status", status=1)
-        assert "No head leads this cluster now" in told and f"{ports[0]} answers" in told
-        assert (
-            f"waits: its folder is empty: it must ask every other head once, and 127.0.0.1:{ports[1] + 1}"
-            in told
-        )
+        waits = f"waits: its folder is empty: it must ask every other head once, and 127.0.0.1:{ports[1] + 1}"
+        self.await_status("", "No head leads this cluster now", f"{ports[0]} answers", waits)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)
         assert process.returncode == 130 and registry.clusters() == []

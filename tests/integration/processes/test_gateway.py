@@ -83,7 +83,7 @@ class TestGateway:
         with pytest.raises(AuthenticationError, match="refused the token"):
             rustray.init(cluster.address)
         assert not rustray.is_initialized()
-        monkeypatch.setattr("rustray.driver.discovery.GATEWAY_TIMEOUT_S", 0.5)
+        monkeypatch.setattr("rustray.driver.discovery.GATEWAY_TIMEOUT_S", 3.0)
         with pytest.raises(
             ClusterStartError, match="No head took this node.*Nobody answers at 127.0.0.1:[12]"
         ):

@@ -38,12 +38,12 @@ class TestHeads:
                 gate.wait_for_waiters()
                 head = cluster.leader
                 cluster.kill_head(head)
-                assert rustray.get(actor.next.remote(), timeout=5) == 2  # workers and drivers do not need it
+                assert rustray.get(actor.next.remote(), timeout=30) == 2  # workers and drivers do not need it
                 cluster.restart_head(head)
                 gate.open()
-                assert rustray.get(running, timeout=10) in names(cluster)
+                assert rustray.get(running, timeout=30) in names(cluster)
                 assert cluster.leader.facts["epoch"] == 2
-                assert rustray.get(where.remote(), timeout=10) in names(cluster)
+                assert rustray.get(where.remote(), timeout=30) in names(cluster)
                 assert rustray.get(rustray.get_actor("counter").next.remote()) == 3
             finally:
                 rustray.shutdown()

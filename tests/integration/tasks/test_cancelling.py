@@ -26,7 +26,7 @@ class TestCancel:
 
     def cancelled(self, ref):
         with pytest.raises(rustray.exceptions.TaskCancelledError):
-            rustray.get(ref, timeout=10)
+            rustray.get(ref, timeout=60)
 
     def test_queued(self, tmp_path, never):
         @rustray.remote
@@ -76,7 +76,7 @@ class TestCancel:
         rustray.cancel(stream)
         with pytest.raises(rustray.exceptions.TaskCancelledError):
             for ref in stream:
-                rustray.get(ref, timeout=10)
+                rustray.get(ref, timeout=60)
 
     def test_force_ends_what_does_not_listen(self, never):
         @rustray.remote

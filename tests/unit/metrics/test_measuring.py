@@ -106,7 +106,7 @@ def test_a_library_without_a_driver_leaves_it_to_the_command(monkeypatch: pytest
 
     usage = GpuUsage(nothing_there, command)
     usage.start()
-    eventually(lambda: len(looks) > 3 and usage.rows == [], timeout=5.0)
+    eventually(lambda: len(looks) > 3 and usage.rows == [])
     usage.stop()
 
 
@@ -200,7 +200,7 @@ def test_a_worker_tells_what_came_since_it_told_last() -> None:
         ("failed", f"{8:016x}"),
         ("cancelled", f"{9:016x}"),
     ]
-    assert abs(events[0][0] + 0.5 - time.time()) < 5
+    assert abs(events[0][0] + 0.5 - time.time()) < 60
     figures.tell(False)
     assert to.said == []
     figures.end("g", 0.1, False, False, 1, 10)
@@ -289,7 +289,7 @@ def test_a_task_that_runs_for_long_is_told_until_it_has_ended() -> None:
     at(1.0, long, short[0])
     at(1.25, long, short[1])
     ((since, name, task),) = at(1.5, long)[0]
-    assert abs(since - time.time()) < 5 and (name, task[-16:]) == ("f", f"{7:016x}")
+    assert abs(since - time.time()) < 60 and (name, task[-16:]) == ("f", f"{7:016x}")
     assert all(told == [(since, name, task)] for told in at(1.75, long)), "the same, if at all"
     figures.end("f", 1.0, False, False, 1, 7)
     assert at(2.0, long) == [[]], "in the message that has its event"
