@@ -71,10 +71,13 @@ def test_from_the_sidebar_to_a_live_dashboard(lab: Lab, page: Page) -> None:
 
     mine.get_by_role("button", name="One node more").click()
     expect(mine).to_contain_text("2 nodes · 4 CPUs")
+    expect(mine.get_by_role("button", name="One node more")).to_be_focused()
+    expect(mine.locator("[aria-disabled=true]")).to_have_count(0)
 
     mine.get_by_role("button", name="Stop").click()
     page.get_by_role("dialog").get_by_role("button", name="Stop").click()
     sidebar.get_by_text("No cluster runs").wait_for()
+    expect(sidebar.get_by_role("button", name="Start a cluster").first).to_be_focused()
     assert clusters.list() == []
 
 

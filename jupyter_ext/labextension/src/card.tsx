@@ -37,6 +37,7 @@ export function Card({ cluster, doing, live, server, actions }: ICardProps): JSX
       node.current?.scrollIntoView({ block: 'nearest' });
     }
   }, []);
+  React.useLayoutEffect(() => () => leaveFocus(node.current), []);
   return (
     <section className="rr-Card" ref={node} aria-labelledby={label} data-state={doing || state}>
       <header>
@@ -57,7 +58,7 @@ export function Card({ cluster, doing, live, server, actions }: ICardProps): JSX
               <>
                 <div className="rr-Card-size">
                   {size(cluster, summary)}
-                  {cluster.heads > 0 && <Scale cluster={cluster} disabled={doing !== ''} scale={actions.scale} />}
+                  {cluster.heads > 0 && <Scale cluster={cluster} busy={doing !== ''} scale={actions.scale} />}
                 </div>
                 <Numbers summary={summary} />
               </>
@@ -67,17 +68,15 @@ export function Card({ cluster, doing, live, server, actions }: ICardProps): JSX
             <button
               className="rr-Button rr-mod-main"
               aria-label={`Connect notebook to ${name}`}
-              disabled={doing !== ''}
               title={`Run a cell in the current notebook that connects it to ${name}`}
-              onClick={() => actions.connect(name)}
+              {...unless(doing !== '', () => actions.connect(name))}
             >
               Connect notebook
             </button>
             <button
               className="rr-Button rr-mod-stop"
               aria-label={`Stop ${name}`}
-              disabled={doing !== ''}
-              onClick={() => actions.stop(name)}
+              {...unless(doing !== '', () => actions.stop(name))}
             >
               Stop
             </button>
@@ -98,6 +97,18 @@ export function Card({ cluster, doing, live, server, actions }: ICardProps): JSX
       )}
     </section>
   );
+}
+
+// What a button does, but not while the cluster is busy. It keeps the focus meanwhile, which one that is `disabled` loses.
+function unless(busy: boolean, act: () => void) {
+  return { 'aria-disabled': busy, onClick: () => busy || act() };
+}
+
+// The focus of a card that goes is not lost: keys go on from the top of the sidebar.
+function leaveFocus(card: HTMLElement | null): void {
+  if (card?.contains(document.activeElement)) {
+    card.closest('.rr-Sidebar')?.querySelector<HTMLElement>('.rr-Icon')?.focus();
+  }
 }
 
 // A connection that is opened and closed with `wanted`.
@@ -163,19 +174,20 @@ function Numbers({ summary }: { summary: ISummary | null }): JSX.Element {
 
 interface IScaleProps {
   cluster: ICluster;
-  disabled: boolean;
+  /** Whether something is being done to it. */
+  busy: boolean;
   scale: (name: string, nodes: number) => void;
 }
 
-function Scale({ cluster: { name, nodes }, disabled, scale }: IScaleProps): JSX.Element {
+function Scale({ cluster: { name, nodes }, busy, scale }: IScaleProps): JSX.Element {
   return (
     <span className="rr-Scale" role="group" aria-label={`Nodes of ${name}`}>
       <button
         className="rr-Button"
         aria-label={`One node less for ${name}`}
         title={nodes > 1 ? 'One node less, once its tasks are done' : 'The last node leaves with Stop'}
-        disabled={disabled || nodes < 2}
-        onClick={() => scale(name, nodes - 1)}
+        disabled={nodes < 2}
+        {...unless(busy, () => scale(name, nodes - 1))}
       >
         −
       </button>
@@ -183,8 +195,7 @@ function Scale({ cluster: { name, nodes }, disabled, scale }: IScaleProps): JSX.
         className="rr-Button"
         aria-label={`One node more for ${name}`}
         title="One node more"
-        disabled={disabled}
-        onClick={() => scale(name, nodes + 1)}
+        {...unless(busy, () => scale(name, nodes + 1))}
       >
         +
       </button>

@@ -21,7 +21,7 @@
   outline-offset: 1px;
 }
 
-.rr-Sidebar button:disabled {
+.rr-Sidebar button:is(:disabled, [aria-disabled='true']) {
   opacity: 0.5;
   cursor: default;
 }
@@ -175,7 +175,7 @@
   background: none;
 }
 
-.rr-Sidebar .rr-Button:hover:enabled {
+.rr-Sidebar .rr-Button:hover:not(:disabled, [aria-disabled='true']) {
   background: var(--jp-layout-color2);
 }
 
@@ -188,7 +188,7 @@
   margin-left: auto;
 }
 
-.rr-Sidebar .rr-Button.rr-mod-stop:hover:enabled {
+.rr-Sidebar .rr-Button.rr-mod-stop:hover:not(:disabled, [aria-disabled='true']) {
   border-color: var(--jp-error-color1);
   color: var(--jp-error-color1);
 }
