@@ -4,6 +4,7 @@
 const facts = JSON.parse(document.getElementById("facts").textContent);
 const PAUSES_MS = [500, 1000, 2000, 5000];
 const ASK_MS = 10000;
+const STALE_MS = 5000;
 const GONE = 4404;
 
 const panels = await Panels.show(Bokeh, facts.items, document.querySelector("main"));
@@ -50,11 +51,17 @@ async function listen() {
   url.search = new URLSearchParams({ panels: facts.panels.join(",") });
   socket = new WebSocket(url);
   let came = false;
+  let last = Date.now();
   socket.onmessage = (event) => {
     came = shown = true;
+    last = Date.now();
     panels.update(JSON.parse(event.data));
   };
+  const stale = setInterval(() => {
+    if (Date.now() - last >= STALE_MS) panels.tell("reconnecting", `Nothing new comes from the cluster ${name} …`);
+  }, 1000);
   const end = await new Promise((done) => (socket.onclose = done));
+  clearInterval(stale);
   if (end.code === GONE) panels.tell("ended", end.reason);
   else if (seen) panels.tell("reconnecting", `No connection to the cluster ${name}; trying again …`);
   return came;

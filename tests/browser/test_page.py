@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, Route, WebSocket, expect
+from playwright.sync_api import Page, Route, WebSocket, WebSocketRoute, expect
 
 from rustray import clusters
 from rustray.clusters import Cluster
@@ -85,3 +85,22 @@ def test_a_page_for_any_cluster_shows_the_usual_one_while_that_runs(
     with page.expect_websocket() as socket:
         page.goto(f"{lab.url}rustray/dashboard/resources?token={lab.token}")
     assert "/clusters/newer/live" in socket.value.url
+
+
+def test_a_page_says_that_its_picture_stands_still(lab: Lab, page: Page, cluster: Cluster) -> None:
+    """As while no head leads: the connection is there, and nothing comes."""
+    silent = False
+
+    def pass_on(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        server.on_message(lambda message: None if silent else socket.send(message))
+
+    page.route_web_socket("**/live?*", pass_on)
+    page.goto(f"{lab.url}rustray/dashboard/resources?cluster=paged&token={lab.token}")
+    panels = page.locator("[data-rustray-state]")
+    expect(panels).to_have_attribute("data-rustray-state", "live")
+    silent = True
+    expect(panels).to_have_attribute("data-rustray-state", "reconnecting")
+    expect(panels).to_contain_text("Nothing new comes from the cluster paged")
+    silent = False
+    expect(panels).to_have_attribute("data-rustray-state", "live")
