@@ -214,7 +214,7 @@ def test_a_cell_is_stopped_while_many_elements_of_it_are_being_submitted(
         "def state_of(cell): return {state.cell: state for state in link.cells()}.get(cell)\n"
     )
     shown = notebook.run(
-        "first = big('first', 300_000)\n"
+        "first = big('crowd', 300_000)\n"
         "while not (state_of(first) and state_of(first).running): pass\n"
         "behind = big('behind', 5)\n"
         "while not state_of(behind): pass\n"
