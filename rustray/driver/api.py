@@ -27,6 +27,7 @@ from rustray.errors import OptionError, RustRayError, SessionError
 from rustray.model import ids
 from rustray.model.option_checks import kind_of
 from rustray.model.options import ActorOptions, TaskOptions
+from rustray.wire.security import split_address
 
 T = TypeVar("T")
 
@@ -87,9 +88,7 @@ def get(refs: Any, *, timeout: float | None = None) -> Any:
     if isinstance(refs, ObjectRefGenerator):
         return _values(session, list(refs), timeout)
     if not isinstance(refs, list | tuple):
-        raise TypeError(
-            f"get() takes an ObjectRef or a list of them, not {kind_of(refs)}: {_short(refs)}."
-        )
+        raise TypeError(f"get() takes an ObjectRef or a list of them, not {kind_of(refs)}: {_short(refs)}.")
     _check_refs(refs, session, "get")
     return _values(session, refs, timeout)
 
@@ -105,9 +104,7 @@ def _values(session: Session, refs: Sequence[ObjectRef], timeout: float | None) 
 def _check_refs(refs: Sequence[Any], session: Session, call: str) -> None:
     for ref in refs:
         if type(ref) is not ObjectRef:
-            raise TypeError(
-                f"{call}() takes ObjectRefs; one of them is {kind_of(ref)}: {_short(ref)}."
-            )
+            raise TypeError(f"{call}() takes ObjectRefs; one of them is {kind_of(ref)}: {_short(ref)}.")
         if ref._table.session is not session:
             raise SessionError.shut_down(f"{call}()")
 
@@ -236,9 +233,7 @@ def logs(ref: ObjectRef) -> TaskLog:
 def kill(actor: ActorHandle, *, no_restart: bool = True) -> None:
     """End an actor at once; its running calls fail. With ``no_restart=False`` it restarts if it may."""
     if not isinstance(actor, ActorHandle):
-        raise ValueError(
-            f"kill() takes an actor's handle, not {kind_of(actor)}; cancel() is for tasks."
-        )
+        raise ValueError(f"kill() takes an actor's handle, not {kind_of(actor)}; cancel() is for tasks.")
     current().check_open()
     actor._channel.kill(no_restart)
 
@@ -253,20 +248,32 @@ def get_actor(name: str, namespace: str | None = None) -> ActorHandle:
 
 
 def nodes() -> list[dict[str, Any]]:
-    """The nodes of the cluster, one dict each, with Ray's keys."""
-    rows = current().requests.query("nodes")
-    return [
-        {
-            "NodeID": row["name"],
-            "Alive": row.get("alive", True),
-            "NodeManagerHostname": row.get("hostname", ""),
-            "Resources": row["resources"],
-            "Labels": row["labels"],
-            "Available": row["available"],
-            "alive": row.get("alive", True),
-        }
-        for row in rows
-    ]
+    """The nodes of the cluster, one dict each, with Ray's keys; then those that have left it or were lost of late.
+
+    "NodeID" (its name), "Alive", "NodeManagerAddress" ("127.0.0.1" of a node that others cannot reach),
+    "NodeManagerPort" (0 likewise), "NodeManagerHostname" and "NodeName" (both its host), "Resources" (memory in bytes;
+    {} of one that is gone), "Labels", and "DeathReasonMessage": why it is gone, "" while it lives. What Ray's have not is
+    "Available": what of its resources is free.
+    """
+    return [_node(row) for row in current().requests.query("nodes", False, True)]
+
+
+def _node(row: dict[str, Any]) -> dict[str, Any]:
+    alive = row.get("alive", True)
+    host, port = split_address(row["address"]) if row.get("address") else ("127.0.0.1", 0)
+    return {
+        "NodeID": row["name"],
+        "Alive": alive,
+        "NodeManagerAddress": host,
+        "NodeManagerHostname": row["hostname"],
+        "NodeManagerPort": port,
+        "NodeName": row["hostname"],
+        "Resources": row.get("resources", {}),
+        "Labels": row["labels"],
+        "Available": row.get("available", {}),
+        "DeathReasonMessage": row.get("cause", ""),
+        "alive": alive,
+    }
 
 
 def cluster_resources() -> dict[str, float]:

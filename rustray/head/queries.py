@@ -38,10 +38,13 @@ class Queries:
         """What the cluster has, and what of it is free."""
         return self._status.total(), self._status.available()
 
-    def nodes(self, gateways: bool = False) -> list[dict[str, Any]]:
-        """One row a node. Gateways, which offer nothing and end with their programs, only when they are asked for."""
+    def nodes(self, gateways: bool = False, gone: bool = False) -> list[dict[str, Any]]:
+        """One row a node. Gateways, which offer nothing and end with their programs, only when they are asked for.
+
+        With `gone` those that left or were lost of late come after them: see `gone_nodes`.
+        """
         rows = self._status.nodes()
-        return [
+        told = [
             {
                 "name": node,
                 **self._nodes.info.get(node, {}),
@@ -53,6 +56,7 @@ class Queries:
             for node, row in rows.items()
             if gateways or not self._nodes.info.get(node, {}).get("gateway")
         ]
+        return told + (self.gone_nodes() if gone else [])
 
     def gone_nodes(self) -> list[dict[str, Any]]:
         """One row a node that left or was lost of late, the last one last; "removed" in seconds since the Unix epoch.
@@ -64,6 +68,8 @@ class Queries:
             {
                 "name": node.name,
                 "number": node.number,
+                "alive": False,
+                "address": node.address,
                 "hostname": self._nodes.info.get(node.name, {}).get("hostname", ""),
                 "labels": dict(node.labels),
                 "removed": node.removed,

@@ -62,7 +62,7 @@ def init(address: str = "", name: str = "", new: bool = False, num_cpus: float |
         of += f" ({usual}, the cluster of RUSTRAY_ADDRESS, does not run any more)"
     if left:
         of = ", as the kernel before has left it"
-    if rustray.nodes():
+    if any(node["Alive"] for node in rustray.nodes()):
         print(f"RustRay is ready with {cpus:g} CPU{'' if cpus == 1 else 's'}{of}, after {lapse(passed)}.")
     else:
         named_so = f" --name {where.name}" if where is not None else ""

@@ -19,7 +19,11 @@ from tests.support import Gate
 class TestJoining:
     def test_tasks_run_on_all_nodes(self, cluster: Cluster, session: None, tmp_path: Path) -> None:
         cluster.wait_for_nodes(2)
-        assert {row["NodeID"] for row in rustray.nodes()} == names(cluster)
+        rows = rustray.nodes()
+        assert {row["NodeID"] for row in rows if row["Alive"]} == names(cluster)
+        assert {(row["NodeManagerAddress"], row["NodeManagerPort"] > 0) for row in rows} == {
+            ("127.0.0.1", True)
+        }
         assert self.where_two_run(tmp_path) == names(cluster)
         assert rustray.cluster_resources()["CPU"] == 2
         assert sorted(node.number for node in cluster.nodes) == [1, 2]

@@ -36,10 +36,16 @@ class TestLeaving:
             rustray.init(cluster.nodes[0].address)
             try:
                 cluster.wait_for_nodes(2)
-                pids = cluster.nodes[1].processes()
+                pids, killed = cluster.nodes[1].processes(), cluster.nodes[1].name
                 cluster.kill_node(cluster.nodes[1])
                 assert not [pid for pid in pids if lives(pid)]
                 cluster.wait_for_nodes(1)
+                here, gone = rustray.nodes()
+                assert here["Alive"] and here["Resources"] and not here["DeathReasonMessage"]
+                assert gone["NodeID"] == killed and gone["Alive"] is gone["alive"] is False
+                assert gone["DeathReasonMessage"] and gone["NodeManagerAddress"] == "127.0.0.1"
+                assert gone["NodeName"] == gone["NodeManagerHostname"] == here["NodeManagerHostname"] != ""
+                assert gone["Resources"] == {} and gone.keys() == here.keys()
                 node = cluster.add_node(num_cpus=1, resources={"disk": 1}, labels={"zone": "b"})
                 assert node.number == 3
                 assert rustray.get(where.options(resources={"disk": 1}).remote()) == node.name
