@@ -37,6 +37,7 @@ class ActorStarts:
     ----------
     specs: what it takes to start each actor that is not dead.
     pace: how soon those that died are started again.
+    on_without_lease: called with an actor that might be started now, and has no lease.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class ActorStarts:
         self._jobs = jobs
         self.specs: dict[bytes, dict[str, Any]] = {}
         self.pace = RestartPace()
+        self.on_without_lease: Callable[[bytes], None] = lambda _actor: None
         self._ending: dict[bytes, int] = {}
         """Actors whose incarnation is over by commands that are not committed yet, and how many of these."""
         self._exits: dict[bytes, tuple[str, int]] = {}
@@ -63,6 +65,7 @@ class ActorStarts:
         self._postponed: dict[bytes, actions.Grant] = {}
         self._resting: set[bytes] = set()
         """Those of the postponed that may not be started yet."""
+        scheduling.carry_out[actions.Evict] = self._evict
 
     def add(self, actor: bytes, job: int, spec: dict[str, Any]) -> None:
         """There is an actor, to be started when it is demanded."""
@@ -90,14 +93,21 @@ class ActorStarts:
         """It wants a lease, now and after each death."""
         self._scheduling.step(events.Demand(actor, NO_CLIENT, 1))
 
+    def may_live(self, actor: bytes) -> bool:
+        """Whether a process of it may live, or what the end of the last one meant is not known yet."""
+        record = self._state.actors.get(actor)
+        if record is None:
+            return False
+        exiting = self._exits.get(actor, ("", -1))[1] == record.incarnation
+        return actor in self._ending or exiting or record.state == facts.ALIVE
+
     def start(self, grant: actions.Grant, link: NodeLink) -> bool:
         """Start the actor that the lease was granted for; False when it is no actor's lease."""
         actor = grant.key
         if grant.client != NO_CLIENT or actor not in self.specs:
             return False
         record = self._state.actors[actor]
-        exiting = self._exits.get(actor, ("", -1))[1] == record.incarnation
-        if actor in self._ending or exiting or record.state == facts.ALIVE:
+        if self.may_live(actor):
             self._postponed[actor] = grant
             return True
         if record.state == facts.DEAD:
@@ -123,10 +133,21 @@ class ActorStarts:
         self._resting.discard(actor)
         grant = self._postponed.pop(actor, None)
         if grant is None or grant.lease not in self._scheduling.status.leases_on(grant.node):
+            self.on_without_lease(actor)
             return
         link = self._nodes.get(grant.node)
         if link is None or not self.start(grant, link):
             self._scheduling.step(events.LeaseReturned(grant.lease))
+
+    def _evict(self, action: actions.Evict) -> None:
+        """What runs on a lease is to end: its node sees to it, which knows of it if anything was started."""
+        for actor, grant in self._postponed.items():
+            if grant.lease == action.lease:
+                del self._postponed[actor]
+                self._resting.discard(actor)
+                self._scheduling.step(events.LeaseReturned(grant.lease))
+                return
+        self._nodes.to_node(action.node, ("evict", action.lease, action.reason))
 
     def tick(self, now: float) -> None:
         """Those that have rested are started."""

@@ -145,10 +145,16 @@ class Actors:
             self._callers.refused(actor, client)
 
     def infeasible(self, key: bytes, text: str) -> bool:
-        """The class can never be placed; False when it is no actor's."""
+        """The class can never be placed, now that no process of it lives; False when it is no actor's."""
         spec = self.specs.get(key)
         if spec is None:
             return False
+        record = self._state.actors.get(key)
+        if record is None or record.state == facts.DEAD:
+            return True  # those who call it are just being told why
+        if record.incarnation:
+            self.fail(key, f"{record.cause}, and it cannot be started again: {text}", restart=False)
+            return True
         error = InfeasibleError(f"Actor {spec['name']} can never be placed: {text}")
         self._callers.keep_error(key, "error", failures.typed(error))
         self.fail(key, f"it cannot be placed: {text}", restart=False)
@@ -253,7 +259,7 @@ class Actors:
             self._callers.on_restarting(record)
             # It still demands a lease: the next is granted when the node returns the one of the dead process.
             self._starts.start_postponed(actor)
-        else:
+        elif actor in self.specs:  # it may have been told when it could not be started again
             self.tell_dead(actor, stop)
 
     def tell_dead(self, actor: bytes, stop: bool = True) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rustray.head.actor_starts import NO_CLIENT, ActorStarts
 from rustray.head.actors import Actors
 from rustray.head.node_links import NodeLinks
 from rustray.head.scheduling import Scheduling
@@ -23,30 +24,44 @@ class Refusals:
     """
 
     def __init__(
-        self, nodes: NodeLinks, scheduling: Scheduling, classes: TaskClasses, actors: Actors, may_grow: bool
+        self,
+        nodes: NodeLinks,
+        scheduling: Scheduling,
+        classes: TaskClasses,
+        actors: Actors,
+        starts: ActorStarts,
+        may_grow: bool,
     ) -> None:
         self._nodes = nodes
         self._status = scheduling.status
         self._classes = classes
         self._actors = actors
+        self._starts = starts
         self._may_grow = may_grow
         self.complete = False
-        self._too_early: list[Infeasible] = []
+        self._too_early: dict[tuple[bytes, int], Infeasible] = {}
+        """By class and client: said once, and to be judged again when all nodes are here, or when it is known what the
+        end of an actor's process meant."""
         scheduling.carry_out[Infeasible] = self._refuse
+        starts.on_without_lease = lambda actor: self._judge_again(actor, NO_CLIENT)
 
     def all_are_here(self) -> None:
         """All nodes have reported: what is infeasible still is so for good."""
         self.complete = True
-        for action in self._too_early:
-            if self._status.explain(action.key, action.client)["state"] == "infeasible":
-                self._refuse(action)
-        self._too_early.clear()
+        for key, client in list(self._too_early):
+            self._judge_again(key, client)
+
+    def _judge_again(self, key: bytes, client: int) -> None:
+        action = self._too_early.pop((key, client), None)
+        if action is not None and self._status.explain(key, client)["state"] == "infeasible":
+            self._refuse(action)
 
     def _refuse(self, action: Infeasible) -> None:
         if self._may_grow and not self._is_bound(action.key):
             return  # a node that has it may join; whoever waits for long is told what for
-        if not self.complete:
-            self._too_early.append(action)
+        is_actor = action.key in self._actors.specs
+        if not self.complete or is_actor and self._starts.may_live(action.key):
+            self._too_early[action.key, action.client] = action
             return
         text = infeasible_text(action)
         if not self._actors.infeasible(action.key, text):

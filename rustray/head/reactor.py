@@ -76,7 +76,7 @@ class Head:
         actors = self.actors = Actors(state, now, wall, commits, nodes, jobs, starts, callers)
         recovery = ActorRecovery(state, actors, starts, callers)
         leases = Leases(nodes, scheduling, classes, forecasts, jobs, starts)
-        refusals = Refusals(nodes, scheduling, classes, actors, may_grow)
+        refusals = Refusals(nodes, scheduling, classes, actors, starts, may_grow)
         self.members = Membership(
             state,
             now,

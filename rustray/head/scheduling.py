@@ -35,7 +35,6 @@ class Scheduling:
             actions.Suspend: lambda action: nodes.to_node(action.node, ("suspend", action.lease)),
             actions.Resume: lambda action: nodes.to_node(action.node, ("resume", action.lease)),
             actions.Requeue: lambda action: nodes.to_node(action.node, ("requeue", action.lease)),
-            actions.Evict: lambda action: nodes.to_node(action.node, ("evict", action.lease, action.reason)),
             actions.GroupRescheduling: lambda _action: None,  # the facts know it since the node is gone
         }
 

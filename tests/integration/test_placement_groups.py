@@ -175,7 +175,7 @@ class TestOnOneNode:
         remove_placement_group(group)
         with pytest.raises(exceptions.RustRayError, match="placement group .* removed"):
             rustray.get(task, timeout=60)
-        with pytest.raises(exceptions.RustRayError, match="placement group .* removed"):
+        with pytest.raises(exceptions.ActorDiedError, match="cannot be started again: placement group .* removed"):
             rustray.get(actor.pid.remote(), timeout=60)
         eventually(lambda: free_cpus() == 4)
         with pytest.raises(exceptions.InfeasibleError, match="has been removed"):
@@ -291,7 +291,7 @@ class TestOnOneNode:
     def test_places_that_are_not_there(self, options: dict[str, Any], told: str) -> None:
         with pytest.raises(exceptions.InfeasibleError, match=told):
             rustray.get(node.options(**options).remote())
-        with pytest.raises(exceptions.RustRayError, match=told):
+        with pytest.raises(exceptions.InfeasibleError, match=told):
             rustray.get(Maker.options(**options).remote().pid.remote())
 
 
@@ -343,7 +343,19 @@ class TestOnManyNodes:
         assert len(set(places.values())) == 2
         for index, name in places.items():
             assert rustray.get(node.options(scheduling_strategy=IN(apart, index)).remote()) == name
+        kept = [
+            Maker.options(num_cpus=1, max_restarts=restarts, scheduling_strategy=IN(together)).remote()
+            for restarts in (0, -1)
+        ]
+        rustray.get([actor.pid.remote() for actor in kept])
         remove_placement_group(together)
+        for actor, why in zip(kept, ("was removed$", "cannot be started again: placement group"), strict=True):
+            with pytest.raises(exceptions.ActorDiedError, match=why):
+                while True:  # those that are under way are answered until it ends
+                    rustray.get(actor.pid.remote(), timeout=20)
+        on_lost = NodeAffinitySchedulingStrategy(places[1], soft=False)
+        bound = Maker.options(num_cpus=0, max_restarts=-1, scheduling_strategy=on_lost).remote()
+        rustray.get(bound.pid.remote())
 
         lost = next(one for one in cluster.nodes if one.name == places[1])
         cluster.kill_node(lost)
@@ -356,3 +368,5 @@ class TestOnManyNodes:
         )
         assert moved[0] == places[0] and moved[1] not in (places[0], places[1])
         assert rustray.get(node.options(scheduling_strategy=IN(apart, 1)).remote(), timeout=20) == moved[1]
+        with pytest.raises(exceptions.ActorDiedError, match="cannot be started again: there is no node"):
+            rustray.get(bound.pid.remote(), timeout=20)

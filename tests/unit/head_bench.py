@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rustray.head.log import LocalLog
+from rustray.head.log import LocalLog, Then
 from rustray.head.reactor import Head
 from rustray.model import ids
 
@@ -12,17 +12,41 @@ DRIVER, OTHER = ids.node_client(1) + 1, ids.node_client(1) + 2
 GIB = float(2**30)
 
 
+class HeldLog(LocalLog):
+    """Commits nothing while it is `held`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = False
+        self._kept: list[tuple[str, dict[str, Any], Then]] = []
+
+    def submit(self, op: str, payload: dict[str, Any], then: Then) -> None:
+        if self.held:
+            self._kept.append((op, payload, then))
+        else:
+            super().submit(op, payload, then)
+
+    def let_go(self) -> None:
+        self.held = False
+        kept, self._kept = self._kept, []
+        for one in kept:
+            self.submit(*one)
+
+
 class Bench:
     """A head with nodes; `said` has what it told each since last asked."""
 
     def __init__(self, **nodes: dict[str, float]) -> None:
         self.now = 100.0
-        self.head = Head(lambda: self.now, lambda: self.now, LocalLog())
+        self.log = HeldLog()
+        self.head = Head(lambda: self.now, lambda: self.now, self.log)
         self._said: dict[str, list[tuple[Any, ...]]] = {}
         self._next = 0
         for name, resources in (nodes or {"n1": {"CPU": 2.0, "memory": GIB}}).items():
             self._said[name] = []
             self.head.members.on_node_up(name, resources, {}, {}, self._said[name].append)
+        for said in self._said.values():
+            said.clear()  # they have been told of each other
         self.driver(DRIVER)
 
     def driver(self, client: int, namespace: str = "ns") -> None:
