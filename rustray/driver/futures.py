@@ -63,11 +63,12 @@ class Futures:
             # In the event loop: it must not wait, so a block that is not in place is asked for first.
             with self._table.lock:
                 in_store = entry.state == BLOCK
-                if in_store and not entry.reading:
+                if in_store and not entry.reading and self._session.ended is None:
                     if not future.done():
                         self._table.want([entry])
                         entry.add_waiter(settled)
                     return
+                in_store = in_store and entry.reading
                 if in_store:
                     entry.views += 1  # so that it stays in place until it has been read
                     entry.count += 1
@@ -88,6 +89,11 @@ class Futures:
             except RuntimeError:
                 pass  # the loop is closed: nobody awaits any more
 
+        def let_go(done: asyncio.Future[Any]) -> None:
+            if done.cancelled():
+                ref._entry.remove_waiter(settled)  # else who asks again and again leaves one each time
+
+        future.add_done_callback(let_go)
         self._table.when_ready(ref._entry, settled)
         return future
 

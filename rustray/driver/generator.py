@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -39,11 +40,16 @@ class Stream:
         """Whether the last ref has come."""
         return self._ended
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether the last ref has been taken."""
+        return self._ended and not self._refs
+
     def add_waiter(self, wake: Callable[[], object]) -> None:
         self._waiters.append(wake)
 
     def remove_waiter(self, wake: Callable[[], object]) -> None:
-        if wake in self._waiters:
+        with contextlib.suppress(ValueError):  # who wakes them all has a list of his own
             self._waiters.remove(wake)
 
     def add(self, oid: bytes, state: int, payload: Any, contains: Sequence[bytes]) -> None:
@@ -93,7 +99,7 @@ class Stream:
         wake_all(waiters)
 
     def take(self) -> ObjectRef | None:
-        """The next ref, None at the end. `ready` must be true."""
+        """The next ref, None if there is none: it was the end, or another has been quicker."""
         with self._session.objects.lock:
             return self._refs.popleft() if self._refs else None
 
@@ -133,16 +139,23 @@ class ObjectRefGenerator(Iterator[ObjectRef], AsyncIterator[ObjectRef]):
         return self
 
     def __next__(self) -> ObjectRef:
-        self._stream.wait()
-        ref = self._stream.take()
-        if ref is None:
-            raise StopIteration
-        return ref
+        while not self._stream.exhausted:
+            self._stream.wait()
+            if (ref := self._stream.take()) is not None:
+                return ref
+        raise StopIteration
 
     def __aiter__(self) -> ObjectRefGenerator:
         return self
 
     async def __anext__(self) -> ObjectRef:
+        while not self._stream.exhausted:
+            await self._next_is_there()
+            if (ref := self._stream.take()) is not None:
+                return ref
+        raise StopAsyncIteration
+
+    async def _next_is_there(self) -> None:
         import asyncio
 
         loop = asyncio.get_running_loop()
@@ -159,11 +172,10 @@ class ObjectRefGenerator(Iterator[ObjectRef], AsyncIterator[ObjectRef]):
                 pass  # the loop is closed: nobody awaits any more
 
         self._stream.when_ready(settled)
-        await future
-        ref = self._stream.take()
-        if ref is None:
-            raise StopAsyncIteration
-        return ref
+        try:
+            await future
+        finally:
+            self._stream.remove_waiter(settled)  # of one that was cancelled
 
     @property
     def task(self) -> Task:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -37,7 +38,7 @@ class Inbox:
         self._waiters.append(wake)
 
     def remove_waiter(self, wake: Callable[[], object]) -> None:
-        if wake in self._waiters:
+        with contextlib.suppress(ValueError):  # who wakes them all has a list of his own
             self._waiters.remove(wake)
 
     def wake(self) -> None:

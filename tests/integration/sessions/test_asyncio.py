@@ -42,6 +42,44 @@ class TestAsyncio:
 
         assert asyncio.run(main()) == "late"
 
+    def test_who_waits_no_more_is_not_kept(self, cluster, tmp_path):
+        gate = Gate(tmp_path / "gate")
+
+        @rustray.remote
+        def held():
+            gate.wait()
+
+        async def main():
+            ref = held.remote()
+            for _ in range(3):
+                with pytest.raises(asyncio.TimeoutError):
+                    await asyncio.wait_for(ref, 0.001)
+            assert not ref._entry.waiters
+            gate.open()
+            return await ref
+
+        assert asyncio.run(main()) is None
+
+    def test_one_that_is_pending_when_the_session_ends(self, tmp_path):
+        code = """
+            import asyncio, rustray
+            rustray.init(num_cpus=1)
+
+            async def main():
+                ref = rustray.put(bytes(1_000_000))
+                while ref._entry.reading:  # until the store may move it
+                    await asyncio.sleep(0.01)
+                waiting = ref.as_future(asyncio.get_running_loop())
+                rustray.shutdown()
+                try:
+                    await asyncio.wait_for(waiting, 20)
+                except rustray.exceptions.SessionError as error:
+                    print(type(error).__name__)
+
+            asyncio.run(main())
+            """
+        assert run_program(code, folder=tmp_path) == "SessionError\n"
+
     @pytest.mark.parametrize("size", [1, 1_000_000])
     def test_what_only_its_await_refers_to_is_kept(self, cluster, tmp_path, size):
         gate = Gate(tmp_path / "gate")

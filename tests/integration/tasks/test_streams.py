@@ -12,7 +12,7 @@ import pytest
 import rustray
 from rustray.driver.current import current
 from tests.integration.tasks.functions import BIG, echo
-from tests.support import eventually, tick, ticks
+from tests.support import Gate, eventually, tick, ticks
 
 
 class TestStreams:
@@ -61,6 +61,46 @@ class TestStreams:
             return [await ref async for ref in letters.remote()]
 
         assert asyncio.run(collect()) == ["a", "b", "c"]
+
+    def test_several_that_take_from_one_go_on_to_its_end(self, tmp_path):
+        @rustray.remote
+        def count(path):
+            for number in range(4):
+                yield number
+                eventually(lambda number=number: ticks(path) > number)
+
+        async def share():
+            stream, ends = count.remote(tmp_path / "taken"), []
+
+            async def take():
+                async for _ref in stream:
+                    tick(tmp_path / "taken")
+                ends.append(ticks(tmp_path / "taken"))
+
+            await asyncio.wait_for(asyncio.gather(take(), take(), take()), 30)
+            return ends
+
+        assert asyncio.run(share()) == [4, 4, 4]
+
+    def test_who_waits_no_more_is_not_kept(self, tmp_path):
+        gate = Gate(tmp_path / "gate")
+
+        @rustray.remote
+        def late():
+            gate.wait()
+            yield 1
+
+        stream = late.remote()
+
+        async def poll():
+            for _ in range(3):
+                with pytest.raises(asyncio.TimeoutError):
+                    await asyncio.wait_for(anext(stream), 0.001)
+            assert stream._stream._waiters == []
+            gate.open()
+            return await anext(stream)
+
+        assert rustray.get(asyncio.run(poll())) == 1
 
     def test_more_values_than_a_task_can_have_results(self):
         @rustray.remote
