@@ -27,7 +27,7 @@ class ObjectTable:
     ----------
     lock: guards counts and states, also of entries that are not in the table.
     dropped, view_dropped, dropped_streams: whose reference, view or generator has died since the last look.
-    fresh: entries stored since the last tick: they count as read for a while (Rule 7).
+    fresh: entries stored or waited for since the last tick: they count as read for a while (Rule 7).
     short: by id, why what this process has asked for has had no room in the store for some seconds.
     """
 
@@ -152,7 +152,8 @@ class ObjectTable:
                     found.held += 1
                     found.count += 1
                     inner.append(found)
-                entry.contains = tuple(inner)
+                before, entry.contains = entry.contains, tuple(inner)
+                self.unpin(before)  # of a value that came with a sibling which was made again
             if state == BLOCK:
                 # The sealer makes our hold once, also when the object is made again.
                 if entry.id not in self._lineage.tasks:
@@ -183,12 +184,18 @@ class ObjectTable:
         with self.lock:
             self.short.pop(oid, None)
             entry = self.entries.get(oid)
-            if entry is not None and entry.state in (PENDING, BLOCK):
-                entry.asked = False
-                entry.reading = state == BLOCK
-                entry.settle(state, payload)
-            elif state == BLOCK:
-                self.session.tell(("unread", oid))  # forgotten meanwhile
+            if entry is None or not entry.asked or entry.reading or entry.state not in (PENDING, BLOCK):
+                # Forgotten meanwhile, or it has come another way: the node counts each of its answers as a reading.
+                if state == BLOCK:
+                    self.session.tell(("unread", oid))
+                if entry is not None:
+                    entry.asked = False
+                return
+            if state == BLOCK and entry.state == PENDING:
+                self.fresh.append(entry)  # it was waited for, which need not mean that it will be read
+            entry.asked = False
+            entry.reading = state == BLOCK
+            entry.settle(state, payload)
 
     def on_no_room(self, oid: bytes, error: bytes) -> None:
         """The node's answer to a `want` of what is not in memory, while nobody will make room for it."""

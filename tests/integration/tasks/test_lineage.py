@@ -27,6 +27,17 @@ class TestLineage:
         assert rustray.get(ref)[10] == 11
         assert ticks(tmp_path / "runs") == 2
 
+    def test_and_may_be_moved_and_lost_again(self, tmp_path):
+        @rustray.remote
+        def make(path):
+            return np.full(BIG, tick(path))
+
+        ref = make.remote(tmp_path / "runs")
+        rustray.wait([ref])
+        for run in (2, 3):
+            self.lose(ref)
+            assert rustray.get(ref)[0] == run
+
     def test_with_the_results_that_it_was_made_of(self, tmp_path):
         @rustray.remote
         def make(path, *before):

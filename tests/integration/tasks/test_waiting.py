@@ -10,7 +10,8 @@ import time
 import pytest
 
 import rustray
-from tests.integration.tasks.functions import add, echo, hold
+from rustray.driver.current import current
+from tests.integration.tasks.functions import BIG, add, echo, hold
 from tests.support import Gate, eventually, threads_in_get
 
 
@@ -42,6 +43,16 @@ class TestWait:
         refs = [echo.remote(n) for n in range(5)]
         rustray.get(refs)
         assert rustray.wait(refs, num_returns=5, timeout=0) == (refs, [])
+
+    def test_what_was_only_waited_for_may_be_moved(self):
+        @rustray.remote
+        def boxes():
+            return [rustray.put(bytes(BIG)) for _ in range(3)]
+
+        refs = rustray.get(boxes.remote())
+        assert rustray.wait(refs, num_returns=3) == (refs, [])
+        eventually(lambda: current().requests.query("lose", refs[0].binary()))
+        assert rustray.get(refs[1:]) == [bytes(BIG)] * 2
 
     def test_failed_is_ready(self):
         ready, _rest = rustray.wait([add.remote("a", 1)])
