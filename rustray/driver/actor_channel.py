@@ -310,6 +310,8 @@ class ActorChannel(KeepsOrder):
             if task.number == begun:
                 self.figures_of(task).retried += 1
         self._page.close()
+        if failing := (*loss.cancelled, *loss.begun):
+            self._actors.tasks.retract_soon(failing)
         for task in loss.cancelled:
             self._actors.tasks.fail(task, cancelled(task))
         self._interrupted += loss.begun

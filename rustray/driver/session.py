@@ -263,6 +263,7 @@ class Session:
         now = time.monotonic()
         self.leases.tick(now)
         self.tasks.count(now)
+        self.tasks.tick()
         self.figures.tick(now)
         self._call_all(self.on_tick)
 

@@ -241,8 +241,8 @@ class Submitter:
         self._forget(lease)
         self.functions.forget_worker(lease.worker)
         target.figures.retried += any(task.number == begun for task in loss.again)
+        self.tasks.retract(lease.in_flight.values())
         for task, error in loss.failed:
-            self.tasks.retract(task)
             self.tasks.fail(task, error)
         self._requeue(target, loss.again)
         if kind == losses.SETUP:

@@ -46,6 +46,8 @@ class Tasks:
         self.finished = 0
         self.failed = 0
         self._counted = (0, 0, 0.0)
+        self._to_retract: list[bytes] = []
+        self._retracted_next: list[bytes] = []
         self.children: dict[tuple[int, int], set[Task]] = {}
         """Unfinished tasks by the lease and number of the task, run by this worker, that submitted them."""
 
@@ -175,14 +177,32 @@ class Tasks:
                 task.stream.fail(error)
             self._finish(task, False)
 
-    def retract(self, task: Task) -> None:
-        """The worker has died, perhaps after it stored a result: nobody will release its block."""
-        lineage = self._session.lineage.tasks
-        stored = [entry.id for entry in task.entries if entry.id not in lineage]
-        if task.stream is not None:
-            stored = [ids.make_stream_id(self._session.client, task.number, task.stream.received)]
-        if stored:
+    def retract(self, tasks: Iterable[Task]) -> None:
+        """Their worker has died, perhaps after it stored a result, and the node has read all that it wrote: nobody
+        would release that block. One that is run again stores its own."""
+        if stored := self._stored(tasks):
             self._session.tell(("retract", stored))
+
+    def retract_soon(self, tasks: Iterable[Task]) -> None:
+        """As `retract`, of tasks that fail: the node may not have read all that their worker wrote."""
+        self._to_retract += self._stored(tasks)
+
+    def tick(self) -> None:
+        """Retract what a whole tick has passed for. Called by the clock."""
+        if self._retracted_next or self._to_retract:
+            with self._objects.lock:
+                due, self._retracted_next, self._to_retract = self._retracted_next, self._to_retract, []
+            if due:
+                self._session.tell(("retract", due))
+
+    def _stored(self, tasks: Iterable[Task]) -> list[bytes]:
+        lineage = self._session.lineage.tasks
+        stored = []
+        for task in tasks:
+            stored += [entry.id for entry in task.entries if entry.id not in lineage]
+            if task.stream is not None:
+                stored.append(ids.make_stream_id(self._session.client, task.number, task.stream.received))
+        return stored
 
     def _finish(self, task: Task, keep: bool) -> None:
         if task.parent:

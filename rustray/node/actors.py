@@ -51,6 +51,7 @@ class Actors:
         job = self._clients.connected[client].job
         if spec["detached"]:
             self._jobs.keep_for(actor, job)
+            self._store.keep(actor)
         self._head(("create_actor", client, request, actor, job, spec))
 
     def refuse_create(self, client: int, text: str, request: int, actor: bytes, *_spec: Any) -> None:
@@ -153,3 +154,4 @@ class Actors:
     def on_over(self, actor: bytes) -> None:
         """It is gone for good."""
         self._jobs.let_go_of(actor)
+        self._store.let_go_of(actor)

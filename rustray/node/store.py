@@ -6,6 +6,7 @@ What the agent must call
 - `join`, when the node has a number and neighbours, before the first client connects; never for a node that is alone.
 - `serve` with each channel of another node whose first message is ``("pull", node)``.
 - `borrow` when an actor is ready and still uses what its constructor was given.
+- `keep` when a client of this node makes a detached actor, and `let_go_of` when that is gone for good.
 Before it passes on what a worker writes to a client of another node, it reads what that worker has written to its own
 socket: a hold must be counted before the other client may act on it.
 """
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from rustray.driver import failures
 from rustray.driver.entry import BLOCK, ERROR
 from rustray.errors import ObjectStoreFullError
+from rustray.model.ids import NODE_SHIFT, home_of
 from rustray.node.big_buffers import keep_big_buffers
 from rustray.node.transfer import Dial, Place, Puller, Source
 from rustray.store import actions as act
@@ -85,6 +87,9 @@ class StoreService:
         self.spilled = self.restored = 0
         self._mapped: dict[int, set[int]] = {}
         self._clients: set[int] = set()
+        self._keeper: int | None = None
+        self._kept: set[bytes] = set()
+        """Actors that it holds."""
         self._asking: asyncio.TimerHandle | None = None
         self._delayed: dict[tuple[int, int], asyncio.TimerHandle | None] = {}
         """When to refuse a (client, request) that waits for others to make room; None: as soon as it waits for them."""
@@ -184,6 +189,23 @@ class StoreService:
     def borrow(self, client: int, actor: bytes, oids: Iterable[bytes]) -> None:
         """The actor, which `client` hosts, goes on using these of its constructor's arguments."""
         self.do(self.ledger.borrow(client, actor, list(oids)))
+
+    def keep(self, actor: bytes) -> None:
+        """An actor may be started again when its creator is gone, or has no handle any more: what its constructor was
+        given, which the actor's own object contains, is held by the node itself."""
+        if self._keeper is None:
+            # Nobody's number, as the very last one is: see `store.prefetch`.
+            self._keeper = (home_of(actor) + 1 << NODE_SHIFT) - 2
+            self.do(self.ledger.connect(self._keeper))
+        if actor not in self._kept:
+            self._kept.add(actor)
+            self.do(self.ledger.hold(self._keeper, [actor]))
+
+    def let_go_of(self, actor: bytes) -> None:
+        """The actor is gone for good."""
+        if self._keeper is not None and actor in self._kept:
+            self._kept.discard(actor)
+            self.do(self.ledger.release(self._keeper, [actor]))
 
     # -- clients ---------------------------------------------------------------------------------------
 

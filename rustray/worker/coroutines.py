@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rustray.driver.entry import BLOCK, ERROR, Entry
 from rustray.driver.tasks import FINISHED
@@ -15,6 +16,8 @@ from rustray.worker.executor import CONGESTED_PAUSE_S, Answer, Exit
 if TYPE_CHECKING:
     from rustray.worker.actor import ActorHost, Call
     from rustray.worker.channel import Channel
+
+T = TypeVar("T")
 
 Key = tuple[int, int]
 """Lease and number of a call."""
@@ -135,7 +138,8 @@ class Coroutines:
         number, method, args, deps, returns, _once = call
         if deps or type(args) is tuple and args and args[0] == BLOCK:
             # Arguments in the store may have to be waited for; the loop must go on meanwhile.
-            positional, kwargs = await self._loop.run_in_executor(None, executor.arguments, args, deps, lent)
+            reading = self._loop.run_in_executor(None, executor.arguments, args, deps, lent)
+            positional, kwargs = await _to_the_end(reading)
         else:
             positional, kwargs = executor.arguments(args, deps, lent)
         value: Any = self._host.method(method)(*positional, **kwargs)
@@ -153,3 +157,14 @@ class Coroutines:
             if count > sent_before:
                 executor.send_item(channel, number, count - 1, item, name)
         return number, FINISHED, count
+
+
+async def _to_the_end(reading: asyncio.Future[T]) -> T:
+    """What a thread gives. Also who is cancelled awaits its end: what it reads is pinned until the call is answered."""
+    try:
+        return await asyncio.shield(reading)
+    except asyncio.CancelledError:
+        while not reading.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait((reading,))
+        raise

@@ -12,8 +12,9 @@ import pytest
 
 import rustray
 from rustray.driver.current import current
-from rustray.exceptions import RustRayError
-from tests.support import eventually
+from rustray.exceptions import RustRayError, TaskCancelledError
+from rustray.worker.channel import Channel
+from tests.support import Gate, eventually, tick, ticks
 
 N = 1000  # objects a path
 BIG = 120_000  # bytes: just beyond what travels inline
@@ -276,6 +277,104 @@ def test_actors_that_keep_references_and_drop_them():
     assert rustray.get(rustray.get(keeper.give.remote())[0]) == N // 10 - 1
     rustray.get(keeper.drop.remote())
     eventually(lambda: not rustray.get(keeper.drop.remote()))
+
+
+def test_actors_killed_before_they_answer():
+    @rustray.remote
+    class Last:
+        def make(self):
+            def die(*_answer):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+            Channel.answer = die  # what it gives is in the store by then
+            return big._function()
+
+    actors = [Last.remote(), Last.options(max_concurrency=2).remote()]
+    for actor in actors:
+        with pytest.raises(RustRayError):
+            rustray.get(actor.make.remote())
+
+
+def test_workers_killed_before_they_answer(tmp_path):
+    @rustray.remote(max_retries=1)
+    def make(path):
+        def die(*_answer):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        if tick(path) == 1:
+            Channel.answer = die
+            return big._function()
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        rustray.get(make.remote(tmp_path / "runs"))
+    assert ticks(tmp_path / "runs") == 2
+
+
+def test_detached_actors():
+    @rustray.remote(lifetime="detached", max_restarts=-1)
+    class Lasting:
+        def __init__(self, *given):
+            self.given = given
+
+        def sum(self):
+            return int(self.given[0].sum()) + len(rustray.get(self.given[1][0]))
+
+        def pid(self):
+            return os.getpid()
+
+    Lasting.options(name="lasting").remote(big.remote(), [rustray.put(np.ones(BIG))])
+    for _life in range(2):
+        tables()  # its last handle has gone
+        lasting = rustray.get_actor("lasting")
+        assert rustray.get(lasting.sum.remote()) == 2 * BIG
+        os.kill(rustray.get(lasting.pid.remote()), signal.SIGKILL)
+        del lasting
+    rustray.kill(rustray.get_actor("lasting"))
+
+
+def test_contents_of_results_that_are_made_again():
+    @rustray.remote(num_returns=2)
+    def make():
+        return [rustray.put(1)], np.ones(BIG)
+
+    for box, array in [make.remote() for _ in range(5)]:
+        rustray.wait([array])
+        eventually(lambda array=array: current().requests.query("lose", array.binary()))
+        assert rustray.get(array).size == BIG
+        assert rustray.get(rustray.get(box)[0]) == 1
+
+
+def test_calls_that_are_cancelled_while_their_arguments_are_read(tmp_path):
+    gate = Gate(tmp_path / "gate")
+
+    @rustray.remote
+    def make(path):
+        if tick(path) == 2:
+            gate.wait()
+        return np.ones(BIG)
+
+    @rustray.remote
+    class Reader:
+        async def read(self, *_arrays):
+            pass
+
+        async def tables(self):
+            return tables()
+
+    reader = Reader.remote()
+    slow = make.remote(tmp_path / "runs")
+    rustray.wait([slow])
+    lost = slow.binary()
+    eventually(lambda: current().requests.query("lose", lost))
+    call = reader.read.remote(slow, big.remote())
+    gate.wait_for_waiters()
+    rustray.cancel(call)
+    gate.open()
+    with pytest.raises(TaskCancelledError):
+        rustray.get(call)
+    del slow, call
+    eventually(lambda: not rustray.get(reader.tables.remote()))
 
 
 def test_waiting_and_futures():

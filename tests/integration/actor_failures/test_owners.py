@@ -52,9 +52,12 @@ def nested(x):
 
 @rustray.remote
 class Service:
-    def __init__(self, start=0):
+    def __init__(self, start=0, array=(), box=()):
         self.n = start
+        self.bytes = [len(array), *(len(rustray.get(ref)) for ref in box)]
         self.child = None
+    def sizes(self):
+        return self.bytes
     def add(self):
         self.n += 1
         return self.n
@@ -68,7 +71,9 @@ class Service:
     def die(self):
         os._exit(1)
 
-lasting = Service.options(name="service", lifetime="detached", max_restarts=1).remote(5)
+lasting = Service.options(name="service", lifetime="detached", max_restarts=1).remote(
+    5, rustray.put(bytes(200_000)), [rustray.put(bytes(300_000))]
+)
 mortal = Service.options(name="mortal").remote()
 rustray.get([lasting.add.remote(), mortal.add.remote(), lasting.work.remote(1)])
 print(rustray.get(mortal.pid.remote()), flush=True)
@@ -95,6 +100,7 @@ def test_detached_actors_outlive_their_driver(standalone: Cluster, end: str) -> 
     with pytest.raises(ActorUnavailableError):
         rustray.get(service.die.remote())
     assert rustray.get(service.add.remote()) == 6
+    assert rustray.get(service.sizes.remote()) == [200_000, 300_000]
     assert rustray.get(service.work.remote(4)) == 8
     pid = rustray.get(service.pid.remote())
     del service
