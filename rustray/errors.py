@@ -11,6 +11,7 @@
     │   ├── ActorUnavailableError     for now: it is restarting
     │   ├── ActorAlreadyExistsError   (ValueError)
     │   └── ActorNotFoundError        (ValueError)
+    ├── PlacementGroupNotFoundError   (ValueError)
     ├── PendingCallsLimitExceeded
     ├── ObjectStoreFullError
     ├── ObjectLostError
@@ -26,7 +27,8 @@
     ├── AuthenticationError
     ├── NotCommittedError
     └── ClusterStartError
-        └── ClusterStateError         what a head had written to disk is damaged
+        ├── ClusterStateError         what a head had written to disk is damaged
+        └── VersionMismatchError      this Python or RustRay is not the cluster's
 
 Rule 1. A message says what happened, where, and what to do about it.
 Rule 2. `type(error)(message)` is a valid call and all else is instance attributes, so that the stock
@@ -59,12 +61,14 @@ __all__ = [
     "OutOfMemoryError",
     "OwnerDiedError",
     "PendingCallsLimitExceeded",
+    "PlacementGroupNotFoundError",
     "RuntimeEnvSetupError",
     "RustRayError",
     "SerializationError",
     "SessionError",
     "TaskCancelledError",
     "TaskError",
+    "VersionMismatchError",
     "WorkerCrashedError",
     "WorkerExitedError",
 ]
@@ -322,6 +326,10 @@ class ClusterStateError(ClusterStartError):
             "files. While the other heads are well, move the folder away and start this head with an empty one: it "
             "receives all from them. A single head needs the folder from a backup."
         )
+
+
+class VersionMismatchError(ClusterStartError):
+    """A program or node has another minor version of Python, or another RustRay, than the cluster it is to join."""
 
 
 class NotCommittedError(RustRayError):

@@ -109,6 +109,7 @@ def init(
     OptionError: an argument that is not allowed.
     SessionError: this process is connected already, or the cluster does not answer.
     ClusterStartError: no cluster could be started, or none is found at `address`.
+    VersionMismatchError (a ClusterStartError): the cluster has another minor version of Python, or another RustRay.
     AuthenticationError: the token is not that of the cluster.
     """
     global _server

@@ -9,6 +9,7 @@ from rustray.driver import launch
 from rustray.driver.registry import clusters, socket_path
 from rustray.errors import ClusterStartError, OptionError
 from rustray.wire.security import TOKEN_VARIABLE, host_towards, is_loopback, plain_address, read_token
+from rustray.wire.versions import PYTHON
 
 if TYPE_CHECKING:
     from rustray.clusters.connection_file import ConnectionFile
@@ -59,9 +60,10 @@ def find_node(address: str) -> str | None:
 
 
 def left_behind(notebook: str) -> launch.AdoptedServer | None:
-    """The newest embedded server, without a driver, of an earlier kernel of the notebook."""
+    """The newest embedded server, without a driver, of an earlier kernel of the notebook with this Python."""
     for cluster in reversed(clusters()):
-        if cluster["role"] == "embedded" and cluster.get("notebook") == notebook and cluster.get("alone"):
+        of_it = cluster["role"] == "embedded" and cluster.get("notebook") == notebook
+        if of_it and cluster.get("alone") and cluster.get("python") == PYTHON:
             return launch.AdoptedServer(cluster)
     return None
 

@@ -30,6 +30,7 @@ from rustray.driver.registry import (
 )
 from rustray.errors import ClusterStartError, OptionError
 from rustray.pids import create_time, here
+from rustray.wire.versions import PYTHON
 
 STOP_TIMEOUT_S = 10.0
 FATE_TIMEOUT_S = 3.0
@@ -342,7 +343,7 @@ def _connection(settings: Settings, pid: int) -> dict[str, Any]:
     if not isinstance(settings, ServerSettings):
         content.update(heads=settings.heads, tls_folder=settings.tls_folder)
     if isinstance(settings, ServerSettings):
-        content["notebook"] = settings.notebook
+        content.update(notebook=settings.notebook, python=PYTHON)
     if isinstance(settings, NodeSettings):
         content["gateway"] = settings.gateway
     return content

@@ -29,7 +29,8 @@ from rustray.driver.sharing import Sharing
 from rustray.driver.submitter import Submitter
 from rustray.driver.tasks import Tasks
 from rustray.driver.writing import Writer
-from rustray.errors import RustRayError, SessionError, TaskCancelledError
+from rustray.errors import RustRayError, SessionError, TaskCancelledError, VersionMismatchError
+from rustray.wire import versions
 from rustray.wire.frames import Connection, Message
 
 LEND_AFTER_S = 0.002
@@ -107,6 +108,7 @@ class Session:
         """Called when this process leaves a cluster that goes on, before it does."""
         self.handlers: dict[str, Callable[..., object]] = {
             "welcome": self._on_welcome,
+            "refused": lambda text: self._end(VersionMismatchError(text)),
             "answer": self.requests.on_answer,
             "ended": self._on_ended,
             "head_lost": self.head.on_lost,
@@ -134,10 +136,13 @@ class Session:
         }
         self.reactor.add(self._node, self._on_messages, self._on_closed)
         if hello is not None:
-            self._node.send([("hello", *hello)])
+            self._node.send([("hello", versions.HERE, *hello)])
 
     def start(self, timeout: float) -> None:
-        """Wait for the node's welcome and start the background thread; SessionError after `timeout` seconds."""
+        """Wait for the node's welcome and start the background thread.
+
+        Raises SessionError after `timeout` seconds, VersionMismatchError if the node does not take this program.
+        """
         asked = time.monotonic()
         while not self.reactor.wait(self._welcome, min(LOOK_S, asked + timeout - time.monotonic())):
             now = time.monotonic()

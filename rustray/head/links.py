@@ -1,6 +1,6 @@
 """The links of nodes to the leading head: joining, beats, acknowledgements, and what silence means.
 
-A node dials, says ``("join", version, info, report)``, and is answered ``("joined", number, epoch, nodes, heads)`` or
+A node dials, says ``("join", versions, info, report)``, and is answered ``("joined", number, epoch, nodes, heads)`` or
 ``("refused", code, text)``. The text of "not_leader" is the address of who leads, that of "unable" (to commit it now),
 "removed" and "version" is for people. After that messages of both sides go as they are; those of a node that must not
 be lost come as ``("keep", n, message)``, and ``("ack", n)`` is the answer when all they ask for is committed.
@@ -20,13 +20,13 @@ from rustray.cluster.commands import NODE_LEFT
 from rustray.head.membership import NODE_TIMEOUT_S
 from rustray.head.reactor import Head
 from rustray.wire.frames import Message
+from rustray.wire.versions import mismatch
 
 if TYPE_CHECKING:
     from rustray.wire.channel import Channel
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
 BEAT_S = 0.5
 TICK_S = 0.1
 
@@ -77,11 +77,9 @@ class Links:
 
     def on_channel(self, channel: Channel, hello: Message) -> None:
         """A node has dialled."""
-        _join, version, info, report = hello
-        if version != VERSION:
-            self._refuse(
-                channel, "version", f"this head speaks version {VERSION} of the protocol, not {version}"
-            )
+        _join, versions, info, report = hello
+        if refused_for := mismatch(versions, "node"):
+            self._refuse(channel, "version", refused_for)
             return
         name = info["name"]
         link = _Link(name, channel, self._loop.time())

@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from rustray.wire.versions import HERE, mismatch
+
 BLANK, REPLACED, MEMBER = "blank", "replaced", "member"
 
 Hello = dict[str, Any]
@@ -73,6 +75,7 @@ class Membership:
             "state": self.state,
             "met": other in self.met,
             "term": term,
+            "versions": HERE,
         }
 
     def on_hello(self, hello: Hello) -> bool:
@@ -82,6 +85,8 @@ class Membership:
             raise HelloRefused(f"{other} is none of the heads {', '.join(self.heads)}")
         if hello["heads"] != self.heads:
             raise HelloRefused(f"{other} was started with the heads {', '.join(hello['heads'])}")
+        if refused := mismatch(hello.get("versions"), "other head"):
+            raise HelloRefused(refused)
         self.hellos[other] = hello
         if hello["state"] != BLANK and other not in self.met:
             self.met.add(other)

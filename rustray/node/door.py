@@ -14,6 +14,7 @@ from rustray.node.peers import Peer
 from rustray.node.pool import WorkerProcess
 from rustray.node.store import StoreService
 from rustray.wire.frames import Connection, Message, peer_is_me
+from rustray.wire.versions import mismatch
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +54,18 @@ class Door:
             return
 
         def on_messages(messages: list[Message]) -> None:
-            op, *fields = messages[0]
-            if op != "hello" or len(fields) != 2:
-                log.warning("refused a client whose first message is %r", op)
+            if messages[0][0] != "hello":
+                log.warning("refused a client whose first message is %r", messages[0][0])
                 peer.close()
                 return
-            self.on_hello(peer, *fields)
+            # What has no versions in it is of an earlier RustRay.
+            versions, kind, info = messages[0][1:] if len(messages[0]) == 4 else (None, "", {})
+            if refused := mismatch(versions, "program", pickles=kind != "asker"):
+                log.warning("refused a client: %s", refused)
+                peer.send(("refused", refused))
+                peer.close()
+                return
+            self.on_hello(peer, kind, info)
 
         peer = Peer(self._loop, Connection(sock), on_messages, lambda: None)
 

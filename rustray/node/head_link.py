@@ -50,8 +50,8 @@ class LinkedNode(Protocol):
     def on_removed(self) -> None:
         """Others have been told that this node is dead: end the workers and forget everything."""
 
-    def on_refused(self, reason: str, wrong_token: bool) -> None:
-        """The cluster does not take this node."""
+    def on_refused(self, reason: str, differs: str) -> None:
+        """The cluster does not take this node; `differs`: see `Refused`."""
 
 
 class HeadLink:
@@ -147,9 +147,9 @@ class HeadLink:
             case decided.Removed():
                 log.error("the cluster has taken this node for dead: its workers end, and it joins anew")
                 self._node.on_removed()
-            case decided.Refused(reason, wrong_token):
+            case decided.Refused(reason, differs):
                 log.error("refused: %s", reason)
-                self._node.on_refused(reason, wrong_token)
+                self._node.on_refused(reason, differs)
 
     async def _dial(self, address: str) -> None:
         # The first message is made when the channel is open, for what it reports must be true then.

@@ -83,10 +83,10 @@ class Removed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """No head will ever take this node: wrong token, TLS or version. Nothing more is tried."""
+    """No head will ever take this node. Nothing more is tried. `differs`: "token", "version", or "" for what else."""
 
     reason: str
-    wrong_token: bool = False
+    differs: str = ""
 
 
 Action = Dial | Send | Close | Joined | Deliver | Lost | Removed | Refused
@@ -187,7 +187,7 @@ class HeadSession:
         """The dialled head does not speak with us at all."""
         if self.number == 0:
             self.state = OVER
-            return [Refused(reason, wrong_token)]
+            return [Refused(reason, "token" if wrong_token else "")]
         return self._lose(now, reason)  # we were one of them: this is another program at a head's address
 
     def on_closed(self, now: float, reason: str) -> list[Action]:
@@ -276,7 +276,7 @@ class HeadSession:
             self.state = SEARCHING
             return [Removed()]
         self.state = OVER
-        return [Refused(text)]
+        return [Refused(text, code)]
 
     # -- finding a head ----------------------------------------------------------------------------------
 

@@ -17,8 +17,9 @@ from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rustray.daemon import Daemon, read_settings
-from rustray.errors import AuthenticationError, ClusterStartError, RustRayError
+from rustray.errors import AuthenticationError, ClusterStartError, RustRayError, VersionMismatchError
 from rustray.node import zygote
+from rustray.wire.versions import HERE
 
 if TYPE_CHECKING:
     from rustray.head.grpc_server import GrpcServer
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PROTOCOL = 1
 TICK_S = 0.1
 DIAL_S = 3.0
 TELL_TICKS = 20
@@ -42,6 +42,7 @@ DRAIN_S = 60.0
 """Seconds for which a node that is to leave waits for the tasks on it, and for what they have made to be elsewhere."""
 EVACUATE_TICKS = 10
 """Ticks after which it asks again those who are to take what it keeps."""
+_REFUSALS = {"token": AuthenticationError, "version": VersionMismatchError}
 
 
 def main() -> None:
@@ -119,7 +120,7 @@ class NodeProcess(Daemon):
             "alive": True,
             "gateway": self._gateway,
         }
-        return ("join", PROTOCOL, info, self._report())
+        return ("join", HERE, info, self._report())
 
     def _report(self) -> dict[str, Any]:
         """What is true on the node; and of which actors' ends the head is yet to be told."""
@@ -201,9 +202,9 @@ class NodeProcess(Daemon):
             self._host.agent.neighbours.close()
         self._host.close_agent()
 
-    def on_refused(self, reason: str, wrong_token: bool) -> None:
+    def on_refused(self, reason: str, differs: str) -> None:
         """The cluster does not take this node."""
-        error = AuthenticationError(reason) if wrong_token else ClusterStartError(reason)
+        error = _REFUSALS.get(differs, ClusterStartError)(reason)
         if not self._first_join.done():
             self._first_join.set_exception(error)
         else:

@@ -19,6 +19,7 @@ import grpc
 import grpc.aio
 
 from rustray.errors import ClusterStartError, RustRayError
+from rustray.wire import versions
 from rustray.wire.channel import CLOSE_S, HIGH_WATER, LOW_WATER, Channel
 from rustray.wire.frames import ConnectionClosed, Message
 from rustray.wire.grpc_text import meaning
@@ -39,7 +40,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-PROTOCOL = "1"
+PROTOCOL = str(versions.PROTOCOL)
 """Of the messages on channels: both ends must have the same."""
 MAX_MESSAGE_BYTES = 16 << 20
 MAX_CALLS = 4096

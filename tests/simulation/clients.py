@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import marshal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from rustray.driver import failures
@@ -107,8 +107,10 @@ class _Tasks:
     def fail(self, task: Task, error: bytes) -> None:
         self._publish(task, False, error)
 
-    def retract(self, task: Task) -> None:
-        pass
+    def retract(self, _tasks: Iterable[Task]) -> None:
+        pass  # there are no blocks here
+
+    retract_soon = retract
 
     def _publish(self, task: Task, ok: bool, payload: Any) -> None:
         _task, done = self.waiting.pop(task.number, (None, None))

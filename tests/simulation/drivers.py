@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rustray.driver.actor_channel import ActorChannel
 from rustray.model import ids
+from rustray.wire.versions import HERE
 from tests.simulation.clients import Session
 from tests.simulation.clock import VirtualLoop
 from tests.simulation.machine import Connection
@@ -75,7 +76,7 @@ class SimulatedDriver:
         info = {"env": {}, "cwd": "/", "sys_path": [], "prestart": self.random.random() < 0.3}
         options = {"weight": self.random.choice((1.0, 1.0, 2.0))}
         session.tell(
-            ("hello", "driver", {**info, "namespace": NAMESPACE, "name": self.name, "options": options})
+            ("hello", HERE, "driver", {**info, "namespace": NAMESPACE, "name": self.name, "options": options})
         )
 
     def leave(self) -> None:

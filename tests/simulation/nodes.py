@@ -124,7 +124,7 @@ class SimulatedNode(NodeProcess, VirtualDaemon, Host):
         self.cluster.trace("node", self._name, "was removed")
         super().on_removed()
 
-    def on_refused(self, reason: str, wrong_token: bool) -> None:
+    def on_refused(self, reason: str, differs: str) -> None:
         self.cluster.fail(f"{self._name} is refused: {reason}")
 
     def on_channel(self, channel: Channel, hello: Message) -> None:

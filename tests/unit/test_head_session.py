@@ -220,7 +220,7 @@ def test_another_version_is_final() -> None:
     session = make()
     session.tick(0.0)
     session.on_open(0.0)
-    assert session.on_messages(0.0, [("refused", "version", "install 2")]) == [Close(), Refused("install 2")]
+    assert session.on_messages(0.0, [("refused", "version", "install 2")]) == [Close(), Refused("install 2", "version")]
     assert session.state == OVER
 
 
