@@ -252,8 +252,8 @@ def nodes() -> list[dict[str, Any]]:
 
     "NodeID" (its name), "Alive", "NodeManagerAddress" ("127.0.0.1" of a node that others cannot reach),
     "NodeManagerPort" (0 likewise), "NodeManagerHostname" and "NodeName" (both its host), "Resources" (memory in bytes;
-    {} of one that is gone), "Labels", and "DeathReasonMessage": why it is gone, "" while it lives. What Ray's have not is
-    "Available": what of its resources is free.
+    {} of one that is gone), "Labels", and "DeathReasonMessage": why it is gone, "" while it lives. What Ray's rows do
+    not have is "Available": what of its resources is free.
     """
     return [_node(row) for row in current().requests.query("nodes", False, True)]
 
@@ -265,9 +265,9 @@ def _node(row: dict[str, Any]) -> dict[str, Any]:
         "NodeID": row["name"],
         "Alive": alive,
         "NodeManagerAddress": host,
-        "NodeManagerHostname": row["hostname"],
+        "NodeManagerHostname": row.get("hostname", ""),
         "NodeManagerPort": port,
-        "NodeName": row["hostname"],
+        "NodeName": row.get("hostname", ""),
         "Resources": row.get("resources", {}),
         "Labels": row["labels"],
         "Available": row.get("available", {}),

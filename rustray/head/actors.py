@@ -278,9 +278,14 @@ class Actors:
     def on_kill_actor(self, _node: str, actor: bytes, no_restart: bool) -> None:
         """`rustray.kill()`."""
         record = self._state.actors.get(actor)
-        if record is None or record.state == facts.DEAD:
+        if record is None:
             return
         cause = "it was killed by rustray.kill()"
+        if record.state == facts.DEAD:
+            # One that has ended itself finishes what it had begun, perhaps never. The facts forget where it is.
+            for other in self._nodes:
+                other.send(("stop_actor", actor, False, cause))
+            return
         link = self._nodes.get(record.node)
         if record.state == facts.ALIVE and not no_restart and link is not None:
             link.send(("stop_actor", actor, False, cause))

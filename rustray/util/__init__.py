@@ -1,5 +1,5 @@
-"""What `ray.util` has and programs use: a pool of actors, the names of actors, placement groups, serializers of one's
-own classes."""
+"""What `ray.util` has and programs use: a pool of actors, results as they come, the names of actors, placement groups,
+serializers of one's own classes; and the modules `queue`, `state` and `scheduling_strategies`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rustray.driver.current import current
 from rustray.model.own_work import is_own_name
 from rustray.serialization import deregister_serializer, register_serializer
 from rustray.util.actor_pool import ActorPool
+from rustray.util.completion import as_completed, map_unordered
 from rustray.util.placement_group import (
     get_current_placement_group,
     get_placement_group,
@@ -19,10 +20,12 @@ from rustray.util.placement_group import (
 
 __all__ = [
     "ActorPool",
+    "as_completed",
     "deregister_serializer",
     "get_current_placement_group",
     "get_placement_group",
     "list_named_actors",
+    "map_unordered",
     "placement_group",
     "placement_group_table",
     "register_serializer",

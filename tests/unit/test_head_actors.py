@@ -69,6 +69,16 @@ def test_a_dead_actor_is_told_to_its_owner_and_its_callers(bench: Bench) -> None
     assert dead_causes(bench.said()) == {OTHER: cause}
 
 
+def test_one_that_ends_itself_can_be_killed_before_it_has_finished(bench: Bench) -> None:
+    actor, lease = bench.alive()
+    bench.say("actor_ended", actor, "it has called exit_actor()")
+    assert "stop_actor" not in bench.ops()
+    bench.say("kill_actor", actor, True)
+    assert bench.said() == [("stop_actor", actor, False, "it was killed by rustray.kill()")]
+    bench.exited(actor, lease)
+    assert bench.said() == []
+
+
 def test_an_actor_without_handles_ends_when_it_is_idle(bench: Bench) -> None:
     actor, lease = bench.alive(max_restarts=-1)
     bench.say("actor_unreferenced", actor)
