@@ -287,7 +287,7 @@ def _refuse_second(host: str, port: int) -> None:
         if facts["role"] == "head" and address in (wanted, reachable_address(wanted)):
             raise ClusterStartError(
                 f"The head at {address} runs here already: process {facts['pid']}. To end it: rustray stop --address "
-                f"{address}"
+                f"{address}. For another cluster give --port."
             )
 
 

@@ -31,13 +31,6 @@ def take(name: str | None, heads: Sequence[str] = (), token: str = "", base: str
     ------
     ClusterStartError: the name is another cluster's, or this one has another name. OptionError: it is not allowed.
     """
-    known = name_of(heads)
-    if known is not None and name in (None, known):
-        return known
-    if known is not None:
-        raise ClusterStartError(
-            f"The cluster at {','.join(heads)} runs here already, under the name {known!r}."
-        )
     if name is None:
         return registry.claim_free(base, heads, token)
     registry.claim(name, heads, token)

@@ -84,6 +84,15 @@ def read(name: str) -> ConnectionFile | None:
 
 def files() -> list[ConnectionFile]:
     """The clusters that live on this machine, the newest last. Sweeps the stale; a file that is refused is logged."""
+    entered = _entered()
+    for file, what in entered:
+        if what == STALE:
+            sweep(file.name)
+    return sorted((file for file, what in entered if what == LIVES), key=lambda file: file.started)
+
+
+def _entered() -> list[tuple[ConnectionFile, str]]:
+    """What there is, and its state."""
     found = []
     for name in sorted(os.listdir(runtime_folder())):
         if not name.startswith(PREFIX) or not name.endswith(SUFFIX):
@@ -93,14 +102,9 @@ def files() -> list[ConnectionFile]:
         except RustRayError as error:
             log.warning("%s", error)  # one bad file does not hide the others
             continue
-        if file is None:
-            continue
-        what = state(file, here(), create_time)
-        if what == LIVES:
-            found.append(file)
-        elif what == STALE:
-            sweep(file.name)
-    return sorted(found, key=lambda file: file.started)
+        if file is not None:
+            found.append((file, state(file, here(), create_time)))
+    return found
 
 
 def usual() -> str:
@@ -163,39 +167,49 @@ def remove(name: str) -> None:
 
 
 def claim(name: str, heads: Sequence[str] = (), token: str = "") -> None:
-    """Take a name for a cluster that this process is about to start.
+    """Take a name for a cluster that this process is about to start, or of which it starts another part.
 
     Parameters
     ----------
-    heads, token: if they are known already.
+    heads, token: if they are known already. A cluster with any of these heads is this one.
 
     Raises
     ------
-    NameTakenError: it is another cluster's. OptionError: it is not allowed.
+    NameTakenError: it is another cluster's, or this one has another. OptionError: it is not allowed.
     """
-    taken = _claimed_before(name, heads, token)
+    known, taken = _claimed_before(name, heads, token)
     if taken is not None:
         raise NameTakenError(_taken(taken))
+    if known not in ("", name):
+        raise NameTakenError(f"The cluster at {','.join(heads)} runs here already, under the name {known!r}.")
 
 
 def claim_free(base: str, heads: Sequence[str] = (), token: str = "") -> str:
-    """Take the first name that is free: `base`, or `base` with -2, -3 and so on behind it."""
-    number = 1
-    while _claimed_before(name := base if number == 1 else f"{base}-{number}", heads, token) is not None:
+    """Take the name that the cluster with these heads has here, else the first free one: `base`, `base`-2 and so on."""
+    number, name = 1, base
+    while True:
+        known, taken = _claimed_before(name, heads, token)
+        if taken is None:
+            return known or name
         number += 1
-    return name
+        name = f"{base}-{number}"
 
 
-def _claimed_before(name: str, heads: Sequence[str], token: str) -> ConnectionFile | None:
-    """The cluster that has the name; None: this process has it now."""
+def _claimed_before(name: str, heads: Sequence[str], token: str) -> tuple[str, ConnectionFile | None]:
+    """The name that the cluster with any of these heads has here, or the other cluster that has `name`. Neither: this
+    process has it now."""
     path = path_of(name)
     starting = ConnectionFile(name, time.time(), here(), tuple(heads), token, busy=this_process())
     sweep(name)
     with _locked():
+        # Heads of one cluster may be started at the same time: who comes first has entered them all.
+        for file, what in _entered() if heads else ():
+            if what == LIVES and not set(heads).isdisjoint(file.heads):
+                return file.name, None
         taken = read(name)
         if taken is None:
             _write(starting, path, fresh=True)
-        return taken
+        return "", taken
 
 
 def _taken(file: ConnectionFile) -> str:

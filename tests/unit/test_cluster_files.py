@@ -293,6 +293,27 @@ class TestRegistry:
         registry.claim("work")
         assert registry.claim_free("work") == "work-2" and registry.claim_free("work") == "work-3"
 
+    def test_heads_that_are_started_at_the_same_time_are_one_cluster(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        heads, sweep, taken = ("h:1", "h:3", "h:5"), registry.sweep, []
+
+        def meanwhile(name: str) -> None:
+            monkeypatch.setattr(registry, "sweep", sweep)
+            taken.append(entering.take(None, heads))
+            sweep(name)
+
+        monkeypatch.setattr(registry, "sweep", meanwhile)
+        taken.append(entering.take(None, heads[::-1]))
+        assert taken == ["default", "default"]
+        assert entering.take("default", heads) == "default"
+        with pytest.raises(ClusterStartError, match="h:1,h:3,h:5 runs here already, under the name 'def"):
+            entering.take("other", heads)
+        assert entering.take(None, ["h:2"]) == "default-2" and entering.take(None) == "default-3"
+        assert [file.name for file in registry.files()] == ["default", "default-2", "default-3"]
+        registry.change("default-2", lambda file: replace(file, place=Place("elsewhere", "boot")))
+        assert entering.take(None, ["h:2"]) == "default-4", "another machine's loopback address is not this one's"
+
     def test_one_changes_it_at_a_time(self, folder: Path) -> None:
         self.enter()
         inside = threading.Lock()

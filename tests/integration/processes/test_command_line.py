@@ -97,6 +97,7 @@ class TestCommandLine:
         (again,) = [process for process in registry.clusters() if process["role"] == "head"]
         twice = rustray_command(*command, status=1)
         assert f"The head at 127.0.0.1:{port} runs here already: process {again['pid']}" in twice
+        assert "For another cluster give --port" in twice
         assert "Nothing of yours at 127.0.0.1:1 runs" in rustray_command(
             "stop", "--address", "127.0.0.1:1", status=1
         )
