@@ -30,8 +30,13 @@ def find_node(address: str) -> str | None:
 
     Raises
     ------
-    ClusterStartError: nothing runs here that `address` could mean, and it names no heads.
+    OptionError: it is a URL. ClusterStartError: nothing runs here that `address` could mean, and it names no heads.
     """
+    if "://" in address:
+        raise OptionError(
+            f"The address {address!r} is a URL, and RustRay has none: give the name of a cluster here, or 'HOST:PORT,...' "
+            "of the heads of any, as 'rustray status' shows it."
+        )
     running = clusters()
     named = _named(address)
     if named is not None:

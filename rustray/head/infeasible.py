@@ -7,6 +7,7 @@ from rustray.head.actors import Actors
 from rustray.head.node_links import NodeLinks
 from rustray.head.scheduling import Scheduling
 from rustray.head.task_classes import TaskClasses
+from rustray.model.quantities import amounts
 from rustray.scheduler.actions import Infeasible
 from rustray.scheduler.constraints import Constraint
 
@@ -80,15 +81,7 @@ def infeasible_text(action: Infeasible) -> str:
         return f"{action.reason}. Ask for another place, or none in particular."
     where = f" {action.reason}" if action.reason else ""
     return (
-        f"no node can ever have what it asks for. Missing{where}: {amounts_text(action.missing)}; the closest "
-        f"{'bundle' if 'placement group' in where else 'node'} has {amounts_text(action.have) or 'nothing'}. Ask for "
+        f"no node can ever have what it asks for. Missing{where}: {amounts(action.missing)}; the closest "
+        f"{'bundle' if 'placement group' in where else 'node'} has {amounts(action.have) or 'nothing'}. Ask for "
         "less, or add a node that has it."
-    )
-
-
-def amounts_text(amounts: dict[str, float]) -> str:
-    """Amounts for people: "2 CPU, 16.5 GiB memory"."""
-    return ", ".join(
-        f"{amount / 2**30:.3g} GiB memory" if name == "memory" else f"{amount:g} {name}"
-        for name, amount in amounts.items()
     )

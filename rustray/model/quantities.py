@@ -58,18 +58,22 @@ def pace(per_second: float, unit: str = "") -> str:
 
 
 def byte_size(count: float) -> str:
-    """As "512 B", "1.5 MiB", "14 MiB", "1.5 GiB"."""
+    """As "512 B", "1.5 MiB", "14 MiB", "1.5 GiB", "2.0 TiB"."""
     for unit in ("B", "KiB", "MiB"):
         if count < 1024:
             return f"{f'{count:.1f}'.removesuffix('.0') if count < 9.95 else f'{count:.0f}'} {unit}"
         count /= 1024
-    return f"{count:.1f} GiB"
+    for unit in ("GiB", "TiB"):
+        if count < 1024:
+            return f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:,.1f} PiB"
 
 
 def amounts(resources: Mapping[str, float]) -> str:
     """Of resources, as "2 CPU, 16.5 GiB memory"."""
     return ", ".join(
-        f"{amount / 2**30:.3g} GiB memory" if name == "memory" else f"{amount:g} {name}"
+        f"{byte_size(amount).replace('.0 ', ' ')} memory" if name == "memory" else f"{amount:g} {name}"
         for name, amount in resources.items()
     )
 

@@ -56,6 +56,11 @@ def test_an_unknown_cluster_is_answered_with_each_that_runs_once() -> None:
     assert str(error.value).endswith("Running: work, notes, 10.0.0.1:1, /rr/script.")
 
 
+def test_an_address_of_rays_kind_is_told_what_to_give() -> None:
+    with pytest.raises(OptionError, match="'ray://head:10001' is a URL.* 'HOST:PORT,...' of the heads"):
+        discovery.find_node("ray://head:10001")
+
+
 def test_stop_names_the_clusters_among_which_it_cannot_choose() -> None:
     with pytest.raises(OptionError, match=r"Several clusters run here: 10\.0\.0\.1:1; work\. Give the name"):
         stopping.run(read(["stop"]))

@@ -356,3 +356,11 @@ def test_names_of_ray() -> None:
         assert issubclass(getattr(rustray.exceptions, name), RustRayError)
     assert rustray.exceptions.RayTaskError is TaskError
     assert rustray.exceptions.ObjectLostError is ObjectLostError
+
+
+def test_every_error_has_a_place_in_the_list_and_in_the_tree() -> None:
+    of_ours = {
+        name for name, one in vars(rustray.errors).items() if isinstance(one, type) and issubclass(one, RustRayError)
+    }
+    assert of_ours == set(rustray.errors.__all__)
+    assert [name for name in of_ours if f" {name}" not in (rustray.errors.__doc__ or "")] == []
