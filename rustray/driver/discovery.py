@@ -34,8 +34,8 @@ def find_node(address: str) -> str | None:
     """
     if "://" in address:
         raise OptionError(
-            f"The address {address!r} is a URL, and RustRay has none: give the name of a cluster here, or 'HOST:PORT,...' "
-            "of the heads of any, as 'rustray status' shows it."
+            f"The address {address!r} is a URL, and RustRay has none: give the name of a cluster here, or "
+            "'HOST:PORT,...' of the heads of any, as 'rustray status' shows it."
         )
     running = clusters()
     named = _named(address)

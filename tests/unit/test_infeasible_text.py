@@ -25,7 +25,12 @@ GIB = float(2**30)
             "in placement group ab",
             "Missing in placement group ab: 1 CPU; the closest bundle",
         ),
-        ({"memory": 2.0**60}, {"memory": 2.0**28}, "", "Missing: 1,024 PiB memory; the closest node has 256 MiB memory."),
+        (
+            {"memory": 2.0**60},
+            {"memory": 2.0**28},
+            "",
+            "Missing: 1,024 PiB memory; the closest node has 256 MiB memory.",
+        ),
         ({}, {}, "no node has label zone=a", "no node has label zone=a. Ask for"),
     ],
 )
