@@ -207,18 +207,20 @@ def _first_for(book: LeaseBook, lease: Lease) -> Bid | None:
 
 
 def bid_for_turns(book: LeaseBook, orders: Orders) -> None:
-    """For those that have nothing, those of the job that was served least before others, and of these whoever was
-    served longest ago, whatever its shape: else requests of one shape could take every turn before those of another
+    """For those that have nothing, whoever had that for long first, for it may need what several others hold, and each
+    of them keeps that for a turn only; then those of the job that was served least before others, and of these whoever
+    was served longest ago, whatever its shape: else requests of one shape could take every turn before those of another
     are asked."""
-    due: list[tuple[float, float, Claim | Lease]] = []
+    due: list[tuple[bool, float, float, Claim | Lease]] = []
     while (
         len(due) < BIDS_A_TICK and book.hungry.due(book.now) and (bidder := book.hungry.first()) is not None
     ):
         turn = (book.hungry.rank(bidder) or (0.0, 0))[1]
         book.hungry.put(bidder, (book.now + PATIENCE / 2, turn))
         claim = bidder if isinstance(bidder, Claim) else bidder.claim
-        due.append((claim.cls.job.served, _has_nothing_since(bidder), bidder))
-    for _served, _since, bidder in sorted(due, key=lambda bidder: bidder[:2]):
+        since = _has_nothing_since(bidder)
+        due.append((book.now - since < STARVED, claim.cls.job.served, since, bidder))
+    for _early, _served, _since, bidder in sorted(due, key=lambda bidder: bidder[:3]):
         if bidder in book.hungry:
             bid = Bid(bidder) if isinstance(bidder, Claim) else Bid(bidder.claim, bidder)
             if not _bid_for_turn(book, orders, bid):

@@ -24,6 +24,7 @@ def check(book: LeaseBook, serving: bool = True) -> None:
     for claim in claims:
         _check_claim(book, claim)
     _check_leases(book, claims)
+    _check_demand(book)
     _check_queues(book)
     _check_parked(book)
     if serving:
@@ -125,6 +126,17 @@ def _check_leases(book: LeaseBook, claims: list[Claim]) -> None:
         assert listed == lease.revocable == lease.may_be_revoked, "not among those that may be revoked"
     for tier, jobs in book.tiers.items():
         assert set(jobs) == {job for job in book.jobs.values() if tier in job.tiers}
+
+
+def _check_demand(book: LeaseBook) -> None:
+    weights = 0.0
+    for job in book.jobs.values():
+        demanding = sum(bool(cls.demanding) for cls in job.classes.values() if not cls.pinned)
+        assert demanding == job.demanding, f"job {job.number}: wrong count of classes that demand something"
+        weights += job.weight if demanding else 0.0
+    assert abs(weights - book.demanding) < 1e-6, "the weights of those who demand something do not add up"
+    fixed = sum(node.fixed.get(CPU, 0) for node in book.nodes.by_name.values())
+    assert fixed == book.fixed_cpus, "what stays for good does not add up"
 
 
 def _check_queues(book: LeaseBook) -> None:

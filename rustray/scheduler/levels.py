@@ -1,13 +1,24 @@
-"""The multi-level feedback queue: how urgent a class is, by what it has used of late.
+"""The multi-level feedback queue: how urgent a class is, by what it has used of late beside its fair share.
 
 A class has a level from 0, the most urgent, to 3. What it uses, in seconds of leases in use, counts against the
-allotment of its level; when that is used up it moves one level down. A little of it is given back all the time
-(`LEAK`), so that a class that uses less than that of one slot stays where it is. A class that nobody demands
-anything of comes back up, one level a second, to the level it started at: that of its predicted run time.
+allotment of its level; when that is used up it moves one level down. In the pauses, while nothing of it runs, it is
+given back as much as its fair share of the slots is worth. So one that runs for less than its share of its pauses
+stays where it is; one that never pauses, or uses all of its share, ends at the lowest level, where turns are taken by
+the slice. It is a token bucket, filled at the rate of the share, so no more than the share ever passes others.
+
+Rule 1. Its fair share is that of its job, by weight, among the jobs that demand something, in equal parts for the
+        classes of it that do (`Lines.fair_share`). Of 5 % of a slot it is sure at any time.
+Rule 2. It rises when it wants something anew, and has been given back the allotment of the level above. One that
+        only waits does not rise, so batches that take turns never become urgent to each other; but what it is given
+        back while it waits is kept. So one whose quick tasks had to wait for slices soon passes those again.
+Rule 3. One that nobody demands anything of comes back up one level a second besides.
+Rule 4. It rises no higher than where it started, by its predicted run time, and is never owed more than the allotments
+        that it has sunk through: who has slept for an hour has no more credit than who is new.
 
 Priority shifts the levels of a class; what others compare is its *tier*, level minus priority.
 
-Corbato, Merwin-Daggett and Daley, 1962; Arpaci-Dusseau, Operating Systems: Three Easy Pieces, chapter 8.
+Corbato, Merwin-Daggett and Daley, 1962; Arpaci-Dusseau, Operating Systems: Three Easy Pieces, chapter 8. That use is
+weighed against a share, and sleepers' credit is bounded: Goyal, Vin and Cheng, 1996, and Linux' CFS.
 """
 
 from __future__ import annotations
@@ -27,7 +38,7 @@ one worker and going on with another costs a few milliseconds, so that loses 1 %
 
 LOWEST = len(QUANTA) - 1
 LEAK = 0.05
-"""Lease-seconds given back a second: so much of a slot a class may use for ever and stay at its level."""
+"""Lease-seconds given back a second at least: so much of a slot a class may use for ever, however small its share."""
 RISE = 1.0
 """Seconds without any demand after which a class comes up one level."""
 
@@ -37,15 +48,26 @@ def first_level(predicted: float | None) -> int:
     return 0 if predicted is None else next(level for level, q in enumerate(QUANTA) if predicted < q)
 
 
+def _rate(cls: SchedulingClass) -> float:
+    """What its use grows by each second."""
+    if cls.running:
+        return cls.running - LEAK
+    return -cls.share if cls.share > LEAK else -LEAK
+
+
 def settle(cls: SchedulingClass, now: float) -> bool:
     """Count what the class has used since it was last settled; whether its allotment is used up."""
     passed = now - cls.stamp
+    level, used = cls.level, cls.used
     if passed > 0:
         cls.stamp = now
-        cls.used += (cls.running - LEAK) * passed
-        if cls.used < 0:
-            cls.used = 0.0
-    return cls.used >= QUANTA[cls.level]
+        used += _rate(cls) * passed
+        if level == LOWEST and used > 0:
+            used = 0.0
+        elif used < 0:
+            used = max(used, -sum(QUANTA[cls.start : level])) if level > cls.start else 0.0
+        cls.used = used
+    return used >= QUANTA[level]
 
 
 def lowered(cls: SchedulingClass) -> tuple[int, float]:
@@ -59,11 +81,15 @@ def lowered(cls: SchedulingClass) -> tuple[int, float]:
 
 def expiry(cls: SchedulingClass) -> float:
     """When its allotment will be used up if nothing changes. It is settled."""
-    if not cls.running:
-        return inf
-    return cls.stamp + (QUANTA[cls.level] - cls.used) / (cls.running - LEAK)
+    rate = _rate(cls)
+    return cls.stamp + (QUANTA[cls.level] - cls.used) / rate if rate > 0 else inf
 
 
-def risen(cls: SchedulingClass, now: float) -> int:
-    """The level of a class that was idle until now."""
-    return max(cls.start, cls.level - int((now - cls.idle_since) / RISE))
+def risen(cls: SchedulingClass, now: float) -> tuple[int, float]:
+    """(level, lease-seconds used of it) of a class that wants something anew. It is settled. Rules 2-4."""
+    level, used = cls.level, cls.used
+    while level > cls.start and used <= -QUANTA[level - 1]:
+        level -= 1
+        used += QUANTA[level]
+    rested = max(cls.start, cls.level - int((now - cls.idle_since) / RISE))
+    return (rested, 0.0) if rested < level else (level, used)

@@ -14,15 +14,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import inf
 
-from rustray.model.resources import Resources
+from rustray.model.resources import CPU, Resources
 from rustray.scheduler import levels, service
-from rustray.scheduler.constraints import Constraint
+from rustray.scheduler.constraints import ANYWHERE, Constraint
 from rustray.scheduler.placement import Nodes, dominant_share
 from rustray.scheduler.queues import RankedQueue
 from rustray.scheduler.records import OWED, Claim, Job, Lease, Node, SchedulingClass, Shape
 
 PATIENCE = 0.1
 """Seconds that one with nothing waits before it asks for the turn of another."""
+
+SHARES_LAST = 0.1
+"""Seconds after which the fair share of a class that is used is found anew."""
 
 
 class Lines:
@@ -48,6 +51,8 @@ class Lines:
         self.top_share = 0.0  # no job's is greater; it is found anew at each tick
         self.least_loss = 0.0  # no lease is a smaller share of any job; likewise
         self.most_served = 0.0  # no job that could lose a lease was served more; likewise
+        self.demanding = 0.0  # the weights of all jobs that demand something
+        self.fixed_cpus = 0  # units of CPU of all nodes that no preemption gets back
         self.largest: list[Job] = []  # jobs by share, at the last tick
         self._turn = 0
 
@@ -204,13 +209,30 @@ class Lines:
         job.served += job.pace * (now - job.stamp) / job.weight
         job.stamp = now
         job.pace += more * cls.shape.toll
-        if cls.level == levels.LOWEST:
+        if cls.level == levels.LOWEST and (cls.start == levels.LOWEST or cls.running > max(0, -more)):
             cls.running += more  # what it uses there counts for nothing
             return
+        if now - cls.share_at > SHARES_LAST:
+            cls.share, cls.share_at = self.fair_share(cls), now
         levels.settle(cls, now)
         cls.running += more
         if more > 0:
             self._note_expiry(cls)
+
+    def fair_share(self, cls: SchedulingClass) -> float:
+        """The slots that a class may have if all who demand something now do so for ever: of those that nobody holds
+        for good a part by its job's weight, and in its job equal parts. Of one that may not go everywhere no more is
+        known than that each node where it may go has a slot."""
+        job, shape = cls.job, cls.shape
+        if not (shape.cost and shape.hosts and job.demanding):
+            return 0.0
+        slots = max(0.0, 1.0 - self.fixed_cpus / max(1, self.nodes.total.get(CPU, 0))) / shape.cost
+        if shape.constraint is not ANYWHERE:
+            slots = min(slots, float(shape.hosts))
+        slots *= job.weight / self.demanding
+        if job.cap is not None and shape.cpus:
+            slots = min(slots, job.cap / shape.cpus)
+        return slots / job.demanding
 
     def _note_expiry(self, cls: SchedulingClass) -> None:
         """An entry may be too early, for then the class is only looked at; it is never too late by more than a

@@ -160,16 +160,19 @@ def _may_rest(lease: Lease) -> bool:
 
 
 def _fits(book: LeaseBook, lease: Lease, promise: Promise) -> bool:
-    """Whether the node can do with one more suspended worker. Rule 4."""
-    machine, node = book.machine(lease.node), lease.node
+    """Whether the node can do with one more suspended worker, or with this one in place of one that goes on. Rule 4."""
+    machine, node, resumed = book.machine(lease.node), lease.node, promise.lease
+    if resumed is not None and resumed.weighs >= lease.bytes:
+        return True
     most, memory = PARKED + node.total.get(CPU, 0) // UNIT, machine.parking
     if not (promise.urgent or promise.ahead):
         most, memory = most // 2 + 1, None if memory is None else memory // 2
     elif promise.urgent or promise.claim.cls.level == 0:
         most *= 2
-    if len(node.resting) >= most:
+    if len(node.resting) - (resumed is not None) >= most:
         return False
-    return memory is None or machine.parked_bytes + lease.bytes <= memory
+    parked = machine.parked_bytes - (resumed.weighs if resumed is not None else 0)
+    return memory is None or parked + lease.bytes <= memory
 
 
 def _may_be_killed(book: LeaseBook, lease: Lease, promise: Promise) -> bool:

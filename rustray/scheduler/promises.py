@@ -7,7 +7,7 @@ Rule 2. Its job is charged for it as for a lease.
 
 from __future__ import annotations
 
-from rustray.model.resources import Resources
+from rustray.model.resources import CPU, Resources
 from rustray.scheduler.lines import PATIENCE
 from rustray.scheduler.queues import RankedQueue
 from rustray.scheduler.records import Job, Node, Promise, Shape
@@ -123,6 +123,8 @@ class Promises(Roster):
     def _fix(self, node: Node, lent: Resources, sign: int) -> None:
         for name, units in lent.items():
             node.fixed[name] = node.fixed.get(name, 0) + sign * units
+        if node.host is None:
+            self.fixed_cpus += sign * lent.get(CPU, 0)
 
     def _released(self, node: Node) -> None:
         """Placement hears of it once the node has been offered to those who wait, see `serving`."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 from rustray.model.resources import CPU, GPU, MEMORY, UNIT, Resources
 from rustray.scheduler.constraints import Constraint
@@ -161,6 +162,7 @@ class Job:
     pace: float = 0.0  # share of its leases in use
     stamp: float = 0.0  # when `served` was right
     resting: int = 0  # suspended leases
+    demanding: int = 0  # classes that somebody wants something of, pinned ones not counted
     stale: bool = False  # its share, or turn, has changed since its lines were ranked
     classes: dict[bytes, SchedulingClass] = field(default_factory=dict)
     lines: dict[Shape, RankedQueue[Claim]] = field(default_factory=dict)  # waiting claims, never empty
@@ -211,7 +213,9 @@ class SchedulingClass:
     start: int = 0  # the level it comes up to, see levels
     level: int = 0
     tier: int = 0  # level by priority: what is compared
-    used: float = 0.0  # lease-seconds at this level
+    used: float = 0.0  # lease-seconds at this level; less than nothing: given back of those above
+    share: float = 0.0  # its fair share in leases, see levels
+    share_at: float = -inf  # when that was found
     running: int = 0  # leases in use
     stamp: float = 0.0  # when `used` was right
     idle_since: float = 0.0

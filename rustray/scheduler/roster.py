@@ -23,6 +23,8 @@ class Roster(Lines):
 
     def set_terms(self, job: Job, weight: float, minimum: int, cap: int | None) -> None:
         service.settle(job, self.now)
+        if job.demanding:
+            self.demanding += weight - job.weight
         job.weight, job.minimum, job.cap = weight, minimum, cap
         self._set_floors()
         self._rerank(job)
@@ -127,15 +129,30 @@ class Roster(Lines):
     def _want(self, claim: Claim, wanted: int) -> None:
         cls = claim.cls
         if wanted and not claim.wanted:
-            if not cls.demanding:
-                level = levels.risen(cls, self.now)
-                if level != cls.level:
-                    self.set_level(cls, level)
             cls.demanding += 1
+            if cls.demanding == 1 and not cls.pinned:
+                self._begins_to_demand(cls)
         elif claim.wanted and not wanted:
             cls.demanding -= 1
             cls.idle_since = self.now
+            if not (cls.demanding or cls.pinned):
+                cls.job.demanding -= 1
+                if not cls.job.demanding:
+                    self.demanding -= cls.job.weight
         claim.wanted = wanted
+
+    def _begins_to_demand(self, cls: SchedulingClass) -> None:
+        if not cls.job.demanding:
+            self.demanding += cls.job.weight
+        cls.job.demanding += 1
+        if cls.start == levels.LOWEST:
+            return  # there it stays
+        cls.share, cls.share_at = self.fair_share(cls), self.now
+        levels.settle(cls, self.now)
+        level, used = levels.risen(cls, self.now)
+        if level != cls.level:
+            self.set_level(cls, level)
+            cls.used = used
 
     # -- the cluster
 

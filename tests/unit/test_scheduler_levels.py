@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from rustray.model.resources import UNIT, Resources
 from rustray.scheduler import levels
-from rustray.scheduler.events import Predicted
+from rustray.scheduler.constraints import Constraint
+from rustray.scheduler.events import ClassAdded, Predicted
 from tests.unit.scheduler_env import Env
 
 
@@ -70,17 +72,91 @@ def test_a_little_use_now_and_then_keeps_a_class_where_it_is() -> None:
         assert level(env, "f") == 0
 
 
-def test_steady_use_moves_a_class_down_however_it_is_cut_up() -> None:
-    env = Env().node(cpu=1).cls("f", predicted=None)
-    for _ in range(100):  # 50 % of a slot
-        env.demand("f", 1).tick(0.05).demand("f", 0).tick(0.05)
+def others(env: Env, count: int, job: int = 2) -> Env:
+    """So many classes of a job that want something and never get it, for their tasks are known to be long."""
+    for n in range(count):
+        env.cls(f"other{n}", job=job).demand(f"other{n}", 1)
+    return env
+
+
+def give_back(env: Env, own: bool) -> None:
+    for lease in [lease for lease, (key, _, _) in env.holders.items() if (key == "f") is own]:
+        env.returned(lease)
+
+
+def lowest_after(env: Env, work: float, pause: float, seconds: float) -> int:
+    """The lowest level of f, which works and pauses in turn, and gets the slot whenever it wants it."""
+    lowest = 0
+    for _ in range(round(seconds / (work + pause))):
+        env.demand("f", 1).tick(0.0)
+        give_back(env, own=False)
+        env.tick(work)
+        lowest = max(lowest, level(env, "f"))
+        env.demand("f", 0)
+        give_back(env, own=True)
+        env.tick(pause)
+        if lowest == 3:
+            break
+    return lowest
+
+
+@pytest.mark.parametrize(
+    ("job", "count", "work", "pause", "expected"),
+    [
+        (2, 1, 0.05, 0.05, 3),  # half of a slot is all of its share
+        (2, 9, 0.05, 0.05, 3),
+        (2, 9, 0.01, 0.03, 0),  # a quarter of a slot is half of its share, whatever classes others have
+        (1, 1, 0.01, 0.03, 0),
+        (1, 9, 0.01, 0.03, 3),  # here its share is a tenth of a slot
+        (1, 9, 0.004, 0.096, 0),  # 4 % of a slot is always allowed
+        (2, 1, 0.05, 0.15, 1),  # more than 20 ms at once, but they are given back
+    ],
+)
+def test_who_uses_less_than_its_share_stays_urgent(
+    job: int, count: int, work: float, pause: float, expected: int
+) -> None:
+    env = others(Env().node(cpu=1).cls("f", predicted=None), count, job)
+    assert lowest_after(env, work, pause, 40.0) == expected
+
+
+def test_shares_go_by_weight() -> None:
+    book = others(Env().node(cpu=4).cls("f", job=1, predicted=None), 2).demand("f", 1).scheduler._book
+    for weight, cap, share in ((1.0, None, 2.0), (3.0, None, 3.0), (3.0, 1.0, 1.0)):
+        book.set_terms(book.jobs[1], weight, 0, None if cap is None else round(cap * UNIT))
+        assert book.fair_share(book.classes[b"f"]) == pytest.approx(share)
+    assert book.fair_share(book.classes[b"other0"]) == pytest.approx(0.5)
+
+
+def test_what_others_hold_for_good_is_not_shared() -> None:
+    env = Env().node(cpu=4).cls("actor", job=2, pinned=True).demand("actor", 3)
+    env.cls("f", predicted=None).demand("f", 1)
+    assert env.scheduler._book.fair_share(env.scheduler._book.classes[b"f"]) == pytest.approx(1.0)
+
+
+def test_where_a_class_may_not_go_everywhere_a_node_is_worth_one_slot() -> None:
+    env = Env().node(cpu=4).node("n2", cpu=4)
+    only = Constraint(node="n2")
+    env.step(ClassAdded(b"f", 1, "f", Resources.of(cpu=1), constraint=only)).demand("f", 1)
+    assert env.scheduler._book.fair_share(env.scheduler._book.classes[b"f"]) == pytest.approx(1.0)
+
+
+def test_who_has_sunk_rises_when_it_wants_something_anew_and_was_given_back_enough() -> None:
+    env = busy(Env().node(cpu=1).cls("f", job=1, predicted=None).demand("f", 1), 3.0)
     assert level(env, "f") == 3
+    others(env, 1).demand("f", 0)
+    give_back(env, own=True)
+    env.demand("f", 1)
+    assert "other0" in env.held() and "f" not in env.held()
+    env.now += 5.0  # its share of that is 2.5 lease-seconds
+    assert level(env.demand("f", 2), "f") == 3
+    assert level(env.demand("f", 0).demand("f", 1), "f") == 0
 
 
 def test_a_class_that_was_idle_comes_back_up_one_level_a_second() -> None:
     env = busy(Env().node(cpu=1).cls("f", predicted=None).demand("f", 1), 3.0)
     assert level(env, "f") == 3
-    for idle, expected in ((1.5, 2), (1.5, 1), (0.5, 1), (1.0, 0), (9.0, 0)):
+    others(env, 99, job=1)
+    for idle, expected in ((1.5, 2), (1.5, 1), (0.3, 1), (1.0, 0), (9.0, 0)):
         env.demand("f", 0).tick(idle)
         assert level(env.demand("f", 1), "f") == expected
 
