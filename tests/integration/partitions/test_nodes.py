@@ -131,6 +131,7 @@ def test_two_nodes_are_cut_off_from_each_other_for_long(network, pair, tmp_path)
     with pytest.raises(errors.ActorDiedError):
         rustray.get(call, timeout=20)
     network.heal()
+    eventually(lambda: far.name in alive())  # it joins as a new one, at which no task may be aimed before
     assert rustray.get(where.options(**on(far)).remote(), timeout=20) == far.name
     assert took < UNREACHABLE_S + BOUND_S
 
