@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from rustray.driver.entry import BLOCK, PENDING, Entry
+from rustray.driver.entry import BLOCK, PENDING, VALUE, Entry
 
 if TYPE_CHECKING:
     from rustray.driver.generator import Stream
@@ -102,11 +102,12 @@ class Task:
 
     def message(self) -> tuple[Any, ...]:
         """The task as the worker gets it: number, function, args, deps, returns, whether it may run only once."""
-        deps = [(at, entry.state, _dep(entry)) for at, entry in self.deps] if self.deps else None
+        deps = [(at, *_dep(entry)) for at, entry in self.deps] if self.deps else None
         returns = self.returns if self.stream is None else -1 - self.stream.received
         return self.number, self.function, self.args, deps, returns, self.retries == 0
 
 
-def _dep(entry: Entry) -> Any:
-    # A block may be moved to disk at any time: its reader asks the node where it is.
-    return entry.id if entry.state == BLOCK else entry.payload
+def _dep(entry: Entry) -> tuple[int, Any]:
+    # A block may be moved to disk at any time: its reader asks the node where it is. One that was known may also be lost
+    # and be made again just now, or have failed in that: its reader waits for what comes of it.
+    return (VALUE, entry.payload) if entry.state == VALUE else (BLOCK, entry.id)

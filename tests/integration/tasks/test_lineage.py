@@ -7,8 +7,8 @@ import pytest
 
 import rustray
 from rustray.driver.current import current
-from tests.integration.tasks.functions import BIG
-from tests.support import eventually, tick, ticks
+from tests.integration.tasks.functions import BIG, CPUS, echo, hold
+from tests.support import Gate, eventually, tick, ticks
 
 
 class TestLineage:
@@ -69,6 +69,30 @@ class TestLineage:
         self.lose(one)
         self.lose(two)
         assert rustray.get(total.remote(one, [two])) == 2 * BIG
+
+    def test_while_a_task_that_it_is_given_to_waits_for_a_worker(self, tmp_path):
+        slots, again = Gate(tmp_path / "slots"), Gate(tmp_path / "again")
+
+        @rustray.remote
+        def make(path):
+            if tick(path) == 2:
+                again.wait()
+            return np.ones(BIG)
+
+        ref = make.remote(tmp_path / "runs")
+        rustray.wait([ref])
+        held = [hold.remote(slots) for _ in range(CPUS)]
+        slots.wait_for_waiters(CPUS)
+        given = echo.remote(ref)
+        self.lose(ref)
+        asked = ref.future()
+        eventually(lambda: not ref._entry.ready)
+        slots.open()
+        again.wait_for_waiters()
+        eventually(lambda: (task := given._entry.task) is None or task.where is not None)
+        again.open()
+        assert rustray.get(given).size == asked.result(20).size == BIG
+        rustray.get(held)
 
     def test_one_of_several_results(self, tmp_path):
         @rustray.remote(num_returns=2)
