@@ -108,6 +108,6 @@ class Task:
 
 
 def _dep(entry: Entry) -> tuple[int, Any]:
-    # A block may be moved to disk at any time: its reader asks the node where it is. One that was known may also be lost
-    # and be made again just now, or have failed in that: its reader waits for what comes of it.
+    # A block may be moved to disk at any time: its reader asks the node where it is. One that was known may also have
+    # been lost, and be made again just now, or have failed in that: its reader waits for what comes of it.
     return (VALUE, entry.payload) if entry.state == VALUE else (BLOCK, entry.id)

@@ -114,7 +114,7 @@ class NodeAgent:
         self.relays = Relays(loop, number, neighbours, self.elsewhere.tell, clients.hear)
         introductions = Introductions(clients, self.relays)
         leases = self.leases = Leases(
-            clients, self.classes, jobs, pool, partings, gpus, introductions, head
+            clients, self.classes, jobs, pool, partings, gpus, introductions, head, store.ledger.owes
         )
         self.preemption = Preemption(clients, leases, pool, head)
         self.actors = Actors(clients, jobs, leases, introductions, pool, store, head)

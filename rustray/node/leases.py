@@ -35,6 +35,7 @@ class Leases:
     Parameters
     ----------
     gpus: how many the node has.
+    owes: whether others wait for values that a client, of which nothing runs, has promised.
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class Leases:
         gpus: int,
         introductions: Introductions,
         head: Callable[[Message], None],
+        owes: Callable[[int], bool],
     ) -> None:
         self._clients = clients
+        self._owes = owes
         self._classes = classes
         self._jobs = jobs
         self._pool = pool
@@ -81,7 +84,7 @@ class Leases:
         """Take an idle worker that suits `spec`, or have one forked, and note whose it is."""
         gpus = self._gpus.take(lease, spec["resources"].get("GPU", 0.0))
         setting = Setting(job, spec["env_key"], max(1, int(spec["resources"].get("CPU", 1))), gpus)
-        worker = self._pool.take_idle(setting)
+        worker = self._pool.take_idle(setting, lambda worker: bool(client) or self._may_host(worker))
         if worker is None:
             place = self._jobs.known[job].place
             if spec.get("runtime_env") is not None:
@@ -90,6 +93,12 @@ class Leases:
         worker.leases[lease] = client
         self.here[lease] = Lease(worker, client, key)
         return worker
+
+    def _may_host(self, worker: WorkerProcess) -> bool:
+        """Whether it may end with the actor that it is to host: not if a task has returned refs of tasks that it has
+        submitted there, and that have not ended."""
+        self._clients.hear(worker.client)  # its lease may have come back by way of another
+        return not self._owes(worker.client)
 
     # -- their clients ---------------------------------------------------------------------------------
 

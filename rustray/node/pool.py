@@ -118,12 +118,13 @@ class WorkerPool:
         theirs.close()
         return worker
 
-    def take_idle(self, setting: Setting) -> WorkerProcess | None:
-        """A worker for `setting` that has nothing to do, the one that had something last."""
-        idle = self._idle.get(setting)
-        while idle:
-            worker = idle.pop()
-            if not worker.exited and worker.doom is None:
+    def take_idle(self, setting: Setting, suits: Callable[[WorkerProcess], bool]) -> WorkerProcess | None:
+        """A worker for `setting` that has nothing to do and `suits`, the one that had something last."""
+        idle = self._idle.get(setting, [])
+        idle[:] = [worker for worker in idle if not worker.exited and worker.doom is None]
+        for worker in idle[::-1]:
+            if suits(worker) and worker in idle:
+                idle.remove(worker)
                 return worker
         return None
 

@@ -211,6 +211,10 @@ class Ledger:
         self._table.mark_lost(entry, "its copy is gone", out)
         return self._table.done(out)
 
+    def owes(self, client: int) -> bool:
+        """Whether a client has declared what it has not published yet."""
+        return any(entry.state == PENDING for entry in self._table.clients[client].unvalued)
+
     # Wants and holds
 
     def want(self, client: int, oid: bytes) -> list[Action]:

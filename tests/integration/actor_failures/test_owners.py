@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import rustray
+from rustray.driver.current import current
 from rustray.errors import (
     ActorDiedError,
     ActorNotFoundError,
@@ -18,7 +21,7 @@ from rustray.errors import (
 from rustray.testing import Cluster
 from rustray.util import list_named_actors
 from tests.integration.actor_failures.mortal import Mortal
-from tests.support import eventually, lives
+from tests.support import Gate, eventually, lives
 
 
 def test_actors_die_with_the_worker_that_made_them() -> None:
@@ -40,6 +43,27 @@ def test_actors_die_with_the_worker_that_made_them() -> None:
         rustray.get(child.add.remote())
     assert rustray.get(lasting.add.remote()) == 2
     rustray.kill(lasting)
+
+
+def test_no_actor_ends_a_worker_whose_refs_others_have(tmp_path: Path) -> None:
+    gate = Gate(tmp_path / "gate")
+
+    @rustray.remote
+    def held() -> str:
+        gate.wait()
+        return "value"
+
+    @rustray.remote
+    def later() -> Any:
+        return os.getpid(), held.remote()
+
+    pid, ref = rustray.get(later.remote())
+    eventually(lambda: not current().leases._leases)  # the worker is idle
+    mortal = Mortal.options(num_cpus=0).remote()
+    assert rustray.get(mortal.pid.remote()) != pid
+    rustray.kill(mortal)
+    gate.open()
+    assert rustray.get(ref) == "value"
 
 
 DRIVER = """
