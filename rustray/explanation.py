@@ -275,7 +275,7 @@ def _slot(lease: Mapping[str, Any]) -> str:
     if lease.get("reason"):
         told += f"; {lease['reason']}"
     if lease.get("promised"):
-        told += "; one is being freed for it"
+        told += "; it has the next that ends" if lease.get("at_end") else "; one is being freed for it"
     return told
 
 

@@ -6,8 +6,9 @@ A description is a dict: "task" (id, hexadecimal), "function", "state" and what 
     failed      "error_type", "error"
     ended       it was a task of this process, and nothing refers to its results any more
     arguments   "missing": the objects that it waits for, hexadecimal
-    queued      "position" of "queued" tasks here, counted from 1, and the "leases" of its class
-    sent        "behind": how many tasks its worker runs before it, and "worker", "pid", as of
+    queued      "position" of "queued" tasks here, counted from 1, and the "leases" of its class; "ran_s": seconds for
+                which every one of these has been at its present task, at least
+    sent        "behind": how many tasks its worker runs before it, and "ran_s", "worker", "pid", as of
     running     "since_s": seconds for which it has been seen running, at least; "suspended"; "cancelled"
     actor       a call that waits for its actor: "position", "queued"
     interrupted a call that ran when its actor died, and it is not known yet whether that restarts

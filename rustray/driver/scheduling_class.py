@@ -91,6 +91,11 @@ class Lease:
         self.closed = False
         self.loss: tuple[str, str] | None = None
 
+    def ran_s(self) -> float:
+        """Seconds for which it has been at its present task, at least."""
+        present = next(iter(self.in_flight), None)
+        return time.monotonic() - self.since if present is not None and present == self.first else 0.0
+
 
 class SchedulingClass:
     """Tasks that need the same: their queue and their leases."""
@@ -314,7 +319,8 @@ class SchedulingClass:
             waiting = (other for other in self.queue if not other.cancelled)
             position = next((at for at, other in enumerate(waiting, 1) if other is task), 0)
             waits = {"position": position, "queued": self.queued, "leases": len(self.leases)}
-            return {"class": self.key, "state": "queued", **waits}
+            ran = [lease.ran_s() for lease in self.leases]
+            return {"class": self.key, "state": "queued", **waits, "ran_s": min(ran, default=0.0)}
         numbers, started = list(lease.in_flight), lease.page.started
         behind = numbers.index(task.number)
         about = {"class": self.key, "state": "sent", "worker": lease.worker, "pid": lease.page.pid}
@@ -323,6 +329,8 @@ class SchedulingClass:
             if behind <= 0:
                 about["state"] = "running"
                 about["since_s"] = time.monotonic() - lease.since if lease.first == task.number else 0.0
+        if about["state"] == "sent":
+            about["ran_s"] = lease.ran_s()
         return about | {"behind": max(0, behind), "suspended": lease.suspended, "revoked": lease.revoked}
 
     def interrupt(self, task: Task, force: bool, recursive: bool) -> None:

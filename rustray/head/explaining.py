@@ -172,6 +172,8 @@ class Explaining:
 def _start(told: dict[str, Any]) -> float | None:
     """Seconds until a task will probably start: those before it in its process or worker run first."""
     run_s: float | None = told.get("estimate", {}).get("run_s")
+    if run_s is not None:
+        run_s = max(run_s, told.get("ran_s", 0.0))  # those that run take longer than is known
     if told["state"] == "sent":
         return None if run_s is None else int(told["behind"]) * run_s
     if told["state"] != "queued":

@@ -1,7 +1,8 @@
 """When somebody who waits will probably get a slot, for people: nothing is decided by it.
 
-Rule 1. A lease comes free when its present task ends, as far as it is known how long its class takes. Where it makes
-        room by itself, its worker may be suspended before that for the one who waits (see `preemption`).
+Rule 1. A lease comes free when its present task ends, as far as it is known how long its class takes: one that takes
+        longer than that already, as long again. Where it makes room by itself, its worker may be suspended before that
+        for the one who waits, if `preemption` allows it.
 Rule 2. Leases of one node come free one after the other, until there is room; of those ahead each takes one place.
 Rule 3. Nobody guesses: what depends on a class of which no task has ended yet is not known, and that class is named.
 """
@@ -13,10 +14,11 @@ from collections.abc import Sequence
 from math import inf
 from typing import NamedTuple
 
+from rustray.model.resources import Resources
 from rustray.scheduler.leases import LeaseBook
 from rustray.scheduler.levels import SLICES
-from rustray.scheduler.preemption import GRACE
-from rustray.scheduler.records import Claim, Lease, Node
+from rustray.scheduler.preemption import GRACE, may_rest
+from rustray.scheduler.records import NOTHING, Claim, Lease, Node
 
 
 class Outlook(NamedTuple):
@@ -85,10 +87,28 @@ def _comes_free(lease: Lease, claim: Claim, now: float, alone: bool) -> float:
     cls, ran = lease.claim.cls, now - lease.since
     bounds = [inf]
     if cls.run_s:
-        bounds.append(cls.run_s - ran % cls.run_s)  # it may have run several tasks already
-    if alone and not cls.shape.stays:
+        present = now - max(
+            lease.asked, lease.since
+        )  # it may have run several tasks, but none that is new since then
+        late = lease.asked >= 0 and present > cls.run_s
+        bounds.append(present if late else cls.run_s - ran % cls.run_s)
+    if alone and may_rest(lease, _stays_beside(claim, lease.node)):
         if cls.tier > claim.cls.tier:
             bounds.append(GRACE)
         elif cls.tier == claim.cls.tier:
             bounds.append(max(GRACE, SLICES[cls.level] - ran))
     return min(bounds)
+
+
+def _stays_beside(claim: Claim, node: Node) -> Resources:
+    """What would stay for good on the node if the claim had a slot there, and is not counted there yet."""
+    shape = claim.cls.shape
+    promised = any(promise.node is node for promise in claim.promises)
+    return shape.lent if shape.stays and not promised else NOTHING
+
+
+def at_end_only(claim: Claim) -> bool:
+    """Whether what it was promised is to be had only when tasks end: nothing there may be suspended for it."""
+    return bool(claim.promises) and not any(
+        may_rest(lease) for promise in claim.promises for lease in promise.node.leaving.values()
+    )

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from rustray.model.resources import CPU, UNIT, Resources
 from rustray.scheduler import levels
 from rustray.scheduler.leases import LeaseBook
-from rustray.scheduler.records import LENT, Lease, Node, Promise
+from rustray.scheduler.records import LENT, NOTHING, Lease, Node, Promise
 
 if TYPE_CHECKING:
     from rustray.scheduler.orders import Orders
@@ -80,7 +80,7 @@ def _press(book: LeaseBook, orders: Orders, node: Node) -> float:
         if lease.stopping:
             for name, units in lent.items():
                 left[name] += units
-        elif _may_rest(lease):
+        elif may_rest(lease):
             able.append(lease)
     able.sort(key=lambda lease: (-lease.claim.cls.tier, lease.since, lease.number))
     again = inf
@@ -148,14 +148,16 @@ def _due(promise: Promise, lease: Lease) -> float:
     return due if due > slice_ends else slice_ends
 
 
-def _may_rest(lease: Lease) -> bool:
-    """Whether the worker is one that may be suspended, and could go on one day. Rule 3."""
+def may_rest(lease: Lease, beside: Resources = NOTHING) -> bool:
+    """Whether the worker is one that may be suspended, and could go on one day, also `beside` what is to stay there for
+    good. Rule 3."""
     shape, node = lease.claim.cls.shape, lease.node
     if shape.stays:
         return False
     fixed = node.fixed
-    return not fixed or all(
-        units <= node.total[name] - fixed.get(name, 0) for name, units in shape.lent.items()
+    return not (fixed or beside) or all(
+        units <= node.total[name] - fixed.get(name, 0) - beside.get(name, 0)
+        for name, units in shape.lent.items()
     )
 
 

@@ -11,7 +11,7 @@ from rustray.model.resources import UNIT
 from rustray.scheduler.groups import Groups
 from rustray.scheduler.leases import LeaseBook
 from rustray.scheduler.levels import LOWEST
-from rustray.scheduler.outlook import outlook
+from rustray.scheduler.outlook import at_end_only, outlook
 from rustray.scheduler.records import Claim, Lease, visible
 
 AHEAD_SHOWN = 10
@@ -207,7 +207,8 @@ class Status:
         in the way, as its job's cap, a label that no node has, or a placement group that has no room yet, "" for
         nothing; ``level``: how urgent the class is now, 0 most; ``ahead``: how many claims are served before it,
         and the first few of them as ``first_ahead``; ``predicted_start``: seconds until it will probably have a
-        slot, or None; ``unknown``: in that case by class, the leases in the way whose tasks take nobody knows how long.
+        slot, or None; ``unknown``: in that case by class, the leases in the way whose tasks take nobody knows how long;
+        ``at_end``: what was promised comes only when tasks end, for none may be suspended for it.
         """
         cls = self._book.classes.get(key)
         claim = cls.claims.get(client) if cls is not None else None
@@ -227,6 +228,7 @@ class Status:
             answer["reason"] = self._reason(claim)
             answer["level"] = claim.cls.level
             answer["predicted_start"], answer["unknown"] = outlook(self._book, claim, ahead)
+            answer["at_end"] = at_end_only(claim)
             answer["ahead"] = len(ahead)
             answer["first_ahead"] = [
                 {

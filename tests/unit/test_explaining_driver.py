@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,6 +45,19 @@ def test_a_sent_task_knows_who_runs_before_it(bench: Bench) -> None:
     bench.session.leases.tick(100.0)
     bench.session.leases.on_suspended(worker.lease, True)
     assert of(bench, entries[1])["suspended"] and of(bench, entries[2])["behind"] == 1
+
+
+def test_a_queued_task_knows_how_long_those_before_it_have_run(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries, workers = bench.submit(4), [bench.worker(), bench.worker()]
+    assert of(bench, entries[3])["ran_s"] == 0.0
+    begun = time.monotonic()
+    bench.session.leases.tick(begun)
+    monkeypatch.setattr(time, "monotonic", lambda: begun + 5.0)
+    assert of(bench, entries[3])["ran_s"] == 5.0
+    workers[0].answer(entries[0].task.number, seconds=5.0)  # it begins another
+    assert of(bench, entries[3])["ran_s"] == 0.0
 
 
 def test_the_owner_finds_a_task_by_its_number(bench: Bench) -> None:

@@ -49,6 +49,9 @@ def test_it_says_who_has_the_slots(bench: Bench) -> None:
     [
         ({**ON_WORKER, "state": "sent", "behind": 2}, 6.0),
         ({**QUEUED, "leases": 2}, 2.25),
+        ({**QUEUED, "leases": 2, "ran_s": 1.0}, 2.25),
+        ({**QUEUED, "leases": 2, "ran_s": 12.0}, 9.0),
+        ({**ON_WORKER, "state": "sent", "behind": 2, "ran_s": 12.0}, 24.0),
         ({**ON_WORKER, "state": "running"}, None),
     ],
 )

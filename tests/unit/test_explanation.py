@@ -75,6 +75,11 @@ from tests.unit.explained_facts import (
             "being freed for it",
         ),
         (
+            {**QUEUED, "lease": {**LEASE, "state": "promised", "promised": 1, "at_end": True}},
+            "waiting for a lease",
+            "; it has the next that ends.",
+        ),
+        (
             {**QUEUED, "lease": {**LEASE, "state": "infeasible"}},
             "infeasible",
             "Task f() cannot start: no node of the cluster has what it needs "

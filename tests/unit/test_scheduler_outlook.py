@@ -57,3 +57,25 @@ def test_of_functions_that_have_never_run_nothing_is_predicted() -> None:
     env.scheduler._book.set_level(env.scheduler._book.classes[b"wide"], 0)
     env.demand("wide", 1)
     assert (told(env, "wide")["predicted_start"], told(env, "wide")["unknown"]) == (None, {"f": 2})
+
+
+def test_for_who_stays_the_last_slot_is_not_freed() -> None:
+    env = Env().node(cpu=1).cls("f", predicted=20.0).demand("f", 1).cls("actor", pinned=True, predicted=None)
+    env.demand("actor", 1)
+    for _ in range(10):  # promised or not
+        assert told(env, "actor")["predicted_start"] == pytest.approx(20.0 - (env.now - 100.0))
+        env.tick(0.1)
+    assert told(env, "actor")["state"] == "promised" and told(env, "actor")["at_end"]
+    env = Env().node(cpu=2).cls("f", predicted=20.0).demand("f", 2).cls("actor", pinned=True, predicted=None)
+    env.demand("actor", 1).tick(0.1)  # here the suspended one can have the other
+    assert told(env, "actor")["predicted_start"] == pytest.approx(GRACE) and not told(env, "actor")["at_end"]
+
+
+def test_what_runs_longer_than_was_known_does_not_end_at_once() -> None:
+    env = Env().node(cpu=1).cls("f", preemptible=False).demand("f", 1).step(Predicted(b"f", 0.05))
+    env.cls("g", job=2).demand("g", 1).tick(1.0)
+    assert env.said == "revoke 1 from 1"
+    env.tick(0.02)
+    assert told(env, "g")["predicted_start"] <= 0.05
+    env.tick(3.0)
+    assert told(env, "g")["predicted_start"] == pytest.approx(3.02)
