@@ -181,7 +181,7 @@ class ActorChannel(KeepsOrder):
         if task in self._interrupted:
             return about | {"state": "interrupted"}
         if task.where is None or self._page is None:
-            position = next((at for at, other in enumerate(self.queue, 1) if other is task), 0)
+            position = next((at for at, other in enumerate(tuple(self.queue), 1) if other is task), 0)
             first = self.queue[0] if self.queue else task
             about |= {"state": "actor", "position": position, "queued": len(self.queue)}
             if self._connection is not None and first.missing:

@@ -39,7 +39,7 @@ class ActorMethod:
         handle = self._handle
         session = handle._session
         if session.ended is not None:
-            raise session.ended
+            session.check_open()
         if handle._max_pending > 0:
             handle._check_pending(self._name)
         return session.tasks.submit(

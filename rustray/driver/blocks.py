@@ -114,9 +114,15 @@ class Blocks:
     def read(
         self, location: Location, on_release: Callable[[], object]
     ) -> tuple[memoryview, list[memoryview]]:
-        """(pickle, buffers) of the value there, as read-only views; `on_release` is called when all are gone."""
+        """(pickle, buffers) of the value there, as read-only views; `on_release` is called when all are gone, also if
+        there are none."""
         segment, offset, size = location
-        return layout.read(self._mapping(segment).view(offset, size, on_release))
+        try:
+            mapping = self._mapping(segment)
+        except BaseException:  # as an interrupt of the question for it
+            on_release()
+            raise
+        return layout.read(mapping.view(offset, size, on_release))
 
     def _mapping(self, segment: int) -> Mapping:
         mapping = self._mappings.get(segment)

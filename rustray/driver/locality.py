@@ -24,6 +24,11 @@ NOMINAL_BYTES = 1 << 20
 """What an object in a store counts whose size this process does not know."""
 
 
+def first_of(queue: Iterable[Task]) -> list[Task]:
+    """Those at the head of a queue, to which other threads may be adding."""
+    return list(islice(queue, LOOKED_AT))  # in one step of the interpreter
+
+
 def place_of(entry: Entry) -> int:
     """The number of a node that has a copy, as far as this process knows."""
     return entry.node or home_of(entry.id)
@@ -32,7 +37,7 @@ def place_of(entry: Entry) -> int:
 def near(tasks: Iterable[Task]) -> dict[int, int] | None:
     """Bytes of the arguments of the first `tasks`, by the number of the node that has them; None if there are none."""
     found: dict[int, int] = {}
-    for task in islice(tasks, LOOKED_AT):
+    for task in first_of(tasks):
         for _at, entry in task.deps:
             if entry.state == BLOCK:
                 size = entry.payload[2] if entry.payload is not None else NOMINAL_BYTES
@@ -64,7 +69,7 @@ def bring_forward(queue: deque[Task], node: int) -> None:
     """Let that of the tasks at the head of the queue be the very first that is best run on `node`: the first that is
     bound there, or whose arguments lie there; rather one that is not bound elsewhere."""
     best = -1
-    for index, task in enumerate(islice(queue, LOOKED_AT)):
+    for index, task in enumerate(first_of(queue)):
         if task.bound == node or _nearest(task) == node:
             if task.bound in (0, node):
                 best = index
@@ -79,7 +84,7 @@ def bring_forward(queue: deque[Task], node: int) -> None:
 
 def bind(queue: Iterable[Task], leases: Mapping[int, int]) -> dict[int, list[bytes]]:
     """Bind one of the first tasks to each of the `leases`, counted by node; gives the arguments to bring, by node."""
-    head = [task for task in islice(queue, LOOKED_AT) if has_big(task)]
+    head = [task for task in first_of(queue) if has_big(task)]
     free = Counter(leases)
     for task in head:
         if task.bound in leases:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rustray.driver import cells
+from rustray.driver.locality import first_of
 from rustray.model.lacking import lacking_text
 
 if TYPE_CHECKING:
@@ -119,7 +120,8 @@ class Patience:
         stuck = {
             target.key: task
             for target in session.leases.waiting
-            if (task := next((task for task in target.queue if not task.cancelled), None)) is not None
+            if (task := next((task for task in first_of(target.queue) if not task.cancelled), None))
+            is not None
         }
         for channel in session.actors.channels():
             if channel.queue and not channel.connected:

@@ -109,6 +109,7 @@ class SchedulingClass:
         self.is_own = False
         self.spec = spec
         self.queue: deque[Task] = deque()
+        """Any thread may add to it, also without the lock: who walks over it does so over a copy."""
         self._cancelled = 0
         """Of the tasks in the queue: they are passed over, and taken out when there are many, or nothing else."""
         self.leases: list[Lease] = []
@@ -132,8 +133,9 @@ class SchedulingClass:
         if self.idle or length % BATCH == 0 or length + len(self.leases) > self.asked < MAX_DEMAND:
             with self._submitter.shield, self._lock:
                 if self.over is not None:
-                    queue.remove(task)
-                    self._submitter.tasks.fail(task, self.over)
+                    if task in queue:  # else it has failed with the others
+                        queue.remove(task)
+                        self._submitter.tasks.fail(task, self.over)
                     return
                 if self.leases:
                     self.pump()
@@ -203,8 +205,10 @@ class SchedulingClass:
 
     def take_queue(self) -> list[Task]:
         """All that waits in the queue, which is empty then; what was cancelled there has failed already."""
-        queued, self.queue, self._cancelled = self.queue, deque(), 0
-        return [task for task in queued if not task.cancelled]
+        queue = self.queue
+        taken = [queue.popleft() for _ in range(len(queue))]  # not by a new queue: as above
+        self._cancelled = 0
+        return [task for task in taken if not task.cancelled]
 
     def ask_for_less(self) -> None:
         """Tell the node of how many leases would be of use where it has been told of more. Caller has the lock."""
@@ -310,13 +314,13 @@ class SchedulingClass:
         for lease in self.leases:
             if number in lease.in_flight:
                 return lease.in_flight[number]
-        return next((task for task in self.queue if task.number == number), None)
+        return next((task for task in tuple(self.queue) if task.number == number), None)
 
     def describe(self, task: Task) -> dict[str, Any]:
         """Where a task of ours is: see `explaining`. Caller has the lock."""
         lease: Lease | None = task.where
         if lease is None or task.number not in lease.in_flight:
-            waiting = (other for other in self.queue if not other.cancelled)
+            waiting = (other for other in tuple(self.queue) if not other.cancelled)
             position = next((at for at, other in enumerate(waiting, 1) if other is task), 0)
             waits = {"position": position, "queued": self.queued, "leases": len(self.leases)}
             ran = [lease.ran_s() for lease in self.leases]

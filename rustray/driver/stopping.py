@@ -145,7 +145,7 @@ def unfinished(session: Session, first: int) -> list[Task]:
     found: dict[int, Task] = {}
     with session.objects.lock:
         for target in session.leases.classes():
-            found.update((task.number, task) for task in target.queue)
+            found.update((task.number, task) for task in tuple(target.queue))
             for lease in target.leases:
                 found.update(lease.in_flight)
         for channel in session.actors.channels():

@@ -114,6 +114,19 @@ def test_values_that_are_kept_beyond_their_references():
     assert all(view[0] == 1 for view in views)
 
 
+def test_a_reading_that_is_interrupted_before_it_begins(monkeypatch):
+    def interrupted(_segment):
+        raise KeyboardInterrupt
+
+    ref = big.remote()
+    rustray.wait([ref])
+    with monkeypatch.context() as patch:
+        patch.setattr(current().blocks, "_mapping", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            rustray.get(ref)
+    assert rustray.get(ref).size == BIG
+
+
 def test_arguments():
     held = rustray.put(np.ones(BIG))
     refs = []

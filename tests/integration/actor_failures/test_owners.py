@@ -137,6 +137,7 @@ def test_detached_actors_outlive_their_driver(standalone: Cluster, end: str) -> 
 
 def test_handles_of_a_session_that_has_ended(standalone: Cluster) -> None:
     program = f"""
+import gc, weakref
 import rustray
 rustray.init({standalone.address!r})
 @rustray.remote
@@ -151,6 +152,14 @@ for call in (lambda: rustray.get(a.f.remote()), lambda: rustray.kill(a)):
         call()
     except rustray.exceptions.SessionError as error:
         print(type(error).__name__)
+argument = A
+kept = weakref.ref(argument)
+try:
+    a.f.remote(argument)
+except rustray.exceptions.SessionError:
+    del argument, A
+gc.collect()
+print(kept() is None)
 rustray.init({standalone.address!r})
 try:
     rustray.get(a.f.remote())
@@ -158,4 +167,5 @@ except rustray.exceptions.SessionError as error:
     print(type(error).__name__)
 """
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
-    assert told.stdout.split() == [SessionError.__name__] * 3, told.stderr
+    name = SessionError.__name__
+    assert told.stdout.split() == [name, name, "True", name], told.stderr
