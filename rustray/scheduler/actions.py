@@ -1,11 +1,11 @@
-"""What the scheduler asks to be done."""
+"""What the scheduler asks to be done. These are values; Python makes frozen ones at four times the price."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Grant:
     """Give the client a lease of the class on a worker of the node."""
 
@@ -15,7 +15,7 @@ class Grant:
     node: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Revoke:
     """Ask the client for a lease back; it comes by `LeaseReturned` when its running task ends.
 
@@ -28,7 +28,7 @@ class Revoke:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Suspend:
     """Stop the worker of the lease (SIGSTOP); `LeaseSuspended` says that it stands, or the lease comes back.
 
@@ -39,7 +39,7 @@ class Suspend:
     node: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Resume:
     """Let the worker of the lease go on (SIGCONT); its CPU is taken already. Answered by `LeaseResumed`."""
 
@@ -47,7 +47,7 @@ class Resume:
     node: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Requeue:
     """Kill the worker of the lease; its owner runs the task again at no charge. `LeaseReturned` follows.
 
@@ -58,7 +58,7 @@ class Requeue:
     node: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Infeasible:
     """No node of the cluster could ever run the class, not even an empty one.
 
@@ -77,7 +77,7 @@ class Infeasible:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Evict:
     """Kill the worker of the lease: what it ran on is no more. Its task fails, or is tried elsewhere at its own charge;
     `LeaseReturned` follows."""
@@ -87,7 +87,7 @@ class Evict:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class GroupPlaced:
     """All bundles of a placement group have room. `nodes`: where each lies."""
 
@@ -95,7 +95,7 @@ class GroupPlaced:
     nodes: list[str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class GroupRescheduling:
     """Some bundles of a placement group were lost with their node, and wait for room elsewhere: their indices."""
 

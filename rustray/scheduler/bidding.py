@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from math import inf
 
 from rustray.model.resources import CPU, UNIT
@@ -146,14 +145,14 @@ def _worst(book: LeaseBook) -> int:
 def _may_be_fair(book: LeaseBook, bid: Bid) -> bool:
     claim = bid.claim
     job, cost = claim.cls.job, claim.cls.shape.cost
-    if book.top_share - book.least_loss - rules.fair_from(book, bid) > -_EPSILON:
+    if book.top_share() - book.least_loss - rules.fair_from(book, bid) > -_EPSILON:
         return True
     first = job.holders.rank(holder) if (holder := job.by_spare().first()) is not None else None
     return first is not None and -first[0] >= (claim.standing + 1) * cost - _EPSILON
 
 
 def _may_be_behind(book: LeaseBook, job: Job) -> bool:
-    return book.moves_left > 0 and job.share < book.top_share and job.served < book.most_served
+    return book.moves_left > 0 and job.share < book.top_share() and job.served < book.most_served
 
 
 # -- idle leases
@@ -162,10 +161,11 @@ def _may_be_behind(book: LeaseBook, job: Job) -> bool:
 def offer_idle(book: LeaseBook, orders: Orders, claim: Claim) -> None:
     """The claim has more than it wants: whoever waits and comes first may have it."""
     vain = 0
-    for lease in list(claim.leases.values()):
-        if not (book.waiting or lease.node.parked) or not lease.revocable:
+    leases = claim.leases.values()
+    for lease in list(leases) if book.waiting else [lease for lease in leases if lease.node.parked]:
+        if not lease.revocable or not (book.waiting or lease.node.parked):
             continue
-        if claim.surplus <= 0 or vain == OFFERS:
+        if not claim.surplus or vain == OFFERS:
             return
         bid = _first_for(book, lease)
         if bid is None:
@@ -179,8 +179,9 @@ def _first_for(book: LeaseBook, lease: Lease) -> Bid | None:
     """Who comes first of those that this lease would be enough for."""
     node, hold = lease.node, lease.hold
     best: tuple[Rank, Bid] | None = None
+    cpus = node.open.get(CPU, 0) + node.coming.get(CPU, 0) + hold.get(CPU, 0)
     for shape in book.waiting:
-        if not node.covers(shape.request, hold):
+        if shape.cpus > cpus and shape.cpus or not node.covers(shape.request, hold):
             continue
         book.rank_moved(shape)
         job = shape.jobs.first()
@@ -191,8 +192,10 @@ def _first_for(book: LeaseBook, lease: Lease) -> Bid | None:
         rank = (*rank, *claim.rank)
         if (best is None or rank < best[0]) and (bid := Bid(claim)).suits(node):
             best = rank, bid
-    waiting = (p for p in node.parked.values() if p.promise is None and not p.stopping)
-    for parked in islice(waiting, PARKED_COMPARED):
+    if not node.parked:
+        return best[1] if best is not None else None
+    waiting = [p for p in node.parked.values() if p.promise is None and not p.stopping]
+    for parked in waiting[:PARKED_COMPARED]:
         bid, job = Bid(parked.claim, parked), parked.claim.cls.job
         if job.capped(parked.claim.cls.shape.cpus) and job is not lease.claim.cls.job:
             continue

@@ -80,11 +80,10 @@ class Scheduler:
         said: list[Action] = []
         orders.said = said
         _HANDLERS[type(event)](self, event)
-        if not self._recovering:
-            if book.ripe or book.freed or book.called:
-                serve(book, orders)
-            if book.pressed:
-                preemption.preempt(book, orders)
+        if book.ripe or book.freed or book.called:
+            self._serve()
+        if book.pressed and not self._recovering:
+            preemption.preempt(book, orders)
         return said
 
     def next_wake(self) -> float | None:
@@ -111,7 +110,6 @@ class Scheduler:
         self._groups.node_added(self._book.nodes.by_name[event.node])
         for lease in event.leases:
             self._adopt(lease)
-        self._serve()
         self._place_groups()
 
     def _on_node_removed(self, event: NodeRemoved) -> None:
@@ -121,7 +119,6 @@ class Scheduler:
         else:
             self._remove_node(node)
             self._tell_the_infeasible()
-        self._serve()
         self._place_groups()
 
     def _remove_node(self, node: Node) -> None:
@@ -136,7 +133,6 @@ class Scheduler:
         self._book.drain_node(node)
         self._relief.drain(node)
         self._tell_the_infeasible()
-        self._serve()
 
     def _on_node_memory(self, event: NodeMemory) -> None:
         node = self._book.nodes.by_name.get(event.node)
@@ -152,7 +148,6 @@ class Scheduler:
         job = self._book.job(event.job)
         job.priority = event.priority
         self._book.set_terms(job, event.weight, round(event.min_cpus * UNIT), cap)
-        self._serve()
 
     def _on_job_ended(self, event: JobEnded) -> None:
         job = self._book.jobs.get(event.job)
@@ -160,7 +155,6 @@ class Scheduler:
             self._groups.remove_job(event.job)
             self._book.remove_job(job)
             self._tell_the_infeasible()
-            self._serve()
             self._place_groups()
 
     def _on_group_added(self, event: PlacementGroupAdded) -> None:
@@ -170,7 +164,6 @@ class Scheduler:
     def _on_group_removed(self, event: PlacementGroupRemoved) -> None:
         self._groups.remove(event.group)
         self._tell_the_infeasible()
-        self._serve()
         self._place_groups()
 
     def _on_class_added(self, event: ClassAdded) -> None:
@@ -198,20 +191,21 @@ class Scheduler:
         cls = self._book.classes.get(event.key)
         if cls is not None:
             self._book.predict(cls, event.run_s, event.memory)
-            self._serve()
 
     def _on_demand(self, event: Demand) -> None:
         book = self._book
         cls = book.classes.get(event.key)
         if cls is None:
             return
-        claim = book.claim(cls, event.client)
+        claim = cls.claims.get(event.client) or book.claim(cls, event.client)
         if claim.wanted != event.count:
             claim.told_infeasible = False
-        claim.near = _by_bytes(event.near)
+        claim.near = _by_bytes(event.near) if event.near else ()
         book.set_demand(claim, max(0, event.count))
-        self._orders.tell_if_infeasible(claim)
-        self._serve()
+        if not cls.shape.hosts:
+            self._orders.tell_if_infeasible(claim)
+        if book.ripe or book.freed or book.called:
+            self._serve()
         if self._recovering:
             return
         if claim.need > 0:
@@ -225,13 +219,11 @@ class Scheduler:
     def _on_client_gone(self, event: ClientGone) -> None:
         for claim in list(self._book.claims_of.get(event.client, ())):
             self._book.void(claim)
-        self._serve()
 
     # -- leases
 
     def _on_lease_adopted(self, event: LeaseAdopted) -> None:
         self._adopt(event)
-        self._serve()
 
     def _adopt(self, event: LeaseAdopted) -> None:
         book = self._book
@@ -252,7 +244,6 @@ class Scheduler:
             self._book.drop(lease)
             if lease.node.host is not None:
                 self._orders.tell_if_infeasible(lease.claim)  # its group may have been removed
-            self._serve()
             if self._groups.settling:
                 self._place_groups()
 
@@ -260,20 +251,17 @@ class Scheduler:
         lease = self._book.leases.get(event.lease)
         if lease is not None:
             self._book.block(lease)
-            self._serve()
 
     def _on_lease_unblocked(self, event: LeaseUnblocked) -> None:
         lease = self._book.leases.get(event.lease)
         if lease is not None:
             self._book.unblock(lease)
             self._relief.note_woken(lease.node)
-            self._serve()
 
     def _on_lease_suspended(self, event: LeaseSuspended) -> None:
         lease = self._book.leases.get(event.lease)
         if lease is not None:
             self._book.park(lease)
-            self._serve()
 
     def _on_lease_resumed(self, event: LeaseResumed) -> None:
         lease = self._book.leases.get(event.lease)
@@ -308,7 +296,6 @@ class Scheduler:
         book, orders = self._book, self._orders
         book.demote_expired()
         book.rank_jobs()
-        self._serve()
         self._place_groups()
         bidding.bid_for_turns(
             book, orders
@@ -321,14 +308,18 @@ class Scheduler:
         preemption.preempt(book, orders)
 
     def _serve(self) -> None:
-        self._groups.sweep()
+        """Give out what is open. Each step ends with it."""
+        if self._groups.doomed:
+            self._groups.sweep()
         if not self._recovering:
             serve(self._book, self._orders)
 
     def _place_groups(self) -> None:
+        """After all others have been served: groups get what these leave."""
         if not self._recovering:
+            self._serve()
             self._groups.place()
-            serve(self._book, self._orders)  # who waited for the groups
+            self._serve()  # who waited for the groups
 
     def _tell_the_infeasible(self) -> None:
         lines: list[Claim] = [
@@ -338,9 +329,9 @@ class Scheduler:
             self._orders.tell_if_infeasible(claim)
 
 
-def _by_bytes(near: Mapping[str, int] | None) -> tuple[str, ...]:
+def _by_bytes(near: Mapping[str, int]) -> tuple[str, ...]:
     """The nodes on which arguments lie, the one with the most bytes first."""
-    return tuple(sorted(near, key=lambda node: (-near[node], node))) if near else ()
+    return tuple(sorted(near, key=lambda node: (-near[node], node)))
 
 
 _HANDLERS: dict[type[Any], Callable[[Scheduler, Any], None]] = {

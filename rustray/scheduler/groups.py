@@ -51,7 +51,7 @@ class Groups:
         self._never: dict[Group, None] = {}  # no room even in an empty cluster: looked at when a node joins
         self._gathering: Group | None = None
         self._settling: dict[Group, float] = {}  # those that wait for a better place, and until when
-        self._doomed: dict[Bundle, None] = {}  # of removed groups, with leases that have not come back
+        self.doomed: dict[Bundle, None] = {}  # of removed groups, with leases that have not come back
 
     # -- groups come and go
 
@@ -108,15 +108,15 @@ class Groups:
             self._book.break_promise(promise)
         for lease in (*node.leases.values(), *node.leaving.values(), *node.parked.values()):
             self._say(Evict(lease.number, node.name, "its placement group was removed"))
-            self._doomed[bundle] = None
-        if bundle not in self._doomed:
+            self.doomed[bundle] = None
+        if bundle not in self.doomed:
             self._reservations.give_up(bundle)
 
     def sweep(self) -> None:
         """Give back the room of removed groups in which nothing runs any more."""
-        for bundle in list(self._doomed):
+        for bundle in list(self.doomed):
             if not bundle.node.leases and not bundle.node.leaving and not bundle.node.parked:
-                del self._doomed[bundle]
+                del self.doomed[bundle]
                 self._reservations.give_up(bundle)
 
     def _shapes(self, group: Group) -> list[Shape]:
@@ -152,7 +152,7 @@ class Groups:
                 self._reservations.empty(bundle)
                 self._reservations.give_up(bundle)
                 lost.setdefault(group, []).append(bundle.index)
-        for bundle in list(self._doomed):
+        for bundle in list(self.doomed):
             if bundle.host is not None and bundle.host.name == name:
                 self._reservations.empty(bundle)
         self.sweep()
@@ -217,7 +217,7 @@ class Groups:
         now = self._book.now
         if group.strategy not in (packing.PACK, packing.SPREAD) or now >= self._settling.get(group, inf):
             return False
-        better = self._plan(group, rooms.soon(self._book, nodes, self._doomed))
+        better = self._plan(group, rooms.soon(self._book, nodes, self.doomed))
         placed = [bundle.host for bundle in group.bundles if bundle.node.placed]
         if better is None or not packing.better(
             group.strategy, [*placed, *better.values()], [*placed, *plan.values()]
@@ -227,7 +227,7 @@ class Groups:
         wanted: dict[Node, dict[str, int]] = {}
         for bundle, host in better.items():
             rooms.add(wanted.setdefault(host, {}), bundle.request)
-        for bundle in self._doomed:
+        for bundle in self.doomed:
             if bundle.host in wanted:
                 rooms.add(wanted[bundle.host], NOTHING - bundle.request)
         for lease in list(rooms.idle(self._book)):

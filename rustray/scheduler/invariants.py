@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from rustray.model.resources import CPU
 from rustray.scheduler.leases import LeaseBook
 from rustray.scheduler.placement import fits_now
-from rustray.scheduler.records import LENT, OWED, Claim, Job, Node
+from rustray.scheduler.records import LENT, OWED, Claim, Job, Node, dominant_share
 from rustray.scheduler.serving import held_back, may_resume
 
 
@@ -46,6 +46,7 @@ def _check_node(node: Node) -> None:
     for lease in [*node.leases.values(), *node.leaving.values(), *node.parked.values()]:
         shape = lease.claim.cls.shape
         assert lease.node is node
+        assert lease.hold == (shape.held if lease.blocked or lease.parked else shape.request)
         _add(used, lease.hold)
         _add(fixed, shape.lent if shape.stays else {})
     assert _same(node.total - used, node.free), f"{node.name}: leases and free do not add up to its total"
@@ -80,6 +81,8 @@ def _check_job(book: LeaseBook, job: Job, claims: list[Claim]) -> None:
     pledged, toll = 0, 0.0
     for cls in job.classes.values():
         toll += cls.running * cls.shape.toll
+    assert job.weighed is None or job.weighed == dominant_share(job.usage, book.nodes.total) / job.weight
+    assert job.share <= book.top_share(), f"job {job.number} has more than the largest share"
     assert abs(toll - job.pace) < 1e-6, f"job {job.number}: wrong pace"
     resting = sum(len(claim.parked) for claim in claims)
     assert resting == job.resting, f"job {job.number}: suspended leases do not add up"
@@ -100,9 +103,10 @@ def _check_claim(book: LeaseBook, claim: Claim) -> None:
     assert claim.wanted or claim.held, "an empty claim is kept"
     awake = [x for x in [*claim.leases.values(), *claim.leaving.values()] if not x.blocked and x.counted]
     assert len(awake) == claim.awake
-    assert cls.pinned or claim.in_use == max(0, claim.awake - max(0, claim.surplus)), "wrong count of use"
+    assert cls.pinned or claim.in_use == max(0, claim.awake - claim.surplus), "wrong count of use"
     kept, parked = len(claim.leases), len(claim.parked)
-    surplus = 0 if cls.pinned else min(kept, kept + parked - claim.wanted)
+    assert claim.need == claim.wanted - claim.held - len(claim.promises), "wrong count of what it needs"
+    surplus = 0 if cls.pinned else max(0, min(kept, kept + parked - claim.wanted))
     assert claim.surplus == surplus, "wrong count of what is idle"
     hungry = claim.need > 0 and not claim.standing
     assert (claim in book.hungry) == hungry, "not asking for its turn"

@@ -75,7 +75,7 @@ class LeaseBook(Promises):
     def set_demand(self, claim: Claim, wanted: int) -> None:
         self._want(claim, wanted)
         while claim.promises and claim.need < 0:
-            self.break_promise(next(reversed(claim.promises)))
+            self._break(next(reversed(claim.promises)))
         self.refresh(claim)
 
     def void(self, claim: Claim) -> None:
@@ -98,10 +98,10 @@ class LeaseBook(Promises):
         """`charged`: its job is charged for it already, by the promise of it."""
         number = self._next_lease
         self._next_lease += 1
-        lease = Lease(number, claim, node, self.now, self.now)
         cls = claim.cls
+        lease = Lease(number, claim, node, self.now, self.now, cls.shape.request)
         cls.job.turn = claim.turn = self._next_turn()
-        self._add(lease, cls.shape.request, charged)
+        self._add(lease, charged)
         return lease
 
     def keep_promise(self, promise: Promise, node: Node) -> Lease:
@@ -118,18 +118,20 @@ class LeaseBook(Promises):
 
     def adopt(self, number: int, cls: SchedulingClass, client: int, node: Node, blocked: bool) -> Lease:
         """A lease that an earlier leader granted; what it takes it has already, whether that is free or not."""
-        lease = Lease(number, self.claim(cls, client), node, self.now, self.now, blocked)
-        self._add(lease, lease.hold)
+        hold = cls.shape.held if blocked else cls.shape.request
+        lease = Lease(number, self.claim(cls, client), node, self.now, self.now, hold, blocked)
+        self._add(lease)
         while lease.claim.promises and lease.claim.need < 0:
             self.break_promise(next(reversed(lease.claim.promises)))
         self._break_uncovered(node)
         return lease
 
-    def _add(self, lease: Lease, hold: Resources, charged: bool = False) -> None:
+    def _add(self, lease: Lease, charged: bool = False) -> None:
         claim, node, number = lease.claim, lease.node, lease.number
         cls = claim.cls
         self.leases[number] = claim.leases[number] = node.leases[number] = lease
-        self._take(node, hold)
+        claim.need -= 1
+        self._take(node, lease.hold)
         if cls.shape.stays:
             self._fix(node, cls.shape.lent, 1)
         if not lease.blocked:
@@ -137,7 +139,7 @@ class LeaseBook(Promises):
             cls.job.cpus += cls.shape.cpus
             if not cls.pinned:
                 self._list(lease)
-        self._charge(cls.job, node, NOTHING if charged else hold, 1)
+        self._charge(cls.job, node, NOTHING if charged else lease.hold, 1)
         self.refresh(claim)
 
     def drop(self, lease: Lease) -> None:
@@ -147,6 +149,7 @@ class LeaseBook(Promises):
         if lease.promise is not None:
             self.break_promise(lease.promise)
         del self.leases[number]
+        claim.need += 1
         if lease.revocable:
             self._delist(lease)
         if lease.parked:
@@ -160,27 +163,31 @@ class LeaseBook(Promises):
         else:
             del claim.leases[number], node.leases[number]
             self._charge(cls.job, node, lease.hold, -1)
-        self._unrest(lease)
+        if number in node.resting:
+            self._unrest(lease)
         if cls.shape.stays:
             self._fix(node, cls.shape.lent, -1)
         self._give(node, lease.hold)
         if not (lease.blocked or lease.parked):
             claim.awake -= lease.counted
             self._uses_less(cls.job, cls.shape.cpus)
-        self.refresh(claim)
+        if not lease.revoked or lease.counted or claim.need >= 0:
+            self.refresh(claim)  # else it was idle: nothing changes for its claim
 
     def revoke(self, lease: Lease) -> None:
         claim, node, number = lease.claim, lease.node, lease.number
         self._delist(lease)
         lease.revoked = True
-        if claim.surplus > 0:
-            lease.counted = False
-            claim.awake -= 1
         del claim.leases[number], node.leases[number]
         claim.leaving[number] = node.leaving[number] = lease
         self._comes(node, lease.hold, 1)
         self._charge(claim.cls.job, node, lease.hold, -1)
-        self.refresh(claim)
+        if claim.surplus:
+            lease.counted = False
+            claim.awake -= 1
+            self._one_idle_less(claim)
+        else:
+            self.refresh(claim)
 
     def block(self, lease: Lease) -> None:
         """The worker waits: lend its CPU."""
@@ -194,6 +201,7 @@ class LeaseBook(Promises):
             self._released(lease.node)  # it may go on: that takes nothing
             return
         shape, job = lease.claim.cls.shape, lease.claim.cls.job
+        lease.hold = shape.held
         self._give(lease.node, shape.lent)
         lease.claim.awake -= lease.counted
         if lease.revoked:
@@ -216,6 +224,7 @@ class LeaseBook(Promises):
     def _wake(self, lease: Lease) -> None:
         """It runs, and takes what it lends otherwise."""
         shape, job = lease.claim.cls.shape, lease.claim.cls.job
+        lease.hold = shape.request
         self._take(lease.node, shape.lent)
         lease.claim.awake += 1
         lease.counted = True
@@ -247,6 +256,7 @@ class LeaseBook(Promises):
             self._charge(claim.cls.job, node, lease.hold, -1)
         awake = not lease.blocked
         lease.parked, lease.revoked, lease.stopping, lease.parked_at = True, False, False, self.now
+        lease.hold = claim.cls.shape.held
         claim.parked[number] = node.parked[number] = lease
         self.parked[lease] = None
         claim.cls.job.resting += 1

@@ -17,7 +17,8 @@ from math import inf
 from rustray.model.resources import CPU, Resources
 from rustray.scheduler import levels, service
 from rustray.scheduler.constraints import ANYWHERE, Constraint
-from rustray.scheduler.placement import Nodes, dominant_share
+from rustray.scheduler.levels import LOWEST
+from rustray.scheduler.placement import Nodes
 from rustray.scheduler.queues import RankedQueue
 from rustray.scheduler.records import OWED, Claim, Job, Lease, Node, SchedulingClass, Shape
 
@@ -48,13 +49,14 @@ class Lines:
         self.parked: dict[Lease, None] = {}  # suspended, the oldest first
         self.hungry: RankedQueue[Claim | Lease] = RankedQueue()  # by when they may next ask for a turn
         self.expiries: RankedQueue[SchedulingClass] = RankedQueue()  # by when their level ends, or earlier
-        self.top_share = 0.0  # no job's is greater; it is found anew at each tick
+        self.grown: dict[Job, None] = {}  # jobs that were charged for more since `top_share` was asked for
         self.least_loss = 0.0  # no lease is a smaller share of any job; likewise
         self.most_served = 0.0  # no job that could lose a lease was served more; likewise
         self.demanding = 0.0  # the weights of all jobs that demand something
         self.fixed_cpus = 0  # units of CPU of all nodes that no preemption gets back
         self.largest: list[Job] = []  # jobs by share, at the last tick
         self._turn = 0
+        self._top_share = 0.0
 
     # -- ranks
 
@@ -66,19 +68,28 @@ class Lines:
         """Whoever charges refreshes a claim of the job then."""
         job.stale = True
         if node.host is None:
+            job.weighed = None
+            if sign > 0:
+                self.grown[job] = None
             usage = job.usage
             for name, units in amounts.items():
                 usage[name] = usage.get(name, 0) + sign * units
 
-    def share(self, job: Job) -> float:
-        """What it uses of the cluster now, by weight."""
-        return dominant_share(job.usage, self.nodes.total) / job.weight
+    def top_share(self) -> float:
+        """No job's share is greater, and at the last tick one was as great."""
+        if self.grown:
+            self._top_share = max(self._top_share, max(job.share for job in self.grown))
+            self.grown.clear()
+        return self._top_share
+
+    def _reweigh(self, job: Job) -> None:
+        """Its weight has changed, or the cluster."""
+        job.weighed, job.cluster = None, self.nodes.total
+        self.grown[job] = None
+        self._rerank(job)
 
     def _rerank(self, job: Job) -> None:
         job.stale = False
-        share = job.share = self.share(job)
-        if share > self.top_share:
-            self.top_share = share
         if job.cap is None:
             for shape in job.lines:
                 shape.moved[job] = None
@@ -122,20 +133,21 @@ class Lines:
     def rank_jobs(self) -> None:
         service.even_out(self.jobs.values(), self.now)
         self.largest = sorted(self.jobs.values(), key=lambda job: -job.share)
-        self.top_share = self.largest[0].share if self.largest else 0.0
+        self._top_share = self.largest[0].share if self.largest else 0.0
+        self.grown.clear()
         least = min((shape.cost for shape in self.shapes.values() if shape.cost), default=0.0)
         self.most_served = max((job.served for job in self.largest if job.tiers), default=0.0)
         self.least_loss = least / max((job.weight for job in self.largest), default=1.0)
 
     def _list(self, lease: Lease) -> None:
         cls = lease.claim.cls
-        job, tier = cls.job, cls.tier
-        leases = job.tiers.get(tier)
-        if leases is None:
-            leases = job.tiers[tier] = {}
-            self.tiers.setdefault(tier, {})[job] = None
-        leases[lease] = None
-        lease.tier, lease.revocable = tier, True
+        tier, tiers = cls.tier, cls.job.tiers
+        if tier not in tiers:
+            tiers[tier] = {}
+            self.tiers.setdefault(tier, {})[cls.job] = None
+        tiers[tier][lease] = None
+        lease.tier = tier
+        lease.revocable = True
 
     def _delist(self, lease: Lease) -> None:
         job, tier = lease.claim.cls.job, lease.tier
@@ -149,40 +161,52 @@ class Lines:
             if not jobs:
                 del self.tiers[tier]
 
+    def _relist(self, claim: Claim) -> None:
+        """The tier of its class has changed."""
+        for lease in claim.leases.values():
+            if lease.revocable:
+                self._delist(lease)
+                self._list(lease)
+
     # -- claims
 
     def refresh(self, claim: Claim) -> None:
         """Bring every queue that the claim is in, or should be in, up to date."""
-        cls = claim.cls
+        cls, need = claim.cls, claim.need
         job, shape = cls.job, cls.shape
-        leases, parked, promised = len(claim.leases), len(claim.parked), len(claim.promises)
-        idle = standing = 0
         if not cls.pinned:
-            # A task of a parked one is all that it wants that for.
-            idle, standing = leases + parked - claim.wanted, leases + parked + promised
-            if idle > leases:
-                idle = leases
-            claim.surplus = idle
-            in_use = claim.awake if idle <= 0 else max(0, claim.awake - idle)
+            idle = 0
+            if need < 0:  # a task of a parked one is all that it wants that for
+                idle = -need - len(claim.leaving)
+                if idle > len(claim.leases):
+                    idle = len(claim.leases)
+                elif idle < 0:
+                    idle = 0
+            if idle != claim.surplus:
+                self._note_idle(claim, idle)
+            in_use = claim.awake - idle
+            if in_use < 0:
+                in_use = 0
             if in_use != claim.in_use:
                 self._use(cls, in_use - claim.in_use)
                 claim.in_use = in_use
-        line, hungry = job.lines.get(shape), self.hungry.ranks
-        if claim.wanted > leases + len(claim.leaving) + parked + promised:
+        line = job.lines.get(shape)
+        if need > 0:
             if line is None:
                 line = job.lines[shape] = RankedQueue()
             if claim not in line.ranks:
                 claim.turn, claim.since = self._next_turn(), self.now
                 self.called[shape] = None
+            standing = claim.standing
             line.put(claim, (cls.tier, standing, claim.turn))
             self._moved(job, shape, line)
             if standing:
-                hungry.pop(claim, None)
-            elif claim not in hungry:
+                self.hungry.discard(claim)
+            elif claim not in self.hungry.ranks:
                 claim.bare_since = self.now
                 self.hungry.put(claim, (self.now + PATIENCE, claim.turn))
         elif line is not None and claim in line.ranks:
-            hungry.pop(claim, None)
+            self.hungry.discard(claim)
             line.discard(claim)
             if not line.ranks:
                 del job.lines[shape]
@@ -190,31 +214,40 @@ class Lines:
         if job.stale:
             self._rerank(job)
         job.unranked[claim] = None
-        if idle > 0:
-            if claim not in self.surplus:
-                self.surplus[claim] = None
-                self.idle.setdefault(shape, {})[claim] = None
-        elif claim in self.surplus:
+        if not (need or claim.wanted):  # nor has it anything
+            self._forget(claim)
+
+    def _one_idle_less(self, claim: Claim) -> None:
+        """As `refresh`, for a claim that is to give up something idle: it uses as much as before, and waits for
+        nothing."""
+        self._note_idle(claim, claim.surplus - 1)
+        self._rerank(claim.cls.job)
+        claim.cls.job.unranked[claim] = None
+
+    def _note_idle(self, claim: Claim, idle: int) -> None:
+        if not claim.surplus:
+            self.surplus[claim] = None
+            self.idle.setdefault(claim.cls.shape, {})[claim] = None
+        elif not idle:
             del self.surplus[claim]
-            same = self.idle[shape]
+            same = self.idle[claim.cls.shape]
             del same[claim]
             if not same:
-                del self.idle[shape]
-        if not (claim.wanted or leases or parked or promised or claim.leaving):
-            self._forget(claim)
+                del self.idle[claim.cls.shape]
+        claim.surplus = idle
 
     def _use(self, cls: SchedulingClass, more: int) -> None:
         job, now = cls.job, self.now
-        # As `service.settle` does: this is done for every lease.
-        job.served += job.pace * (now - job.stamp) / job.weight
-        job.stamp = now
+        if now != job.stamp:
+            service.settle(job, now)
         job.pace += more * cls.shape.toll
-        if cls.level == levels.LOWEST and (cls.start == levels.LOWEST or cls.running > max(0, -more)):
+        if cls.level == LOWEST and (cls.start == LOWEST or cls.running > max(0, -more)):
             cls.running += more  # what it uses there counts for nothing
             return
         if now - cls.share_at > SHARES_LAST:
             cls.share, cls.share_at = self.fair_share(cls), now
-        levels.settle(cls, now)
+        if now > cls.stamp:
+            levels.settle(cls, now)
         cls.running += more
         if more > 0:
             self._note_expiry(cls)
@@ -237,11 +270,13 @@ class Lines:
     def _note_expiry(self, cls: SchedulingClass) -> None:
         """An entry may be too early, for then the class is only looked at; it is never too late by more than a
         millisecond, or a quarter of what is left."""
-        due = max(levels.expiry(cls), self.now + 1e-6)
+        due, now = levels.expiry(cls), self.now
         if due == inf:
             return
-        noted = self.expiries.rank_of(cls)
-        if noted == inf or due < noted - max(0.001, 0.25 * (noted - self.now)):
+        if due <= now:
+            due = now + 1e-6
+        rank = self.expiries.ranks.get(cls)
+        if rank is None or due < rank[0] - max(0.001, 0.25 * (rank[0] - now)):
             self.expiries.put(cls, (due,))
 
     def _forget(self, claim: Claim) -> None:

@@ -16,6 +16,9 @@ RELIEF_EACH = 1.0
 """A CPU is given away like that once in so many seconds at most."""
 
 
+_IDLE: str = Terms.IDLE.value
+
+
 class Orders:
     """The answers of one step, in order."""
 
@@ -54,14 +57,14 @@ class Orders:
             idle = lease.claim.surplus > 0
             if terms in (Terms.FAIR, Terms.BEHIND) and not idle:
                 self._book.moves_left -= 1
-            self.revoke(lease, Terms.IDLE.value if idle else terms.value)
+            self.revoke(lease, _IDLE if idle else terms.value)
         starving = terms is Terms.STARVING
         if starving:
             cpus = max(1.0, visible(plan.node.total).get("CPU", 1.0))
             plan.node.relief_at = self._book.now + RELIEF_EACH / cpus
         urgent, ahead = starving or terms is Terms.GUARANTEE, terms is Terms.TIER
         shield = RELIEF if starving else 0.0
-        promise = Promise(bid.claim, plan.node, bid.lease, urgent, ahead, shield)
+        promise = Promise(bid.claim, plan.node, bid.request, bid.lease, urgent, ahead, shield)
         self._book.promise(promise, more)
         hurry(self._book, promise)
 

@@ -204,7 +204,12 @@ def _scope(constraint: Constraint) -> str:
 
 def admits(shape: Shape, node: Node) -> bool:
     """Whether the node would run the shape if it were empty."""
-    if node.domain is not shape.domain or node.draining or not shape.request.fits(node.total):
+    return shape.request.fits(node.total) and is_meant(shape, node)
+
+
+def is_meant(shape: Shape, node: Node) -> bool:
+    """Whether the node is one of those for the shape, if it is big enough."""
+    if node.domain is not shape.domain or node.draining:
         return False
     return shape.constraint is ANYWHERE or _allows(shape, node)
 
@@ -257,17 +262,3 @@ def _rank(shape: Shape, node: Node) -> Rank:
     if constraint.preferred:
         rank = (not label_rules.meets(node.labels, constraint.preferred), *rank)
     return rank
-
-
-def dominant_share(usage: Mapping[str, int], cluster: Mapping[str, int]) -> float:
-    """The largest fraction of any one of the cluster's resources that `usage` takes.
-
-    Dominant resource fairness: Ghodsi et al., NSDI 2011.
-    """
-    share = 0.0
-    for name, units in usage.items():
-        if units > 0:
-            part = units / cluster[name] if cluster.get(name) else 1.0
-            if part > share:
-                share = part
-    return share

@@ -39,9 +39,9 @@ KILLS_EACH = 5.0
 
 def preempt(book: LeaseBook, orders: Orders) -> None:
     """Look at the nodes where something may have to be suspended now."""
-    while book.watched.due(book.now) and (node := book.watched.first()) is not None:
-        book.watched.discard(node)
-        book.pressed[node] = None
+    while (node := book.watched.take_due(book.now)) is not None:
+        if node.promises:
+            book.pressed[node] = None
     while book.pressed:
         node = next(iter(book.pressed))
         del book.pressed[node]
@@ -54,12 +54,13 @@ def preempt(book: LeaseBook, orders: Orders) -> None:
 
 def hurry(book: LeaseBook, promise: Promise) -> None:
     """Something was promised: look at the node when one of its leases may be suspended for it, or earlier."""
-    node, due = promise.node, inf
+    node = promise.node
     if not (promise.ahead or promise.urgent):
-        due = book.now + GRACE
-        if due < book.watched.rank_of(node):
-            book.watched.put(node, (due,))
+        watched = book.watched.ranks.get(node)
+        if watched is None or book.now + GRACE < watched[0]:
+            book.watched.put(node, (book.now + GRACE,))
         return
+    due = inf
     for lease in node.leaving.values():
         if not (lease.stopping or lease.blocked or lease.claim.cls.shape.stays):
             due = min(due, _due(promise, lease))

@@ -35,48 +35,54 @@ class Promises(Roster):
 
         Parameters: more: there will be more for the same claim, and then `refresh`.
         """
-        claim, node, lease = promise.claim, promise.node, promise.lease
-        job, shape = claim.cls.job, claim.cls.shape
-        promise.tier = claim.cls.tier
+        claim, node, lease, takes = promise.claim, promise.node, promise.lease, promise.takes
+        cls = claim.cls
+        job, shape = cls.job, cls.shape
+        promise.tier = cls.tier
         node.promises[promise] = job.promises[promise] = None
-        self.promises.setdefault(promise.tier, {})[promise] = None
+        self.promises.setdefault(cls.tier, {})[promise] = None
         if lease is None:
+            claim.need -= 1
             claim.promises[promise] = shape.promises[promise] = self.promised[shape] = None
             if shape.stays:
                 self._fix(node, shape.lent, 1)
         else:
             lease.promise = promise
             self.hungry.discard(lease)
-        for name, units in promise.request.items():
-            node.open[name] -= units
-        promise.takes = promise.request
-        promise.cpus = shape.cpus if promise.takes else 0
+        left = node.open
+        for name, units in takes.items():
+            left[name] -= units
+        promise.cpus = shape.cpus if takes else 0
         job.pledged += promise.cpus
-        self._charge(job, node, promise.takes, 1)
-        if promise.takes.fits(node.free):
+        self._charge(job, node, takes, 1)
+        if takes.fits(node.free):
             self.ripe[node] = None  # only a cap can have kept it from having that at once
-        if more:
-            job.share = self.share(job)
-        else:
+        if not more:
             self.refresh(claim)
 
     def break_promise(self, promise: Promise) -> None:
+        self._break(promise)
+        self.refresh(promise.claim)
+
+    def _break(self, promise: Promise) -> None:
+        """Whoever calls refreshes its claim then."""
         self._clear(promise)
-        claim, lease = promise.claim, promise.lease
+        lease = promise.lease
         if lease is not None:
             lease.promise = None
             self.hungry.put(lease, (self.now + PATIENCE, self._next_turn()))
-        self._charge(claim.cls.job, promise.node, promise.takes, -1)
-        self.refresh(claim)
+        self._charge(promise.claim.cls.job, promise.node, promise.takes, -1)
 
     def _clear(self, promise: Promise) -> None:
         """What it takes is open again."""
         claim, node = promise.claim, promise.node
         job, shape = claim.cls.job, claim.cls.shape
-        del node.promises[promise], job.promises[promise], self.promises[promise.tier][promise]
-        if not self.promises[promise.tier]:
+        same = self.promises[promise.tier]
+        del node.promises[promise], job.promises[promise], same[promise]
+        if not same:
             del self.promises[promise.tier]
         if promise.lease is None:
+            claim.need += 1
             del claim.promises[promise], shape.promises[promise]
             if not shape.promises:
                 del self.promised[shape]

@@ -60,6 +60,14 @@ class RankedQueue(Generic[T]):
         """Whether that time has come."""
         return self.first() is not None and bool(self._heap[0][0][0] <= now)
 
+    def take_due(self, now: float) -> T | None:
+        """The first item, which leaves the queue, if its time has come."""
+        first = self.first()
+        if first is None or self._heap[0][0][0] > now:
+            return None
+        del self.ranks[first]
+        return first
+
     def rank_of(self, item: T) -> float:
         """The first part of the item's rank, which is a time; infinity if it is not in the queue."""
         rank = self.ranks.get(item)

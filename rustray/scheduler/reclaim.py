@@ -50,6 +50,7 @@ def likely(book: LeaseBook, bid: Bid, scales: Scales) -> Iterator[Plan]:
     """
     if book.nodes.few_hosts(bid.claim.cls.shape) is not None:
         return
+    request = bid.request
     for node in _to_come(book, bid):
         if scales.satisfied([]):
             yield Plan(node, [])
@@ -61,13 +62,13 @@ def likely(book: LeaseBook, bid: Bid, scales: Scales) -> Iterator[Plan]:
         node = lease.node
         if (
             lease.revocable
-            and node.covers(bid.request, lease.hold)
+            and node.covers(request, lease.hold)
             and scales.allows(lease)
             and bid.suits(node)
             and scales.open_to(node)
             and scales.satisfied([lease])
         ):
-            coming = node.covers(bid.request, NOTHING) and scales.satisfied([])
+            coming = node.covers(request, NOTHING) and scales.satisfied([])
             yield Plan(node, [] if coming else [lease])
         else:
             vain += 1
@@ -122,7 +123,11 @@ def _plans(book: LeaseBook, bid: Bid, scales: Scales) -> Iterator[Plan]:
 
 def _plans_on(book: LeaseBook, nodes: Iterable[Node], bid: Bid, scales: Scales) -> Iterator[Plan]:
     for node in nodes:
-        if bid.suits(node) and (plan := plan_on(book, node, bid, scales)) is not None:
+        if (
+            bid.request.fits(node.total)
+            and bid.suits(node)
+            and (plan := plan_on(book, node, bid, scales)) is not None
+        ):
             yield plan
 
 

@@ -46,6 +46,21 @@ def visible(amounts: Mapping[str, int]) -> dict[str, float]:
     return {name: units / UNIT for name, units in amounts.items() if name != SPARE}
 
 
+def dominant_share(usage: Mapping[str, int], cluster: Mapping[str, int]) -> float:
+    """The largest fraction of any one of the cluster's resources that `usage` takes.
+
+    Dominant resource fairness: Ghodsi et al., NSDI 2011.
+    """
+    share = 0.0
+    for name, units in usage.items():
+        if units > 0:
+            there = cluster.get(name)
+            part = units / there if there else 1.0
+            if part > share:
+                share = part
+    return share
+
+
 NOTHING = Resources()
 
 
@@ -149,6 +164,7 @@ class Job:
 
     number: int
     turn: int  # when it was last served: the lowest is served next
+    cluster: Resources  # what all nodes have together
     weight: float = 1.0
     priority: int = 0  # of all its classes, besides their own
     minimum: int = 0  # units of CPU that were guaranteed
@@ -157,19 +173,27 @@ class Job:
     cpus: int = 0  # units of CPU of all its running leases, revoked ones included
     pledged: int = 0  # units of CPU of its promises
     usage: dict[str, int] = field(default_factory=dict)
-    share: float = 0.0  # dominant share by weight
+    weighed: float | None = 0.0  # its share, None when it is to be found anew
     served: float = 0.0  # share-seconds of its tasks by weight, see service
     pace: float = 0.0  # share of its leases in use
     stamp: float = 0.0  # when `served` was right
     resting: int = 0  # suspended leases
     demanding: int = 0  # classes that somebody wants something of, pinned ones not counted
-    stale: bool = False  # its share, or turn, has changed since its lines were ranked
+    stale: bool = False  # its share, or turn, may have changed since its lines were ranked
     classes: dict[bytes, SchedulingClass] = field(default_factory=dict)
     lines: dict[Shape, RankedQueue[Claim]] = field(default_factory=dict)  # waiting claims, never empty
     holders: RankedQueue[Claim] = field(default_factory=RankedQueue)  # see `by_spare`
     unranked: dict[Claim, None] = field(default_factory=dict)  # those whose place there may be wrong
     tiers: dict[int, dict[Lease, None]] = field(default_factory=dict)  # leases that may be revoked
     promises: dict[Promise, None] = field(default_factory=dict)
+
+    @property
+    def share(self) -> float:
+        """The dominant share of the cluster that it uses now, by weight."""
+        share = self.weighed
+        if share is None:
+            share = self.weighed = dominant_share(self.usage, self.cluster) / self.weight
+        return share
 
     def by_spare(self) -> RankedQueue[Claim]:
         """Claims with leases, by what would be left to each after one lease, so that big leases and many leases
@@ -231,13 +255,16 @@ class Claim:
     client: int
     turn: int
     wanted: int = 0
+    need: int = (
+        0  # leases that it waits for without even a promise; if less than 0, it has more than it wants
+    )
     since: float = 0.0  # waiting since, seconds
     bare_since: float = 0.0  # waiting with nothing since
     told_infeasible: bool = False
     near: tuple[str, ...] = ()  # the nodes where its tasks' arguments lie, the most bytes first
     awake: int = 0  # leases that run: neither blocked nor parked, nor idle and on their way back
     in_use: int = 0  # those of them that are not idle
-    surplus: int = 0  # leases that it keeps without use, if more than 0; see `refresh`
+    surplus: int = 0  # leases that it keeps without use
     leases: dict[int, Lease] = field(default_factory=dict)
     leaving: dict[int, Lease] = field(default_factory=dict)  # revoked, not yet returned
     parked: dict[int, Lease] = field(default_factory=dict)  # suspended
@@ -255,15 +282,10 @@ class Claim:
         return len(self.leases) + len(self.leaving) + len(self.parked)
 
     @property
-    def need(self) -> int:
-        """Leases that it waits for without even a promise."""
-        return self.wanted - len(self.leases) - len(self.leaving) - len(self.parked) - len(self.promises)
-
-    @property
     def standing(self) -> int:
         """How much it has already, compared with others that wait: parked leases, which ask for themselves, count
         too. Of a pinned class each lease is another actor, and the next one has nothing."""
-        return 0 if self.cls.pinned else len(self.leases) + len(self.promises) + len(self.parked)
+        return 0 if self.cls.pinned else self.wanted - self.need - len(self.leaving)
 
     @property
     def rank(self) -> Rank:
@@ -277,6 +299,7 @@ class Lease:
     node: Node
     granted: float  # when, seconds
     since: float  # running since, without a stop
+    hold: Resources  # what it takes of its node now: all of its request, or what a waiting worker keeps
     blocked: bool = False
     revoked: bool = False  # it is to make room: leaving
     parked: bool = False
@@ -290,12 +313,6 @@ class Lease:
     weighs: int = 0  # bytes that it counts for in its node's `parked_bytes`
     tier: int = 0  # in whose list of its job it is
     promise: Promise | None = None  # that it is resumed
-
-    @property
-    def hold(self) -> Resources:
-        """What it takes of its node now."""
-        shape = self.claim.cls.shape
-        return shape.held if self.blocked or self.parked else shape.request
 
     @property
     def may_be_revoked(self) -> bool:
@@ -320,19 +337,13 @@ class Promise:
 
     claim: Claim
     node: Node
+    takes: Resources  # of its node's `open`
     lease: Lease | None = None
     urgent: bool = False
     ahead: bool = False
     shield: float = 0.0  # seconds that nobody takes the slot when it is had
-    takes: Resources = NOTHING  # of its node's `open`
     tier: int = 0  # of its class when it was made
     cpus: int = 0  # what it is to its job's `pledged`
-
-    @property
-    def request(self) -> Resources:
-        if self.lease is None:
-            return self.claim.cls.shape.request
-        return NOTHING if self.lease.blocked else self.claim.cls.shape.lent
 
 
 def stays(request: Resources, pinned: bool, preemptible: bool) -> bool:

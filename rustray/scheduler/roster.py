@@ -6,8 +6,17 @@ from rustray.model.resources import CPU, Resources
 from rustray.scheduler import levels, service
 from rustray.scheduler.constraints import ANYWHERE, Constraint
 from rustray.scheduler.lines import Lines
-from rustray.scheduler.placement import dominant_share
-from rustray.scheduler.records import LENT, SPARE_REQUEST, Claim, Job, Node, SchedulingClass, Shape, stays
+from rustray.scheduler.records import (
+    LENT,
+    SPARE_REQUEST,
+    Claim,
+    Job,
+    Node,
+    SchedulingClass,
+    Shape,
+    dominant_share,
+    stays,
+)
 
 
 class Roster(Lines):
@@ -18,7 +27,7 @@ class Roster(Lines):
     def job(self, number: int) -> Job:
         job = self.jobs.get(number)
         if job is None:
-            job = self.jobs[number] = Job(number, self._next_turn())
+            job = self.jobs[number] = Job(number, self._next_turn(), self.nodes.total)
         return job
 
     def set_terms(self, job: Job, weight: float, minimum: int, cap: int | None) -> None:
@@ -27,7 +36,7 @@ class Roster(Lines):
             self.demanding += weight - job.weight
         job.weight, job.minimum, job.cap = weight, minimum, cap
         self._set_floors()
-        self._rerank(job)
+        self._reweigh(job)
         self._place_lines(job)
 
     def _set_floors(self) -> None:
@@ -92,10 +101,7 @@ class Roster(Lines):
         cls.tier = level - cls.priority
         line = cls.job.lines.get(cls.shape)
         for claim in cls.claims.values():
-            for lease in claim.leases.values():
-                if lease.revocable:
-                    self._delist(lease)
-                    self._list(lease)
+            self._relist(claim)
             if line is not None and claim in line:
                 line.put(claim, claim.rank)
         if line is not None:
@@ -139,6 +145,7 @@ class Roster(Lines):
                 cls.job.demanding -= 1
                 if not cls.job.demanding:
                     self.demanding -= cls.job.weight
+        claim.need += wanted - claim.wanted
         claim.wanted = wanted
 
     def _begins_to_demand(self, cls: SchedulingClass) -> None:
@@ -163,7 +170,7 @@ class Roster(Lines):
         for job in self.jobs.values():
             service.settle(job, self.now)
             job.pace = sum(cls.running * cls.shape.toll for cls in job.classes.values())
-            self._rerank(job)
+            self._reweigh(job)
             for claim in job.holders:
                 job.unranked[claim] = None
         self._set_floors()

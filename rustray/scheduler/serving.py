@@ -21,7 +21,8 @@ PARKED_COMPARED = 8
 
 
 def serve(book: LeaseBook, orders: Orders) -> None:
-    _keep_ripe_promises(book, orders)
+    if book.ripe:
+        _keep_ripe_promises(book, orders)
     while book.freed or book.called:
         while book.freed:
             node = next(iter(book.freed))
@@ -64,12 +65,15 @@ def held_back(promise: Promise) -> bool:
 
 def _give_of(book: LeaseBook, orders: Orders, node: Node) -> bool:
     """Give something of the node to whoever comes first; False if nobody fits."""
-    if book.promised and (promise := _promised_elsewhere(book, node)) is not None:
-        orders.keep(promise, node)
-        return True
+    cpus = node.open.get(CPU, 0)
+    for other in book.promised:  # who was promised a slot takes one that opens elsewhere
+        if other.cpus and other.cpus > cpus:
+            continue
+        if (promise := _first_promise(other)) is not None and fits_now(other, node):
+            orders.keep(promise, node)  # what was promised is then to be had
+            return True
     best: Rank | None = None
     shape: Shape | None = None
-    cpus = node.open.get(CPU, 0)
     for other in book.waiting:
         if (not other.cpus or other.cpus <= cpus) and fits_now(other, node):
             book.rank_moved(other)
@@ -91,14 +95,8 @@ def _give_of(book: LeaseBook, orders: Orders, node: Node) -> bool:
     return True
 
 
-def _promised_elsewhere(book: LeaseBook, node: Node) -> Promise | None:
-    """Who was promised a slot takes one that opens elsewhere; the promised one is then to be had."""
-    for shape in book.promised:
-        if fits_now(shape, node):
-            for promise in shape.promises:
-                if not held_back(promise):
-                    return promise
-    return None
+def _first_promise(shape: Shape) -> Promise | None:
+    return next((promise for promise in shape.promises if not held_back(promise)), None)
 
 
 def _first_parked(node: Node) -> Lease | None:
@@ -130,13 +128,12 @@ def parked_rank(lease: Lease) -> Rank:
 
 def _give_to(book: LeaseBook, orders: Orders, shape: Shape) -> bool:
     """Give the first of a shape what fits it best; False if nobody waits, or nothing fits."""
-    for promise in shape.promises:
-        if not held_back(promise):
-            node = book.nodes.best(shape, promise.claim.near)
-            if node is None:
-                return False
-            orders.keep(promise, node)
-            return True
+    if shape.promises and (promise := _first_promise(shape)) is not None:
+        node = book.nodes.best(shape, promise.claim.near)
+        if node is None:
+            return False
+        orders.keep(promise, node)
+        return True
     if shape not in book.waiting or book.nodes.best(shape) is None:
         return False
     return _grant_first(book, orders, shape, None)

@@ -21,15 +21,14 @@ Idle leases go first and need no justification. Otherwise, in this order (`Terms
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from math import ceil
 
 from rustray.model.resources import CPU, Resources
 from rustray.scheduler import levels
 from rustray.scheduler.leases import LeaseBook
-from rustray.scheduler.placement import admits, dominant_share, leaves_room
-from rustray.scheduler.records import NOTHING, Claim, Job, Lease, Node, Shape
+from rustray.scheduler.placement import is_meant, leaves_room
+from rustray.scheduler.records import NOTHING, Claim, Job, Lease, Node, Shape, dominant_share
 
 TURN = 0.1
 """Seconds that a lease is kept at least while others have none. Changing hands costs about a millisecond
@@ -63,24 +62,23 @@ class Terms(Enum):
     STARVING = "one that had nothing for long"
 
 
-@dataclass(slots=True)
 class Bid:
-    """Who wants room: a claim, or a parked lease of it, which fits its own node only."""
+    """Who wants room: a claim, or a parked lease of it, which fits its own node only. `request`: how much room."""
 
-    claim: Claim
-    lease: Lease | None = None
+    __slots__ = "claim", "lease", "request"
 
-    @property
-    def request(self) -> Resources:
-        if self.lease is None:
-            return self.claim.cls.shape.request
-        return NOTHING if self.lease.blocked else self.claim.cls.shape.lent
+    def __init__(self, claim: Claim, lease: Lease | None = None) -> None:
+        shape = claim.cls.shape
+        self.claim = claim
+        self.lease = lease
+        self.request = shape.request if lease is None else NOTHING if lease.blocked else shape.lent
 
     def suits(self, node: Node) -> bool:
+        """Whether the node would do if it had the room."""
         if self.lease is not None:
             return node is self.lease.node
         shape = self.claim.cls.shape
-        return admits(shape, node) and not (
+        return is_meant(shape, node) and not (
             shape.stays and node.resting and not leaves_room(shape.lent, node)
         )
 
@@ -92,14 +90,14 @@ class Scales:
         "_bid",
         "_book",
         "_claim",
+        "_claim_after",
         "_job",
+        "_job_after",
         "_lost_by_claim",
         "_lost_by_job",
         "_must_be_own",
         "_parked",
         "_shares",
-        "claim_after",
-        "job_after",
         "terms",
         "tier",
     )
@@ -111,19 +109,34 @@ class Scales:
         self._claim = bid.claim
         self._job = bid.claim.cls.job
         self._parked = bid.lease is not None
+        self.tier = bid.claim.cls.tier
         self._lost_by_claim: dict[Claim, int] = {}
         self._lost_by_job: dict[Job, Resources] = {}
         self.renew()
 
     def renew(self) -> None:
         """Shares have changed."""
-        bid, cls = self._bid, self._claim.cls
-        self.tier = cls.tier
-        self.claim_after = (self._claim.standing + 1) * cls.shape.cost
-        self.job_after = fair_from(self._book, bid) if self.terms is Terms.FAIR else 0.0
-        self._must_be_own = own_only(cls.job, cls.shape.cpus if bid.request else 0)
+        bid, job = self._bid, self._job
+        self._claim_after = self._job_after = -1.0
+        self._must_be_own = (
+            0 if job.cap is None else own_only(job, bid.claim.cls.shape.cpus if bid.request else 0)
+        )
         self._shares: dict[tuple[Job, Shape], float] = {}
         self.forget()
+
+    @property
+    def claim_after(self) -> float:
+        """What the bidder will have, as a share of the cluster."""
+        if self._claim_after < 0:
+            self._claim_after = (self._claim.standing + 1) * self._claim.cls.shape.cost
+        return self._claim_after
+
+    @property
+    def job_after(self) -> float:
+        """The share that a loser must be left with, if shares are what counts."""
+        if self._job_after < 0:
+            self._job_after = fair_from(self._book, self._bid) if self.terms is Terms.FAIR else 0.0
+        return self._job_after
 
     def forget(self) -> None:
         """Begin with the victims anew."""

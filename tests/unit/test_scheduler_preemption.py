@@ -83,6 +83,15 @@ def test_one_that_waits_while_it_is_suspended_goes_on() -> None:
     assert env.scheduler.status.available() == {"CPU": 0.0}
 
 
+def test_idle_leases_are_counted_right_when_one_that_was_to_go_is_kept_after_all() -> None:
+    env = Env().node(cpu=2).cls("f", job=1).cls("g", job=2).demand("f", 2).demand("f", 0)
+    assert env.demand("g", 1, client=2).said == "revoke 1 from 1"
+    assert env.suspended(1).said == "grant 3 of g to 2 on n1"
+    assert env.blocked(1).said == "resume 1"  # that takes no CPU
+    assert env.returned(1).said == ""
+    assert env.demand("g", 2, client=2).said == "revoke 2 from 1"
+
+
 def test_a_suspended_worker_that_dies_leaves_nothing() -> None:
     env = at_wake(behind_long()).suspended(1)
     assert env.returned(1).said == ""
