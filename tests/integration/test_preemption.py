@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import time
 from collections.abc import Iterator
 
@@ -25,9 +26,26 @@ def one_cpu() -> Iterator[None]:
     rustray.shutdown()
 
 
+@pytest.fixture
+def two_cpus() -> Iterator[None]:
+    rustray.init(num_cpus=2)
+    yield
+    rustray.shutdown()
+
+
 @rustray.remote
 def quick(value):
     return value
+
+
+@rustray.remote
+def nap(seconds):
+    time.sleep(seconds)
+
+
+@rustray.remote
+def sleep_long():
+    time.sleep(LONG_S)
 
 
 @rustray.remote
@@ -69,6 +87,19 @@ def test_a_quick_task_does_not_wait_for_a_long_one(one_cpu, tmp_path):
     rustray.cancel(long)
     with pytest.raises(errors.TaskCancelledError):
         rustray.get(long, timeout=SOON_S)
+
+
+def test_a_stream_that_uses_less_than_its_share_passes_for_as_long_as_it_goes_on(two_cpus):
+    """Two fifths of one of two slots: more than what brings a class down, were it not weighed against its share."""
+    long = [sleep_long.remote() for _ in range(4)]
+    begun, waits = time.monotonic(), []
+    while (now := time.monotonic()) < begun + 8.0:
+        rustray.get(nap.remote(0.04), timeout=SOON_S)
+        waits.append((now - begun, time.monotonic() - now))
+        time.sleep(0.06)
+    last = [wait for at, wait in waits if at > 6.5]
+    assert last and statistics.median(last) < 0.5, f"{waits}"  # a slice is two seconds long
+    del long
 
 
 def test_what_was_suspended_finishes_with_its_result(one_cpu, tmp_path):
