@@ -246,7 +246,7 @@ class Store:
     def __init__(self, *_arguments: Any) -> None:
         nothing = ("retract", "hold", "hold_for", "release", "publish")
         self.handlers: dict[str, Callable[..., None]] = dict.fromkeys(nothing, lambda *_fields: None)
-        self.ledger = SimpleNamespace(hold_for=lambda *_fields: (), stats=dict)
+        self.ledger = SimpleNamespace(hold_for=lambda *_fields: (), owes=lambda _client: False, stats=dict)
 
     def sent_to(self, _node: int) -> int:
         return 0
