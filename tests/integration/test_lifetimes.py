@@ -212,11 +212,14 @@ class Steps:
                 pass
 
     def lost(self, at):
-        ref = make.remote(*at)
+        ref = make.remote(*at, 0.005)
         used = echo.remote(ref)
         rustray.wait([ref, used], num_returns=2, timeout=END_S)
-        current().requests.query("lose", ref.binary())
-        again = [echo.remote(ref), look.remote([ref])]
+        self.get(used)
+        if at[1] >= SIZES[3]:
+            lost = ref.binary()
+            eventually(lambda: current().requests.query("lose", lost))
+        again = [look.remote([ref]), *(echo.remote(ref) for _ in range(3))]
         del ref
         for ref in (used, *again):
             self.made(ref, at)
@@ -260,6 +263,9 @@ class Steps:
     def in_a_cycle(self, at):
         cycle = [make.remote(*at), stream.remote(*at), self.keeper, self.get(make.remote(*at))]
         cycle.append(cycle)
+
+    async def a_awaited_alone(self, at):
+        self.check(await make.remote(*at, 0.02), *at)
 
     async def a_temporary(self, at):
         for value in await asyncio.gather(*(echo.remote(make.remote(*at)) for _ in range(3))):
