@@ -33,7 +33,7 @@ from rustray.driver.api import (
     wait,
 )
 from rustray.driver.connecting import init, is_initialized, shutdown
-from rustray.driver.generator import ObjectRefGenerator
+from rustray.driver.generator import DynamicObjectRefGenerator, ObjectRefGenerator
 from rustray.driver.refs import ObjectRef
 from rustray.driver.remote_function import RemoteFunction
 from rustray.explanation import explain
@@ -47,6 +47,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ActorClass",
     "ActorHandle",
+    "DynamicObjectRefGenerator",
     "ObjectRef",
     "ObjectRefGenerator",
     "RemoteFunction",

@@ -109,6 +109,15 @@ def _check_refs(refs: Sequence[Any], session: Session, call: str) -> None:
             raise SessionError.shut_down(f"{call}()")
 
 
+def _check_waitable(refs: Sequence[Any], session: Session) -> None:
+    if any(isinstance(ref, ObjectRefGenerator) for ref in refs):
+        for ref in refs:
+            if isinstance(ref, ObjectRefGenerator) and ref.stream.session is not session:
+                raise SessionError.shut_down("wait()")
+        refs = [ref for ref in refs if not isinstance(ref, ObjectRefGenerator)]
+    _check_refs(refs, session, "wait")
+
+
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) < 80 else text[:77] + "..."
@@ -136,13 +145,14 @@ def wait(
 
     Parameters
     ----------
+    refs: also generators of refs, which are ready when the next ref, or the end, is there.
     timeout: seconds; then what is ready until now is returned, perhaps fewer. 0 looks without waiting.
     fetch_local: kept for Ray's sake: objects are fetched when they are read.
     """
     session = current()
     if isinstance(refs, ObjectRef) or not isinstance(refs, list | tuple):
         raise TypeError(f"wait() takes a list of ObjectRefs, not {kind_of(refs)}.")
-    _check_refs(refs, session, "wait")
+    _check_waitable(refs, session)
     if len(set(refs)) != len(refs):
         raise ValueError("wait() was given the same ObjectRef twice.")
     if not isinstance(num_returns, int) or not 0 < num_returns:

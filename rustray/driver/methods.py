@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import pickle
 from typing import Any, NamedTuple
 
 from rustray import serialization
+from rustray.driver.returns import count_of
 from rustray.model.options import MethodOptions
 
 _DEFAULT = MethodOptions()
@@ -18,7 +18,7 @@ class Method(NamedTuple):
 
     Parameters
     ----------
-    returns: how many results it has, -1 for a stream of them.
+    returns: how many results it has: see `returns.count_of`.
     retries: `max_task_retries`, None for the actor's.
     group: its concurrency group, "" for none.
     retry_exceptions: False, True, or the exception types that are retried, pickled, in hexadecimal.
@@ -60,13 +60,6 @@ class Method(NamedTuple):
         return MethodOptions(
             retry_exceptions=True if chosen is True else pickle.loads(bytes.fromhex(str(chosen)))
         )
-
-
-def count_of(num_returns: Any, function: Any = None) -> int:
-    """The number of results that an option names; by what `function` is if it names none."""
-    if num_returns is None:
-        return -1 if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function) else 1
-    return -1 if isinstance(num_returns, str) else int(num_returns)
 
 
 OF_EVERY_ACTOR = {TERMINATE: Method(), READY: Method(), CALL: Method()}

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 from rustray import serialization
 from rustray.driver import failures, grouping, patience
 from rustray.driver.entry import BLOCK, ERROR, PENDING, VALUE, Entry, wake_all
+from rustray.driver.generator import ObjectRefGenerator, Stream
 from rustray.driver.reactor import Awaited
 from rustray.driver.refs import ObjectRef
 from rustray.errors import GetTimeoutError
 
 if TYPE_CHECKING:
     from rustray.driver.session import Session
+
+Waitable = ObjectRef | ObjectRefGenerator
 
 MANY_REFS_BYTES = 512
 """A pickle that is smaller has a few refs at most."""
@@ -133,12 +136,12 @@ class Reader:
         return self._session.blocks.read(location, lambda: self._table.view_dropped.append(entry))
 
     def wait(
-        self, refs: Sequence[ObjectRef], num_returns: int, timeout: float | None
-    ) -> tuple[list[ObjectRef], list[ObjectRef]]:
+        self, refs: Sequence[Waitable], num_returns: int, timeout: float | None
+    ) -> tuple[list[Waitable], list[Waitable]]:
         """The first `num_returns` ready refs in their order, and all others."""
         self._table.settle_drops()
-        entries = [ref._entry for ref in refs]
-        self._table.want(entry for entry in entries if entry.state == PENDING)
+        entries = [ref._entry if isinstance(ref, ObjectRef) else ref.stream for ref in refs]
+        self._table.want(entry for entry in entries if entry.state == PENDING and type(entry) is Entry)
         session = self._session
         session.check_open()
         with self._table.lock:
@@ -152,10 +155,10 @@ class Reader:
             with self._table.lock:
                 enough.leave()
         session.check_open()
-        ready: list[ObjectRef] = []
-        rest: list[ObjectRef] = []
-        for ref in refs:
-            if ref._entry.state != PENDING and len(ready) < num_returns:
+        ready: list[Waitable] = []
+        rest: list[Waitable] = []
+        for ref, entry in zip(refs, entries, strict=True):
+            if entry.state != PENDING and len(ready) < num_returns:
                 ready.append(ref)
             else:
                 rest.append(ref)
@@ -165,7 +168,7 @@ class Reader:
 class _Enough:
     """Ready when `wanted` of `entries` are settled. Made and left under the table's lock, as they settle."""
 
-    def __init__(self, entries: Sequence[Entry], wanted: int) -> None:
+    def __init__(self, entries: Sequence[Entry | Stream], wanted: int) -> None:
         self._wanted = wanted
         self._settled = 0
         self._waiters: list[Callable[[], object]] = []

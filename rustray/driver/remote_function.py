@@ -16,6 +16,7 @@ from rustray.driver.code_hash import code_hash
 from rustray.driver.environment import class_environment
 from rustray.driver.functions import Code
 from rustray.driver.placing import placing
+from rustray.driver.returns import count_of
 from rustray.driver.scheduling_class import SchedulingClass
 from rustray.driver.session import Session
 from rustray.model.options import TaskOptions
@@ -34,7 +35,7 @@ class RemoteFunction:
         self._function = function
         self._options = options
         self._name: str = options.name or str(getattr(function, "__qualname__", repr(function)))
-        self._returns = _returns(function, options)
+        self._returns = count_of(options.num_returns, function)
         self._session: Session | None = None
         self._around: tuple[bytes, bool] | None = None
         self._target: SchedulingClass | None = None
@@ -157,9 +158,3 @@ def _signature(function: Callable[..., Any]) -> tuple[inspect.Signature | None, 
         elif parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
             least = math.inf  # no call without keywords will do
     return signature, least, most
-
-
-def _returns(function: Callable[..., Any], options: TaskOptions) -> int:
-    if options.num_returns is None:
-        return -1 if inspect.isgeneratorfunction(function) else 1
-    return -1 if isinstance(options.num_returns, str) else options.num_returns

@@ -16,6 +16,7 @@ from rustray.driver import failures
 from rustray.driver.entry import BLOCK, ERROR, PENDING, VALUE, Entry, wake_all
 from rustray.driver.generator import ObjectRefGenerator, Stream
 from rustray.driver.refs import ObjectRef
+from rustray.driver.returns import GATHERED
 from rustray.driver.target import KeepsOrder, Target
 from rustray.driver.task import Task
 from rustray.driver.threads import present
@@ -92,8 +93,8 @@ class Tasks:
             task.entries = tuple(entries)
             result = [ObjectRef(objects, entry) for entry in entries] or None
         else:
-            task.stream = Stream(self._session)
-            result = ObjectRefGenerator(task.stream, task)
+            task.stream = Stream(self._session, returns == GATHERED)
+            result = task.stream.whole(task) if returns == GATHERED else ObjectRefGenerator(task.stream, task)
         parent = self._session.running()
         if parent is not None and parent.number:
             task.parent = parent.channel.lease, parent.number

@@ -35,9 +35,11 @@ def make_object_id(client: int, number: int, index: int) -> bytes:
 def make_stream_id(client: int, number: int, index: int) -> bytes:
     """The id of value `index` of a stream, which may be longer than a task has return indices.
 
-    What is beyond them counts in the counter's upper bits, which no client reaches by submitting (2**40 tasks).
+    Return index 0 is that of the stream as a whole. What is beyond the indices counts in the counter's upper bits,
+    which no client reaches by submitting (2**40 tasks).
     """
-    return make_object_id(client, number | (index >> 16) << 40, index & MAX_INDEX)
+    place = index + 1
+    return make_object_id(client, number | (place >> 16) << 40, place & MAX_INDEX)
 
 
 def owner_of(oid: bytes) -> int:

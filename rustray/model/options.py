@@ -122,7 +122,8 @@ class TaskOptions(_Options):
     resources: {custom resource: amount}.
     memory: bytes reserved.
     accelerator_type: a task runs only where there is one of it (resource "accelerator_type:NAME").
-    num_returns: number of refs that a call gives; "streaming" for a generator; None decides by the function.
+    num_returns: number of refs that a call gives; "streaming" for a generator of them; "dynamic" for one ref, whose
+        value is all refs of a generator when it has ended; None decides by the function.
     max_retries: times a task is tried again when its worker died; -1 without end.
     retry_exceptions: whether the function's own exceptions count for that: all (True) or some (types).
     runtime_env: environment of its workers, see `rustray.runtime_env`.

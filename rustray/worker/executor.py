@@ -96,15 +96,19 @@ class Executor:
     # -- results ---------------------------------------------------------------------------------------
 
     def pack(
-        self, value: Any, client: int, number: int, index: int, name: str
+        self, value: Any, client: int, number: int, index: int | None, name: str
     ) -> tuple[int, Any, list[bytes]]:
-        """(state, payload, contains) of one result; a big one is stored for its owner `client`."""
+        """(state, payload, contains) of the one result, or of that at `index` of a stream; a big one is stored for its
+        owner `client`."""
         packed = serialization.serialize(value, f"the result of {name}()")
         contains: list[bytes] = []
         if packed.refs:
             contains = [entry.id for entry in self._sharing.escape(packed.refs)]
         if packed_size(packed) >= INLINE_LIMIT:
-            oid = ids.make_stream_id(client, number, index)
+            if index is None:
+                oid = ids.make_object_id(client, number, 0)
+            else:
+                oid = ids.make_stream_id(client, number, index)
             location = self._session.blocks.store(oid, packed, contains, client)
             return BLOCK, self._told_to(client, location), []
         if contains:
@@ -115,7 +119,7 @@ class Executor:
     def results(self, value: Any, channel: Channel, number: int, returns: int, name: str) -> Answer:
         """The answer of a task that returned `value`."""
         if returns == 1:
-            state, payload, contains = self.pack(value, channel.client, number, 0, name)
+            state, payload, contains = self.pack(value, channel.client, number, None, name)
             return (number, state, payload, contains) if contains else (number, state, payload)
         if returns == 0:
             return number, MULTIPLE, []
@@ -278,5 +282,5 @@ def _iterate(value: Any, name: str) -> Iterator[Any]:
         return iter(value)
     except TypeError:
         raise TypeError(
-            f'{name}() has num_returns="streaming" but returned {kind_of(value)}: make it a generator.'
+            f'{name}() has num_returns="streaming" (or "dynamic") but returned {kind_of(value)}: make it a generator.'
         ) from None

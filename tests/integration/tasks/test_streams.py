@@ -147,3 +147,118 @@ class TestStreams:
 
         values = [np.max(rustray.get(ref)) for ref in unsteady.remote(tmp_path / "runs")]
         assert values == list(range(6)) and ticks(tmp_path / "runs") == 2
+
+
+class TestWaitingForStreams:
+    def test_it_is_ready_when_the_next_is_there(self, tmp_path):
+        gates = [Gate(tmp_path / name) for name in ("first", "end")]
+
+        @rustray.remote
+        def guarded(gates):
+            gates[0].wait()
+            yield 1
+            gates[1].wait()
+
+        stream, other = guarded.remote(gates), echo.remote(1)
+        assert not stream.next_ready() and not stream.is_finished()
+        assert rustray.wait([stream, other]) == ([other], [stream])
+        assert rustray.wait([stream], timeout=0) == ([], [stream])
+        gates[0].open()
+        assert rustray.wait([stream, other], num_returns=2) == ([stream, other], [])
+        assert stream.next_ready() and rustray.get(next(stream)) == 1
+        assert not stream.next_ready() and not stream.is_finished()
+        whole = stream.completed()
+        assert rustray.wait([whole, stream], timeout=0) == ([], [whole, stream])
+        gates[1].open()
+        assert rustray.wait([stream]) == ([stream], [])
+        assert rustray.get(whole) is None and rustray.get(stream.completed()) is None
+        assert stream.is_finished() and not stream.next_ready()
+
+    def test_with_its_task_it_is_completed(self, tmp_path):
+        @rustray.remote(max_retries=0)
+        def fails(how):
+            yield 1
+            if how == "dies":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise ValueError(how)
+
+        stream = fails.remote("raises")
+        assert rustray.get(stream.completed()) is None and not stream.is_finished()
+        with pytest.raises(ValueError, match="raises"):
+            rustray.get(stream)
+        assert stream.is_finished()
+        stream = fails.remote("dies")
+        whole = stream.completed()
+        assert stream.completed() == whole and whole.task_id() == next(stream).task_id()
+        with pytest.raises(rustray.exceptions.WorkerCrashedError):
+            rustray.get(whole)
+
+    def test_its_end_can_be_told_again_and_to_others(self):
+        @rustray.remote
+        def one():
+            yield 1
+
+        stream = one.remote()
+        assert rustray.get(echo.remote([stream.completed()]))[0] == stream.completed()
+        for _ in range(3):
+            assert rustray.get(rustray.get(echo.remote([stream.completed()]))[0]) is None
+            current().objects.settle_drops()
+
+
+class TestDynamic:
+    @staticmethod
+    @rustray.remote(num_returns="dynamic", max_retries=0)
+    def count(n, fails=False, gate=None):
+        for number in range(n):
+            yield np.full(BIG, number) if number % 2 else number
+        if gate is not None:
+            gate.wait()
+        if fails:
+            raise ValueError("enough")
+
+    def test_the_value_is_the_refs_of_all(self):
+        ref = self.count.remote(5)
+        assert isinstance(ref, rustray.ObjectRef)
+        refs = rustray.get(ref)
+        assert isinstance(refs, rustray.DynamicObjectRefGenerator) and len(refs) == 5
+        assert [int(np.max(rustray.get(one))) for one in refs] == list(range(5)) and len(refs) == 0
+        assert len(rustray.get(ref)) == 5
+
+    def test_others_get_the_refs_too(self):
+        @rustray.remote
+        def total(refs):
+            return sum(int(np.max(rustray.get(one))) for one in refs)
+
+        assert rustray.get(total.remote(self.count.remote(5))) == 10
+        assert len(rustray.get(rustray.get(echo.remote([self.count.remote(3)]))[0])) == 3
+
+    def test_an_exception_is_that_of_the_last(self):
+        *good, bad = rustray.get(self.count.remote(2, True))
+        assert [int(np.max(rustray.get(one))) for one in good] == [0, 1]
+        with pytest.raises(ValueError, match="enough"):
+            rustray.get(bad)
+
+    def test_it_is_cancelled_as_a_task_with_one_result(self, tmp_path):
+        gate = Gate(tmp_path / "gate")
+        ref = self.count.remote(1, False, gate)
+        gate.wait_for_waiters()
+        assert rustray.explain(ref).state == "running" and rustray.wait([ref], timeout=0)[0] == []
+        rustray.cancel(ref)
+        with pytest.raises(rustray.exceptions.TaskCancelledError):
+            rustray.get(ref)
+
+    def test_nothing_is_left_of_one_that_nobody_wants(self, tmp_path):
+        objects, gate = current().objects, Gate(tmp_path / "gate")
+
+        def count():
+            objects.settle_drops()
+            return len(objects)
+
+        before = count()
+        ref = self.count.remote(3, False, gate)
+        gate.wait_for_waiters()
+        task = ref._entry.task
+        del ref
+        gate.open()
+        eventually(lambda: task.ended)
+        eventually(lambda: count() <= before)
