@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from html import escape
 from typing import Any
@@ -13,6 +14,7 @@ from rustray.driver.generator import ObjectRefGenerator
 from rustray.driver.refs import ObjectRef
 from rustray.driver.session import Session
 from rustray.errors import OptionError, SessionError
+from rustray.model.ids import node_of
 from rustray.model.lacking import lacking_text
 from rustray.model.option_checks import kind_of
 from rustray.model.quantities import amounts, byte_size, counted, deviation, duration
@@ -54,6 +56,8 @@ class Explanation:
         self.facts = dict(facts)
         self.state = _state(facts, lease)
         self.text = _text(self.state, facts, lease)
+        if facts.get("without_head"):
+            self.text += f" What only a head knows is left out: {facts['without_head']}."
         self.task: str = facts.get("task", "")
         self.function: str = facts.get("function", "") or facts.get("actor_name", "")
         self.node: str = facts.get("node", "")
@@ -147,7 +151,21 @@ def explain(task: ObjectRef | ObjectRefGenerator | ActorHandle | PlacementGroup 
         raise OptionError(
             f"explain() takes an ObjectRef, a task's id, an actor or a placement group, not {kind_of(task)}."
         )
+    if session.head.is_lost and "task" in about:
+        return Explanation(about | _without_head(session, about))
     return Explanation(session.requests.query("explained", about))
+
+
+def _without_head(session: Session, about: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands in for the words of a head while none answers; nothing of what has ended."""
+    if about["state"] in ("done", "failed", "ended"):
+        return {}
+    told: dict[str, Any] = {"without_head": session.head.text(time.monotonic())}
+    if "worker" in about:
+        told["node"] = f"number {node_of(about['worker'])}"
+    if "actor" in about:
+        told |= {"actor_state": "", "actor_name": about["function"].partition(".")[0]}
+    return told
 
 
 def _of_group(session: Session, group: PlacementGroup) -> dict[str, Any]:
@@ -249,6 +267,8 @@ def _of_actor(what: str, state: str, facts: Mapping[str, Any], lease: Mapping[st
     is_now = {"ALIVE": "is up", "DEAD": f"is dead: {facts.get('cause', '').rstrip('.')}"}.get(
         facts["actor_state"], ""
     )
+    if facts.get("without_head"):
+        is_now = "cannot be reached now"
     if not is_now:
         started = "is being restarted" if facts["actor_state"] == "RESTARTING" else "is not up yet"
         if facts.get("complete") is False:

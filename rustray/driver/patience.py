@@ -175,8 +175,8 @@ def why_not_started(session: Session, entries: Iterable[Entry], waited_s: float)
     if not session.reactor.wait(reply, HEAD_ANSWERS_S) or not reply.fields or not reply.fields[0]:
         return ""  # that it was not ready in time must do
     about = reply.fields[1]
-    reason = about.get("lease", {}).get("reason", "")
-    return _lacking(about) or (f"{about['function']}() has no slot: {reason}" if reason else "")
+    waits = about.get("lease", {}).get("state") == "waiting"
+    return _lacking(about) or (_waits_for(about) if waits else "")
 
 
 def _has_no_slot(session: Session, task: Any) -> bool:
@@ -208,6 +208,14 @@ def warning(about: Mapping[str, Any], job: int) -> str:
     for row in holders:
         if not row["pinned"] and (row["client"] == about.get("client") or cpu_only and row["job"] == job):
             return ""
+    line = f"rustray: get() has waited {PATIENCE_S:g} s: {_waits_for(about)}"
+    return f"{line}. rustray.explain(ref) tells more.\n"
+
+
+def _waits_for(about: Mapping[str, Any]) -> str:
+    """What a task or its actor waits for, and who has that."""
+    lease: Mapping[str, Any] = about["lease"]
+    holders = lease.get("holders", ())
     what = f"{about['function']}()"
     if "actor" in about:
         what = f"{what} waits for its actor, which"
@@ -217,14 +225,14 @@ def warning(about: Mapping[str, Any], job: int) -> str:
         + ("" if row["pinned"] else f" of job {row['job']}")
         for row in holders
     )
-    line = f"rustray: get() has waited {PATIENCE_S:g} s: {what} waits for {missing or 'a slot'}"
+    line = f"{what} waits for {missing or 'a slot'}"
     if kept:
         line += f", held by {kept}"
     if holders and all(row["pinned"] for row in holders):
         line += ". Actors keep what they have until they end"
     if lease.get("reason"):
         line += f"; {lease['reason']}"
-    return f"{line}. rustray.explain(ref) tells more.\n"
+    return line
 
 
 def attach(

@@ -19,7 +19,7 @@ from rustray.driver.packing import INLINE_LIMIT, inline, packed_size
 from rustray.driver.session import Session
 from rustray.driver.tasks import FINISHED, MULTIPLE
 from rustray.error_packing import pack_error
-from rustray.errors import RustRayError, TaskCancelledError, WorkerExitedError
+from rustray.errors import OptionError, RustRayError, TaskCancelledError, WorkerExitedError
 from rustray.model import ids
 from rustray.model.option_checks import kind_of
 from rustray.worker.channel import Channel
@@ -133,7 +133,7 @@ class Executor:
         values = list(value) if _is_sized(value) else None
         if values is None or len(values) != returns:
             got = f"{len(values)} values" if values is not None else kind_of(value)
-            raise ValueError(
+            raise OptionError(
                 f"{name}() has num_returns={returns} but returned {got}: return exactly {returns} values."
             )
         return number, MULTIPLE, self._pack_all(values, channel.client, number, name)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rustray.explanation import Explanation
+from rustray.explanation import Explanation, explain
 from tests.unit.head_bench import DRIVER
 from tests.unit.lease_bench import Bench
 
@@ -78,3 +78,20 @@ def test_a_cancelled_task_says_so(bench: Bench) -> None:
     (entry,) = bench.submit()
     bench.session.tasks.cancel(entry.task, False, True)
     assert Explanation(of(bench, entry)).state == "cancelled"
+
+
+def test_while_no_head_answers_a_process_tells_what_it_knows_itself(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rustray.driver.current._current", bench.session)
+    bench.submit(2)
+    bench.session.head.on_lost(9.0, "it was cut", ["10.0.0.1:6380"])
+    bench.told.receive()
+    told = explain(bench.refs[1])
+    assert told.state == "waiting for a lease" and (told.position, told.queued) == (2, 2)
+    assert "no leading head of the cluster has answered for 9 s (tried: 10.0.0.1:6380" in told.text
+    worker = bench.worker()
+    assert "on node number " in explain(bench.refs[0]).text
+    worker.answer(bench.refs[0]._entry.task.number)
+    assert explain(bench.refs[0]).text == "The object is done: its value is here."
+    assert not [message for message in bench.told.receive() if message[0] == "query"]

@@ -101,13 +101,24 @@ def test_a_timeout_names_what_hinders(waiting: Bench) -> None:
             {"state": "infeasible"},
             "f() cannot start: no node of the cluster has what it needs (missing: 2 CPU)",
         ),
-        ({"reason": "its job has all"}, "f() has no slot: its job has all"),
+        ({"missing": {}, "reason": "its job has all"}, "f() waits for a slot; its job has all"),
+        ({"holders": [OTHERS]}, "f() waits for 2 CPU, held by "),
     ):
         number = session.requests._number + 1
         waiting.told.send([("answer", number, True, {"function": "f", "lease": {**LEASE, **lease}})])
         assert why_not_started(session, entries, 1.0).startswith(said)
     session.head.on_lost(9.0, "it was cut", ["10.0.0.1:6380"])
     assert "f() has no slot yet, and no leading head" in why_not_started(session, entries, 0.1)
+
+
+def test_a_timeout_of_a_call_names_what_its_actor_waits_for(waiting: Bench) -> None:
+    session, entries = waiting.session, [ref._entry for ref in waiting.refs]
+    own = {**OTHERS, "job": JOB, "client": DRIVER}
+    about = {**WAITING_CALL, "actor_state": "PENDING", "lease": {**LEASE, "holders": [own]}}
+    waiting.told.send([("answer", session.requests._number + 1, True, about)])
+    said = why_not_started(session, entries, 1.0)
+    assert said.startswith("Counter.add() waits for its actor, which waits for 2 CPU, held by ")
+    assert f"of job {JOB}" in said
 
 
 def test_nothing_is_said_while_nobody_waits(waiting: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
