@@ -35,7 +35,8 @@ IGNORED_INIT = frozenset(
     logging_config log_to_driver_level _enable_object_reconstruction _redis_max_memory
     _plasma_directory _node_ip_address _driver_object_store_memory _memory _redis_username _redis_password
     _temp_dir _metrics_export_port _system_config _tracing_startup_hook _node_name allow_multiple
-    enable_resource_isolation system_reserved_cpu system_reserved_memory _cgroup_path""".split()
+    enable_resource_isolation cgroup_path proxy_server_url local_mode job_config
+    system_reserved_cpu system_reserved_memory _cgroup_path""".split()
 )
 """Arguments of ray.init that mean nothing here; accepted so that its calls work."""
 
@@ -71,7 +72,7 @@ def init(
     namespace: str | None = None,
     runtime_env: dict[str, Any] | None = None,
     ignore_reinit_error: bool = False,
-    log_to_driver: bool = True,
+    log_to_driver: bool | None = True,
     job_name: str = "",
     labels: dict[str, str] | None = None,
     qos: Literal["interactive", "normal", "batch"] | None = None,
@@ -96,7 +97,7 @@ def init(
     runtime_env: "env_vars", "working_dir", "py_modules" for all workers of this job.
     ignore_reinit_error: keep the present connection instead of raising SessionError.
     job_name: what this program is called in lists; its notebook or script if not given.
-    log_to_driver: print here what tasks print.
+    log_to_driver: print here what tasks print; None, Ray's default, is True.
     labels: what tasks may ask of the node of a cluster started here, {"zone": "a"}.
     qos: what kind of job this is: "interactive" (weight 2, priority 1), "normal", "batch" (weight 0.5, priority -1).
     weight: jobs that wait share what there is in proportion to it, from 0.01 to 100; usually 1.
@@ -116,6 +117,15 @@ def init(
     for name in others:
         if name not in IGNORED_INIT:
             raise unknown_name("argument of init()", name, _INIT_NAMES)
+    if others.get("job_config") is not None:
+        raise OptionError("job_config is not supported: give init() namespace= and runtime_env= themselves.")
+    if others.get("local_mode"):
+        warnings.warn(
+            "local_mode=True means nothing here: tasks run in worker processes. To debug a remote function f in this "
+            "process, call f._function(...).",
+            stacklevel=2,
+        )
+    log_to_driver = log_to_driver is not False
     terms = job_options(qos, weight, priority, min_cpus, max_cpus)
     with _init_lock:
         session = current_or_none()

@@ -27,7 +27,7 @@ from rustray.errors import OptionError
 from rustray.model.option_checks import unknown_name
 from rustray.model.own_work import is_own_code
 from rustray.model.quantities import amounts, byte_size, duration
-from rustray.model.table import Column, Table
+from rustray.model.table import Column, Row, Table
 from rustray.util import task_states
 
 LIMIT = 100
@@ -190,7 +190,64 @@ def list_jobs(
     return _table(rows, JOB_COLUMNS, filters, limit, detail, "There is no job.")
 
 
+def list_placement_groups(
+    *, filters: Filters = (), limit: int = LIMIT, timeout: float = TIMEOUT_S, detail: bool = False
+) -> Table:
+    """Placement groups, those removed of late included.
+
+    "placement_group_id", "name", "namespace", "strategy", "state" ("PENDING", "CREATED", "RESCHEDULING", "REMOVED"),
+    "bundles" (how many it has), "is_detached", "reason" (what it waits for, or why it was removed).
+    """
+    rows = [
+        {
+            "placement_group_id": row["id"].hex(),
+            "name": row["name"],
+            "namespace": row["namespace"],
+            "strategy": row["strategy"],
+            "state": row["state"],
+            "bundles": len(row["bundles"]),
+            "is_detached": row["detached"],
+            "reason": row["reason"],
+        }
+        for row in _ask(timeout, "group_table", None)
+    ]
+    return _table(rows, GROUP_COLUMNS, filters, limit, detail, "There is no placement group.")
+
+
+# -- one by its id --------------------------------------------------------------------------------------------
+
+
+def get_node(id: str, *, timeout: float = TIMEOUT_S) -> Row | None:
+    """The row of `list_nodes` of this node, None if there is none."""
+    return _one(list_nodes, "node_id", id, timeout)
+
+
+def get_task(id: str, *, timeout: float = TIMEOUT_S) -> Row | None:
+    """The row of `list_tasks` of this task, None if there is none (any more)."""
+    return _one(list_tasks, "task_id", id, timeout)
+
+
+def get_actor(id: str, *, timeout: float = TIMEOUT_S) -> Row | None:
+    """The row of `list_actors` of this actor, None if there is none."""
+    return _one(list_actors, "actor_id", id, timeout)
+
+
+def get_job(id: str, *, timeout: float = TIMEOUT_S) -> Row | None:
+    """The row of `list_jobs` of this job, None if there is none."""
+    return _one(list_jobs, "job_id", id, timeout)
+
+
+def get_placement_group(id: str, *, timeout: float = TIMEOUT_S) -> Row | None:
+    """The row of `list_placement_groups` of this group, None if there is none."""
+    return _one(list_placement_groups, "placement_group_id", id, timeout)
+
+
 # -- what they have in common --------------------------------------------------------------------------------
+
+
+def _one(listed: Callable[..., Table], field: str, id: str, timeout: float) -> Row | None:
+    rows = listed(filters=[(field, "=", id)], limit=EVENTS, timeout=timeout, detail=True)
+    return rows[0] if rows else None
 
 
 def _ask(timeout: float, what: str, *args: Any) -> Any:
@@ -301,6 +358,18 @@ ACTOR_COLUMNS = _of(
         "is_detached": ("detached", _if_any(lambda _yes: "yes"), True),
         "ray_namespace": ("namespace", str, True),
         "death_cause": "cause",
+    }
+)
+GROUP_COLUMNS = _of(
+    {
+        "placement_group_id": "group",
+        "name": "name",
+        "strategy": "strategy",
+        "state": "state",
+        "bundles": ("bundles", _count),
+        "namespace": ("namespace", str, True),
+        "is_detached": ("detached", _if_any(lambda _yes: "yes"), True),
+        "reason": "because",
     }
 )
 OBJECT_COLUMNS = _of(

@@ -159,6 +159,26 @@ def test_nodes_that_left_are_among_them(answers: dict[str, Any]) -> None:
     assert "2 CPU" in repr(table) and "left" in repr(table)
 
 
+def test_one_by_its_id(answers: dict[str, Any]) -> None:
+    answers["actors"] = [an_actor("a", "DEAD"), an_actor("b", "ALIVE")]
+    found = state.get_actor("b1")
+    assert found is not None and found.state == "ALIVE" and state.get_actor("c1") is None
+    group = {
+        "id": b"g" * 16,
+        "name": "",
+        "namespace": "n",
+        "strategy": "PACK",
+        "state": "PENDING",
+        "bundles": [{"CPU": 1.0}],
+        "detached": False,
+        "reason": "it waits for room",
+    }
+    answers["group_table"] = [group]
+    (row,) = state.list_placement_groups()
+    assert state.get_placement_group((b"g" * 16).hex()) == row and row.bundles == 1
+    assert "it waits for room" in repr(state.list_placement_groups())
+
+
 def test_the_largest_objects_come_first(answers: dict[str, Any]) -> None:
     def one(size: int) -> dict[str, Any]:
         return {"id": "ab", "size": size, "place": "memory", "owner": 1, "references": 1}

@@ -110,6 +110,19 @@ class TestInit:
         with pytest.raises(rustray.exceptions.OptionError, match="num_cpus"):
             rustray.init(num_cpu=1)
 
+    def test_arguments_of_ray(self, cluster):
+        kept = {
+            "logging_level": "error",
+            "include_dashboard": False,
+            "local_mode": False,
+            "log_to_driver": None,
+        }
+        assert rustray.init(ignore_reinit_error=True, job_config=None, **kept)["session_dir"] == cluster
+        with pytest.warns(UserWarning, match="f._function"):
+            rustray.init(ignore_reinit_error=True, local_mode=True)
+        with pytest.raises(rustray.exceptions.OptionError, match="runtime_env="):
+            rustray.init(ignore_reinit_error=True, job_config=object())
+
     def test_as_a_context_manager(self, tmp_path):
         output = run_program(
             """
