@@ -8,11 +8,14 @@ the slice. It is a token bucket, filled at the rate of the share, so no more tha
 
 Rule 1. Its fair share is that of its job, by weight, among the jobs that demand something, in equal parts for the
         classes of it that do (`Lines.fair_share`). Of 5 % of a slot it is sure at any time.
-Rule 2. It rises when it wants something anew, and has been given back the allotment of the level above. One that
+Rule 2. One whose tasks are known to be brief is given back its share also while they run, if these are no more than
+        half of it: in a large cluster a light stream of many users hardly ever pauses. Of others even a single task
+        counts in full, lest one that is long keeps a slot as the most urgent of all.
+Rule 3. It rises when it wants something anew, and has been given back the allotment of the level above. One that
         only waits does not rise, so batches that take turns never become urgent to each other; but what it is given
         back while it waits is kept. So one whose quick tasks had to wait for slices soon passes those again.
-Rule 3. One that nobody demands anything of comes back up one level a second besides.
-Rule 4. It rises no higher than where it started, by its predicted run time, and is never owed more than the allotments
+Rule 4. One that nobody demands anything of comes back up one level a second besides.
+Rule 5. It rises no higher than where it started, by its predicted run time, and is never owed more than the allotments
         that it has sunk through: who has slept for an hour has no more credit than who is new.
 
 Priority shifts the levels of a class; what others compare is its *tier*, level minus priority.
@@ -39,6 +42,8 @@ one worker and going on with another costs a few milliseconds, so that loses 1 %
 LOWEST = len(QUANTA) - 1
 LEAK = 0.05
 """Lease-seconds given back a second at least: so much of a slot a class may use for ever, however small its share."""
+BRIEF = QUANTA[1]
+"""Seconds: of whom it is known that his tasks take less, he gives back what others want soon. Rule 2."""
 RISE = 1.0
 """Seconds without any demand after which a class comes up one level."""
 
@@ -48,11 +53,17 @@ def first_level(predicted: float | None) -> int:
     return 0 if predicted is None else next(level for level, q in enumerate(QUANTA) if predicted < q)
 
 
+def is_brief(cls: SchedulingClass) -> bool:
+    """Whether its tasks are known to be. Rule 2."""
+    return cls.run_s is not None and cls.run_s < BRIEF
+
+
 def _rate(cls: SchedulingClass) -> float:
     """What its use grows by each second."""
-    if cls.running:
-        return cls.running - LEAK
-    return -cls.share if cls.share > LEAK else -LEAK
+    running, share = cls.running, cls.share
+    if running and (running > share / 2 or not is_brief(cls)):
+        return running - LEAK
+    return running - (share if share > LEAK else LEAK)
 
 
 def settle(cls: SchedulingClass, now: float) -> bool:
@@ -86,7 +97,7 @@ def expiry(cls: SchedulingClass) -> float:
 
 
 def risen(cls: SchedulingClass, now: float) -> tuple[int, float]:
-    """(level, lease-seconds used of it) of a class that wants something anew. It is settled. Rules 2-4."""
+    """(level, lease-seconds used of it) of a class that wants something anew. It is settled. Rules 3-5."""
     level, used = cls.level, cls.used
     while level > cls.start and used <= -QUANTA[level - 1]:
         level -= 1

@@ -37,6 +37,9 @@ TURN = 0.1
 REACH = 0.05
 """A class may take a lease of a worse tier for each so many lease-seconds that are left to it at its level."""
 
+REACH_OF_BRIEF = 8
+"""One of brief tasks may take half of its share whatever is left to it, but no more than so many."""
+
 SWING = 0.2
 SWING_OF_SOME = 4.0
 """Seconds of a lease that a job must be behind another to take one for that: few if the other is left with none, for
@@ -283,4 +286,7 @@ def reach(claim: Claim) -> int:
     """How many leases of worse tiers the claim may have taken at a time."""
     cls = claim.cls
     left = levels.QUANTA[cls.level] - cls.used
-    return ceil(left / REACH) if left < levels.QUANTA[-1] else 2**31
+    if left == levels.QUANTA[-1]:
+        return 2**31
+    light = min(REACH_OF_BRIEF, int(cls.share / 2)) if levels.is_brief(cls) else 0
+    return max(ceil(left / REACH), light)

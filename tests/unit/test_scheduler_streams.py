@@ -99,6 +99,26 @@ def test_many_light_streams_pass_one_batch() -> None:
     assert len(waits) >= 1190 and p95(waits) < 0.1
 
 
+@pytest.mark.parametrize("users", [2, 4, 8, 12])
+def test_a_stream_of_many_users_that_never_pauses_passes_in_a_large_cluster(users: int) -> None:
+    """Each a quarter of a slot, of which the share is eight."""
+    world = batch(16).cls("quick", job=2, predicted=0.01)
+    for at in range(500):
+        for user in range(users):
+            world.run(5.0 + 0.04 * (at + user / users))
+            world.submit("quick", 0.01)
+    waits = world.clients[b"quick"].latencies
+    assert len(waits) > 490 * users and p95(waits) < 0.1
+
+
+def test_but_not_one_of_as_many_tasks_as_half_its_share_or_of_long_ones() -> None:
+    world = batch(8).cls("many", job=2, predicted=0.01).cls("long2", job=3)
+    world.submit("many", *[0.01] * 30_000).submit("long2", LONG)
+    world.run(15.0)
+    classes = world.scheduler._book.classes
+    assert classes[b"many"].level == 3 and classes[b"long2"].level == 3
+
+
 def test_a_stream_in_a_small_group_of_a_large_cluster_passes_too() -> None:
     """A share of the whole cluster is worth nothing where a class may not go everywhere, or where others stay."""
     world = batch(1)
