@@ -32,7 +32,27 @@ MARK = "RUSTRAY_DEMO"
 
 
 class PrintingClient(NotebookClient):
-    """A notebook client that shows each output when it arrives, and not when the cell has ended."""
+    """A notebook client that shows each output when it arrives, and not when the cell has ended. What moves, as a bar
+    does, is shown as it first was, and again where its cell has ended as something else."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._shown: dict[str, str] = {}
+        self._now: dict[str, str] = {}
+
+    def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
+        display_id = (msg["content"].get("transient") or {}).get("display_id")
+        if display_id and msg["msg_type"] in ("display_data", "update_display_data"):
+            self._now[display_id] = as_text(msg["content"]["data"])
+            if msg["msg_type"] == "display_data":
+                self._shown[display_id] = self._now[display_id]
+        return super().process_message(msg, cell, cell_index)
+
+    def show_how_it_ended(self, cell: Any, cell_index: int, execute_reply: Any) -> None:
+        for display_id, text in self._now.items():
+            if text and text != self._shown.get(display_id):
+                write(text + "\n")
+        self._now = {}
 
     def output(self, outs: list[Any], msg: dict[str, Any], display_id: str | None, cell_index: int) -> Any:
         out = super().output(outs, msg, display_id, cell_index)
@@ -102,6 +122,7 @@ def main() -> int:
         resources={"metadata": {"path": str(args.notebook.resolve().parent)}},
         on_cell_start=show_cell,
     )
+    client.on_cell_executed = client.show_how_it_ended
     started = time.perf_counter()
     status = 0
     try:
