@@ -192,17 +192,23 @@ def _first_for(book: LeaseBook, lease: Lease) -> Bid | None:
         rank = (*rank, *claim.rank)
         if (best is None or rank < best[0]) and (bid := Bid(claim)).suits(node):
             best = rank, bid
-    if not node.parked:
-        return best[1] if best is not None else None
-    waiting = [p for p in node.parked.values() if p.promise is None and not p.stopping]
-    for parked in waiting[:PARKED_COMPARED]:
-        bid, job = Bid(parked.claim, parked), parked.claim.cls.job
-        if job.capped(parked.claim.cls.shape.cpus) and job is not lease.claim.cls.job:
+    compared = 0
+    for parked in node.parked.values():
+        if parked.promise is not None or parked.stopping:
             continue
+        if compared == PARKED_COMPARED:
+            break
+        compared += 1
+        cls = parked.claim.cls
+        if best is not None and (
+            (cls.tier > best[0][0] and not cls.job.floor) or parked_rank(parked) > best[0]
+        ):
+            continue  # most are ruled out here
+        if cls.job.capped(cls.shape.cpus) and cls.job is not lease.claim.cls.job:
+            continue
+        bid = Bid(parked.claim, parked)
         if node.covers(bid.request, hold):
-            rank = parked_rank(parked)
-            if best is None or rank < best[0]:
-                best = rank, bid
+            best = parked_rank(parked), bid
     return best[1] if best is not None else None
 
 
