@@ -34,6 +34,8 @@ class Stream:
         self.session = session
         self._gathered = gathered
         self._whole: Entry | None = None
+        self._failure: bytes | None = None
+        """What has ended the task, if that was not the user's code."""
         self._refs: deque[ObjectRef] = deque()
         self._ended = False
         self._waiters: list[Callable[[], object]] = []
@@ -106,9 +108,8 @@ class Stream:
         if self._ended:
             return
         self._append(self.session.new_object_id(), ERROR, error, ())
-        if not read_summary(error).function_name and self._whole is not None:
-            # It was not the user's code that failed: as in Ray the whole fails then too.
-            self.session.objects.settle(self._whole, ERROR, error)
+        if not read_summary(error).function_name:
+            self._failure = error
         self.end()
 
     # -- as a whole ------------------------------------------------------------------------------------
@@ -133,6 +134,9 @@ class Stream:
         if entry is None or entry.state != PENDING:
             return
         objects, value = self.session.objects, None
+        if self._failure is not None:  # as in Ray the whole fails then too
+            objects.settle(entry, ERROR, self._failure)
+            return
         if self._gathered:
             value = DynamicObjectRefGenerator(self._refs)
             self._refs = deque()

@@ -192,6 +192,11 @@ class TestWaitingForStreams:
         assert stream.completed() == whole and whole.task_id() == next(stream).task_id()
         with pytest.raises(rustray.exceptions.WorkerCrashedError):
             rustray.get(whole)
+        stream = fails.remote("dies")
+        assert rustray.get(next(stream)) == 1 and rustray.wait([stream]) == ([stream], [])
+        for _ in range(2):  # also who asks only when it is over
+            with pytest.raises(rustray.exceptions.WorkerCrashedError):
+                rustray.get(stream.completed())
 
     def test_its_end_can_be_told_again_and_to_others(self):
         @rustray.remote
