@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rustray.driver.entry import VALUE
 from rustray.driver.reactor import NEVER
-from rustray.driver.scheduling_class import Lease
+from rustray.driver.scheduling_class import Lease, SchedulingClass
 from rustray.driver.unused_leases import SPARE_S
 
 if TYPE_CHECKING:
@@ -35,17 +35,11 @@ class Answers:
         count = len(results)
         now = time.monotonic()
         target.figures.answered(answered[0][0], count, elapsed, now)
-        each = elapsed / count
-        measured = target.measured
-        measured.count += count
-        measured.seconds += elapsed
-        measured.squares += each * elapsed
-        estimate = target.estimate
-        # Slower news counts at once: a pipe that is too deep hurts more than one that is too shallow.
-        if estimate is None or each > estimate * 4:
-            target.estimate = max(each, 1e-6)
+        for task, _result in answered:
+            if task.cancelled:
+                break  # when it was stopped says nothing of how long the function takes
         else:
-            target.estimate = max(1e-6, estimate + 0.25 * (each - estimate))
+            _measure(target, count, elapsed)
         target.false_starts = 0
         if not in_flight:
             # Known before the results are: those who waited for them may submit to this very lease.
@@ -62,3 +56,18 @@ class Answers:
                 self._session.sharing.hold_for(lease.worker, result[4])
             task.where = None
             tasks.take_result(task, result, lease.worker)
+
+
+def _measure(target: SchedulingClass, count: int, elapsed: float) -> None:
+    """Tasks of `target` have run to their ends, `count` in `elapsed` seconds."""
+    each = elapsed / count
+    measured = target.measured
+    measured.count += count
+    measured.seconds += elapsed
+    measured.squares += each * elapsed
+    estimate = target.estimate
+    # Slower news counts at once: a pipe that is too deep hurts more than one that is too shallow.
+    if estimate is None or each > estimate * 4:
+        target.estimate = max(each, 1e-6)
+    else:
+        target.estimate = max(1e-6, estimate + 0.25 * (each - estimate))

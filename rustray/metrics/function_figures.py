@@ -10,7 +10,7 @@ Packed = tuple[Any, ...]
 """As figures travel from head to head."""
 
 _HISTOGRAMS = ("run", "wait", "memory")
-_COUNTS = ("errors", "failed", "cancelled", "retried", "cpu")
+_COUNTS = ("errors", "stopped", "failed", "cancelled", "retried", "cpu")
 _MOST = ("longest", "peak", "last")
 
 
@@ -20,7 +20,8 @@ class FunctionFigures:
     Attributes
     ----------
     run, wait: seconds. memory: bytes of workers.
-    errors: runs that raised. failed, cancelled: tasks. retried: runs in vain. cpu: seconds.
+    errors: runs that raised. stopped: runs that were cancelled, which are not in `run`.
+    failed, cancelled: tasks. retried: runs in vain. cpu: seconds.
     longest: seconds of a run. peak: bytes. last: when it was heard of last, seconds since the epoch.
     """
 
@@ -30,7 +31,7 @@ class FunctionFigures:
         self.run = Histogram(SECONDS)
         self.wait = Histogram(SECONDS)
         self.memory = Histogram(BYTES)
-        self.errors = self.failed = self.cancelled = self.retried = 0
+        self.errors = self.stopped = self.failed = self.cancelled = self.retried = 0
         self.longest = self.cpu = self.last = 0.0
         self.peak = 0
 
@@ -75,7 +76,7 @@ class FunctionFigures:
             "retried": self.retried,
             "running": running,
             "waiting": waiting,
-            "ahead": run.count - wait.count,
+            "ahead": run.count + self.stopped - wait.count,
             "last": self.last,
             "mean_s": run.mean,
             "p50_s": within(run.quantile(0.5)),

@@ -32,6 +32,8 @@ class Ran(NamedTuple):
     runs: by bucket of SECONDS. seconds: of all. errors: runs that raised. longest: seconds.
     cpu: seconds of processor time that the workers have used meanwhile.
     memory: bytes that a worker has at most had meanwhile, 0 if it was not looked at.
+    stopped: runs that were cancelled. They are not in `runs`, `seconds`, `errors` and `longest`: when a run was stopped
+        says nothing of how long the function takes.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Ran(NamedTuple):
     longest: float
     cpu: float
     memory: int
+    stopped: int
 
 
 class Owned(NamedTuple):
@@ -112,6 +115,7 @@ class Functions:
             figures = self._of(row.name, now)
             figures.run.merge(row.runs, row.seconds)
             figures.errors += row.errors
+            figures.stopped += row.stopped
             figures.longest = max(figures.longest, row.longest)
             figures.cpu += row.cpu
             if row.memory:

@@ -77,7 +77,13 @@ METRICS = (
     _gauge("cluster_waiting_leases", "Slots asked for and not given; not tasks.", "metrics", "waiting"),
     _gauge("cluster_suspended_workers", "Workers suspended for what is more urgent.", "metrics", "suspended"),
     # -- levels of the multi-level feedback queue
-    _gauge("level_waiting_leases", "Slots asked for and not given, by level; not tasks.", "levels", "waiting", LEVEL),
+    _gauge(
+        "level_waiting_leases",
+        "Slots asked for and not given, by level; not tasks.",
+        "levels",
+        "waiting",
+        LEVEL,
+    ),
     _gauge("level_running_leases", "Leases in use, by level.", "levels", "running", LEVEL),
     _gauge(
         "level_suspended_leases", "Leases whose worker is suspended, by level.", "levels", "suspended", LEVEL
@@ -93,7 +99,13 @@ METRICS = (
     ),
     _gauge("node_network_received_bytes_per_second", "Received.", "node_metrics", "net_in_per_s", NODE),
     _gauge("node_network_sent_bytes_per_second", "Sent.", "node_metrics", "net_out_per_s", NODE),
-    _gauge("node_tasks_per_second", "Runs of tasks that ended.", "node_metrics", "tasks_per_s", NODE),
+    _gauge(
+        "node_tasks_per_second",
+        "Runs of tasks that ended and were not cancelled.",
+        "node_metrics",
+        "tasks_per_s",
+        NODE,
+    ),
     _gauge(
         "node_failed_tasks_per_second", "Of them those that raised.", "node_metrics", "failed_per_s", NODE
     ),
@@ -141,7 +153,7 @@ METRICS = (
     _gauge(
         "task_peak_memory_bytes", "Most memory of such a worker.", "function_metrics", "peak_memory", FUNCTION
     ),
-    _histogram("run_seconds", "How long runs took.", "run_histogram"),
+    _histogram("run_seconds", "How long runs took that were not cancelled.", "run_histogram"),
     _histogram("wait_seconds", "From submission to start.", "wait_histogram"),
     _histogram(
         "worker_memory_bytes", "Memory of workers that ran it, looked at twice a second.", "memory_histogram"

@@ -45,27 +45,28 @@ _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 class _Figures:
-    __slots__ = ("counts", "cpu", "errors", "longest", "memory", "seconds", "told")
+    __slots__ = ("counts", "cpu", "errors", "longest", "memory", "seconds", "stopped", "told")
 
     def __init__(self) -> None:
         self.counts = [0] * (len(SECONDS) + 1)
         self.seconds = self.longest = self.cpu = 0.0
-        self.errors = self.memory = 0
-        self.told: tuple[list[int], float, float, int] = ([0] * len(self.counts), 0.0, 0.0, 0)
+        self.errors = self.memory = self.stopped = 0
+        self.told: tuple[list[int], float, float, int, int] = ([0] * len(self.counts), 0.0, 0.0, 0, 0)
 
     def news(self, name: str) -> tuple[Any, ...] | None:
-        before, seconds, cpu, errors = self.told
-        now = self.told = list(self.counts), self.seconds, self.cpu, self.errors
+        before, seconds, cpu, errors, stopped = self.told
+        now = self.told = list(self.counts), self.seconds, self.cpu, self.errors, self.stopped
         runs = [
             (at, count - was)
             for at, (count, was) in enumerate(zip(now[0], before, strict=True))
             if count != was
         ]
-        if not runs and now[2] - cpu < NOTABLE_CPU_S:
-            self.told = (*now[:2], cpu, now[3])
+        if not runs and now[4] == stopped and now[2] - cpu < NOTABLE_CPU_S:
+            self.told = (*now[:2], cpu, *now[3:])
             return None
         memory, self.memory = self.memory, 0
-        return tuple(Ran(name, runs, now[1] - seconds, now[3] - errors, self.longest, now[2] - cpu, memory))
+        spent, raised, used = now[1] - seconds, now[3] - errors, now[2] - cpu
+        return tuple(Ran(name, runs, spent, raised, self.longest, used, memory, now[4] - stopped))
 
 
 class WorkerFigures:
@@ -110,12 +111,15 @@ class WorkerFigures:
         figures = self._of.get(name)
         if figures is None:
             figures = self._of[name] = _Figures()
-        figures.counts[bisect_left(SECONDS, spent)] += 1
-        figures.seconds += spent
-        if spent > figures.longest:
-            figures.longest = spent
-        if error:
-            figures.errors += 1
+        if cancelled:
+            figures.stopped += 1
+        else:
+            figures.counts[bisect_left(SECONDS, spent)] += 1
+            figures.seconds += spent
+            if spent > figures.longest:
+                figures.longest = spent
+            if error:
+                figures.errors += 1
         self._ended += 1
         if self._running:
             self._due = 0.0  # it may have been told as running: that it is over is told at the next occasion

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from rustray.driver.entry import PENDING, VALUE
+from rustray.driver import failures
+from rustray.driver.entry import ERROR, PENDING, VALUE
 from rustray.driver.functions import Code
 from rustray.driver.unused_leases import IDLE_S, SPARE_S
 from rustray.errors import (
     InfeasibleError,
+    TaskCancelledError,
 )
 from tests.unit.lease_bench import CODE, KEY, Bench, error_of, nothing, numbers, prefetched
 
@@ -104,6 +106,18 @@ def test_what_is_measured_counts_for_more_than_what_was_known(bench: Bench) -> N
     bench.session.leases.on_estimate(KEY, 1e-5, 0.0)
     bench.submit(4)
     assert len(worker.received()) == 2
+
+
+def test_how_long_a_task_ran_that_was_cancelled_is_not_what_its_function_takes(bench: Bench) -> None:
+    worker = bench.worker()
+    worker.answer(*numbers(bench.submit()), seconds=2.0)
+    (entry,) = bench.submit()
+    bench.session.tasks.cancel(entry.task, False, True)
+    assert entry.state == PENDING  # it runs
+    stopped = failures.typed(TaskCancelledError("stopped"))
+    worker.say(("done", [(entry.task.number, ERROR, stopped)], 0.4))
+    assert bench.target.figures.cancelled == 1 and bench.target.estimate == 2.0
+    assert bench.target.measured.take_all() == (1, 2.0, 4.0)
 
 
 def test_run_times_are_told_a_few_times_a_second_and_the_rest_at_the_end(bench: Bench) -> None:

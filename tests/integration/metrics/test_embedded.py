@@ -92,6 +92,29 @@ def test_what_was_stopped_has_not_failed(kept: list[Any], tmp_path: Path) -> Non
     assert not any(sample["failed_per_s"] for sample in query("metrics", began))
 
 
+def test_how_long_a_stopped_task_ran_is_no_run_time(kept: list[Any], tmp_path: Path) -> None:
+    gate = Gate(tmp_path / "gate")
+
+    @rustray.remote
+    def passing(gate: Gate | None) -> None:
+        if gate is not None:
+            gate.wait()
+
+    rustray.get([passing.remote(None) for _ in range(3)])
+    ref = passing.remote(gate)
+    gate.wait_for_waiters(1)
+    rustray.cancel(ref)
+    with pytest.raises(rustray.exceptions.TaskCancelledError):
+        rustray.get(ref)
+
+    def told() -> Any:
+        rows = [row for name, row in work.functions().items() if name.endswith("passing")]
+        return rows[0] if rows and rows[0]["cancelled"] and rows[0]["ahead"] == 0 else None
+
+    row = eventually(told)
+    assert (row["finished"], row["cancelled"], sum(row["run_histogram"]["counts"])) == (3, 1, 3)
+
+
 def test_samples_of_cluster_and_node(kept: list[Any]) -> None:
     began = time.time()
     refs = [work.quick.remote() for _ in range(2000)]

@@ -23,7 +23,7 @@ NOW = 1000.0
 
 def ran(name: str = "f", seconds: float = 0.5, count: int = 1, **more: Any) -> tuple[Any, ...]:
     runs = [(bisect_left(SECONDS, seconds), count)]
-    row = Ran(name, runs, seconds * count, 0, seconds, 0.1, 1 << 20)
+    row = Ran(name, runs, seconds * count, 0, seconds, 0.1, 1 << 20, 0)
     return tuple(row._replace(**more))
 
 
@@ -45,6 +45,16 @@ def test_each_number_comes_from_who_sees_it() -> None:
     assert sum(row["run_histogram"]["counts"]) == 10
     assert len(row["run_histogram"]["counts"]) == len(row["run_histogram"]["bounds"]) + 1
     assert sum(row["memory_histogram"]["counts"]) == 2
+
+
+def test_runs_that_were_stopped_are_in_no_time_and_yet_known_to_have_ended() -> None:
+    functions, other = Functions(), Functions()
+    functions.ran([ran(seconds=2.0, count=4), ran(count=0, runs=[], stopped=2)], NOW)
+    functions.owned("n1", [owned(waits=[(0, 6)], waited=0.0, cancelled=2)], NOW)
+    other.take(functions.hand())
+    for row in (*functions.rows(), other.rows()[0]):
+        assert (row["finished"], row["cancelled"], row["ahead"]) == (4, 2, 0)
+        assert row["mean_s"] == pytest.approx(2.0) and sum(row["run_histogram"]["counts"]) == 4
 
 
 def test_before_anything_ran_there_are_no_times() -> None:

@@ -190,11 +190,13 @@ def test_a_worker_tells_what_came_since_it_told_last() -> None:
     figures.begin("f")
     figures.end("f", 0.5, False, False, 1, 7)
     figures.end("f", 0.002, True, False, 1, 8)
-    figures.end("f", 0.002, True, True, 1, 9)
+    figures.end("f", 9.0, True, True, 1, 9)
     figures.tell(False)
     rows, events, skipped = to.take()
-    assert sum(times for _at, times in rows["f"].runs) == 3 and rows["f"].seconds == pytest.approx(0.504)
-    assert (rows["f"].errors, rows["f"].longest, skipped) == (2, 0.5, 0) and rows["f"].memory > 1 << 20
+    assert sum(times for _at, times in rows["f"].runs) == 2 and rows["f"].seconds == pytest.approx(0.502)
+    assert (rows["f"].errors, rows["f"].stopped, rows["f"].longest, skipped) == (1, 1, 0.5, 0) and rows[
+        "f"
+    ].memory > 1 << 20
     assert [(event[3], event[4][-16:]) for event in events] == [
         ("ok", f"{7:016x}"),
         ("failed", f"{8:016x}"),
@@ -206,6 +208,10 @@ def test_a_worker_tells_what_came_since_it_told_last() -> None:
     figures.end("g", 0.1, False, False, 1, 10)
     figures.tell(False)
     assert set(to.take()[0]) == {"g"}
+    figures.end("f", 0.1, True, True, 1, 11)
+    figures.tell(False)
+    (row,) = to.take()[0].values()
+    assert (row.name, row.runs, row.seconds, row.errors, row.stopped) == ("f", [], 0.0, 0, 1)
 
 
 def test_beyond_its_budget_a_worker_tells_of_long_and_failed_tasks_only() -> None:
@@ -312,7 +318,9 @@ def test_what_runs_is_told_by_the_node_until_its_worker_ends() -> None:
     assert told() == [] and told() is None
 
 
-@pytest.mark.parametrize(("kind", "outcome"), [("cancelled", "cancelled"), ("oom", "failed"), ("signal", "failed")])
+@pytest.mark.parametrize(
+    ("kind", "outcome"), [("cancelled", "cancelled"), ("oom", "failed"), ("signal", "failed")]
+)
 def test_what_a_worker_ran_when_it_was_killed_has_an_event(kind: str, outcome: str) -> None:
     figures = node(w1=77)
     figures.on_ran(1, [], [], 0, [(5.0, "f", "aa")])
