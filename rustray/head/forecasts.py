@@ -42,12 +42,12 @@ class Forecasts:
         """What is expected of tasks of the class with this spec."""
         if spec is None or not spec.get("function"):
             return None
-        return self.predictions.estimate(spec["function"], spec["name"])
+        return self.predictions.estimate(spec["function"])
 
     def tell_client(self, client: int, key: bytes, spec: dict[str, Any]) -> None:
         """A client is about to run tasks of a class: tell it how long they take, if that very code has run before."""
         estimate = self.of(spec)
-        if estimate is not None and estimate.sure and estimate.run_s is not None:
+        if estimate is not None and estimate.run_s is not None:
             self._nodes.to_client(client, ("estimate", client, key, estimate.run_s, estimate.spread_s))
 
     def on_predicted(self, _node: str, rows: Iterable[tuple[bytes, int, float, float]]) -> None:
@@ -55,9 +55,7 @@ class Forecasts:
         for key, count, seconds, squares in rows:
             spec = self._classes.spec_of(key)
             if spec is not None and spec.get("function"):
-                self.predictions.observe(
-                    spec["function"], spec["name"], count, seconds, squares, self._wall()
-                )
+                self.predictions.observe(spec["function"], count, seconds, squares, self._wall())
                 self._tell_scheduler(key, spec)
 
     def on_worker_memory(self, _node: str, rows: Iterable[tuple[bytes, int]]) -> None:
@@ -65,7 +63,7 @@ class Forecasts:
         for key, size in rows:
             spec = self._classes.spec_of(key)
             if spec is not None and spec.get("function"):
-                self.predictions.note_memory(spec["function"], spec["name"], size, self._wall())
+                self.predictions.note_memory(spec["function"], size, self._wall())
                 self._tell_scheduler(key, spec)
 
     def functions(self) -> list[dict[str, Any]]:
@@ -75,7 +73,7 @@ class Forecasts:
         }
         rows = []
         for function in self.predictions.latest(named)[:FUNCTIONS_SHOWN]:
-            estimate = self.predictions.estimate(function, named[function])
+            estimate = self.predictions.estimate(function)
             if estimate is not None:
                 known = {"run_s": estimate.run_s, "spread_s": estimate.spread_s, "memory": estimate.memory}
                 rows.append({"name": named[function], **known})
@@ -86,7 +84,7 @@ class Forecasts:
         found = {}
         for key in keys:
             estimate = self.of(self._classes.spec_of(key))
-            if estimate is not None and estimate.sure and estimate.run_s is not None:
+            if estimate is not None and estimate.run_s is not None:
                 found[key] = (estimate.run_s, estimate.spread_s)
         return found
 

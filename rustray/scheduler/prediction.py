@@ -1,20 +1,18 @@
 """How long tasks of a function take, and how much memory their workers have: learned as they run, kept across runs.
 
-A function is known by a hash of its code (`driver.code_hash`). When the code changes, as in a notebook cell that is
-edited, the hash does too: then what was learned under its name stands in, with the weight of a single task. Not so of
-what nobody has named: two cells that were the fifth of their notebooks have nothing in common, nor have two lambdas.
+A function is known by a hash of its code (`driver.code_hash`), and by nothing else: every other program has a `work`, a
+`process` or an `f`, and what one of them takes says nothing of another's. So code that was edited begins anew.
 
 Rule 1. The first tasks count alike; later ones have the weight `ALPHA` (exponentially weighted mean and variance, see
         T. Finch, "Incremental calculation of weighted mean and variance", 2009), so that the estimate follows.
 Rule 2. A lone task far out of what was seen moves the estimate no further than one at the border would; `SURPRISES`
         such reports in a row are no accident: the function takes as long as that now.
 Rule 3. Of memory the peak counts: it rises at once and falls slowly.
-Rule 4. At most `KEPT` functions and as many names are known; the ones not seen for longest are forgotten.
+Rule 4. At most `KEPT` functions are known; the ones not seen for longest are forgotten.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from math import isfinite, sqrt
 from typing import Any, NamedTuple
@@ -27,8 +25,6 @@ TOO_MANY_FOR_CHANCE = 8
 """Tasks whose mean is no accident."""
 SURPRISES = 3
 MEMORY_FALLS = 0.1
-UNNAMED = re.compile(r"cell_\d+|.*<lambda>")
-"""What cells (`%%remote`) and functions are called that have no name."""
 MAX_SECONDS, MAX_BYTES = 1e9, 1 << 60
 FORMAT = 1
 
@@ -41,14 +37,12 @@ class Estimate(NamedTuple):
     run_s, spread_s: seconds that a task takes, and their standard deviation; None and 0.0 while none has ended.
     tasks: how many it was learned from.
     memory: bytes of a worker that runs it, at its peak; 0: not known.
-    sure: whether it is of this very code, and not of one with the same name.
     """
 
     run_s: float | None
     spread_s: float
     tasks: int
     memory: int
-    sure: bool
 
 
 class _Record:
@@ -104,10 +98,10 @@ class _Record:
             return None
         return cls(seen, mean, spread * spread, int(count), memory)
 
-    def estimate(self, sure: bool) -> Estimate:
+    def estimate(self) -> Estimate:
         known = self.count > 0
         spread = sqrt(self.variance) if known else 0.0
-        return Estimate(self.mean if known else None, spread, self.count, int(self.memory), sure)
+        return Estimate(self.mean if known else None, spread, self.count, int(self.memory))
 
 
 class Predictions:
@@ -115,46 +109,29 @@ class Predictions:
 
     def __init__(self) -> None:
         self._functions: dict[str, _Record] = {}  # the one seen last at the end
-        self._names: dict[str, _Record] = {}
-        self._changed: set[tuple[str, str]] = set()
+        self._changed: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._functions)
 
-    def observe(
-        self, function: bytes, name: str, count: int, seconds: float, squares: float, now: float
-    ) -> Estimate:
+    def observe(self, function: bytes, count: int, seconds: float, squares: float, now: float) -> None:
         """`count` tasks have taken `seconds` in all; `squares` is the sum of the squares of their times.
 
-        Returns what is expected of the function now. A report that makes no sense is passed over.
+        A report that makes no sense is passed over.
         """
         if count > 0 and 0 <= seconds <= MAX_SECONDS * count and isfinite(squares):
             mean = seconds / count
-            variance = max(0.0, squares / count - mean * mean)
-            by_name = self._names.get(name)
-            for record in self._records(function, name, now):
-                if not record.count and by_name is not None:
-                    record.mean, record.variance = by_name.mean, by_name.variance
-                    record.count = min(1, by_name.count)
-                record.add(count, mean, variance)
-        return self.estimate(function, name) or Estimate(None, 0.0, 0, 0, False)
+            self._touched(function, now).add(count, mean, max(0.0, squares / count - mean * mean))
 
-    def note_memory(self, function: bytes, name: str, size: int, now: float) -> None:
+    def note_memory(self, function: bytes, size: int, now: float) -> None:
         """A worker that runs the function has `size` bytes."""
         if 0 < size <= MAX_BYTES:
-            for record in self._records(function, name, now):
-                record.note_memory(size)
+            self._touched(function, now).note_memory(size)
 
-    def estimate(self, function: bytes, name: str) -> Estimate | None:
-        """What is expected of the function with this hash, or of those that had its name."""
+    def estimate(self, function: bytes) -> Estimate | None:
+        """What is expected of the function with this hash."""
         record = self._functions.get(function.hex())
-        if record is not None and record.count:
-            return record.estimate(True)
-        by_name = self._names.get(name)
-        if record is None:
-            return by_name.estimate(False) if by_name is not None else None
-        found = (by_name or record).estimate(False)
-        return found._replace(memory=int(record.memory))  # its first worker was measured before it had ended
+        return record.estimate() if record is not None else None
 
     def latest(self, functions: Iterable[bytes]) -> list[bytes]:
         """Those of `functions` that something is known of, the one seen last first."""
@@ -163,65 +140,45 @@ class Predictions:
         }
         return sorted(seen, key=seen.__getitem__, reverse=True)
 
-    def _records(self, function: bytes, name: str, now: float) -> list[_Record]:
-        """Where what is measured of the function is noted: under its hash, and under its name if it has one."""
-        by_name = self._names.get(name)
-        fresh = _Record(now, memory=0.0 if by_name is None else by_name.memory)
-        found = [self._touched("function", self._functions, function.hex(), fresh)]
-        if not UNNAMED.fullmatch(name):
-            found.append(self._touched("name", self._names, name, _Record(now)))
-        return found
-
-    def _touched(self, label: str, table: dict[str, _Record], at: str, fresh: _Record) -> _Record:
-        record = table.pop(at, fresh)
-        table[at] = record
-        record.seen = fresh.seen
-        self._changed.add((label, at))
-        if len(table) > KEPT:
-            gone = next(iter(table))
-            del table[gone]
-            self._changed.discard((label, gone))
+    def _touched(self, function: bytes, now: float) -> _Record:
+        key = function.hex()
+        record = self._functions.pop(key, None) or _Record(now)
+        self._functions[key] = record
+        record.seen = now
+        self._changed.add(key)
+        if len(self._functions) > KEPT:
+            gone = next(iter(self._functions))
+            del self._functions[gone]
+            self._changed.discard(gone)
         return record
 
     # -- kept across runs ------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain values that JSON has."""
-        return {
-            "format": FORMAT,
-            "functions": {key: record.plain() for key, record in self._functions.items()},
-            "names": {name: record.plain() for name, record in self._names.items()},
-        }
+        return self._told(self._functions)
 
     def take_changed(self) -> dict[str, Any] | None:
         """What has changed since the last call, as `to_dict`; None if nothing has."""
         if not self._changed:
             return None
         changed, self._changed = self._changed, set()
-        functions = {key: self._functions[key].plain() for label, key in changed if label == "function"}
-        names = {name: self._names[name].plain() for label, name in changed if label == "name"}
-        return {"format": FORMAT, "functions": functions, "names": names}
+        return self._told(changed)
+
+    def _told(self, keys: Iterable[str]) -> dict[str, Any]:
+        return {"format": FORMAT, "functions": {key: self._functions[key].plain() for key in keys}}
 
     def merge(self, kept: Mapping[str, Any]) -> None:
         """Add what others have learned, as `to_dict` tells it: of each function what was seen last counts.
 
-        What is not of that form is passed over.
+        What is not of that form is passed over, and so are the "names" that earlier versions kept.
         """
         if not isinstance(kept, Mapping) or kept.get("format") != FORMAT:
             return
-        for table, rows in ((self._functions, kept.get("functions")), (self._names, kept.get("names"))):
-            for key, row in rows.items() if isinstance(rows, Mapping) else ():
-                record = _Record.read(row)
-                known = table.get(key)
-                if table is self._names and UNNAMED.fullmatch(key):
-                    continue  # an earlier version kept it
-                if record is not None and (known is None or known.seen < record.seen):
-                    table[key] = record
-            newest = sorted(table.items(), key=lambda item: item[1].seen)[-KEPT:]
-            table.clear()
-            table.update(newest)
-        self._changed = {
-            (label, key)
-            for label, key in self._changed
-            if key in (self._functions if label == "function" else self._names)
-        }
+        rows, table = kept.get("functions"), self._functions
+        for key, row in rows.items() if isinstance(rows, Mapping) else ():
+            record, known = _Record.read(row), table.get(key)
+            if record is not None and (known is None or known.seen < record.seen):
+                table[key] = record
+        self._functions = dict(sorted(table.items(), key=lambda item: item[1].seen)[-KEPT:])
+        self._changed &= self._functions.keys()

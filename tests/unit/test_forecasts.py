@@ -88,13 +88,19 @@ def test_a_new_class_of_a_known_function_starts_with_what_is_known(bench: Bench,
     assert bench.said() == [("estimate", DRIVER + 1, OTHER_KEY, 3.0, 0.0)]
 
 
-def test_of_changed_code_the_scheduler_guesses_and_the_client_is_not_told(
+def test_another_function_of_the_same_name_begins_as_one_that_nobody_knows(
     bench: Bench, stepped: list[Any]
 ) -> None:
     bench.say("class", KEY, 1, SPEC, DRIVER)
     bench.say("predicted", [(KEY, 2, 6.0, 18.0)])
+    bench.say("worker_memory", [(KEY, 1 << 20)])
     bench.say("class", OTHER_KEY, 1, {**SPEC, "function": b"g" * 16}, DRIVER)
-    assert bench.said() == [] and stepped[-1].predicted == 3.0
+    assert bench.said() == [] and (stepped[-1].predicted, stepped[-1].predicted_memory) == (None, 0)
+    bench.say("predicted", [(OTHER_KEY, 1, 0.001, 1e-6)])
+    assert stepped[-1] == events.Predicted(OTHER_KEY, 0.001, 0)
+    rows = bench.head.forecasts.functions()
+    assert [row["name"] for row in rows] == ["f", "f"], "they are shown by name all the same"
+    assert {row["run_s"] for row in rows} == {3.0, 0.001}
 
 
 def test_what_earlier_runs_knew_reaches_classes_that_came_first(bench: Bench, stepped: list[Any]) -> None:

@@ -33,7 +33,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 def changed(function: bytes = F, seconds: float = 1.0, now: float = 1.0) -> dict[str, Any]:
     predictions = Predictions()
-    predictions.observe(function, "f", 1, seconds, seconds * seconds, now)
+    predictions.observe(function, 1, seconds, seconds * seconds, now)
     found = predictions.take_changed()
     assert found is not None
     return found
@@ -46,7 +46,7 @@ def kept(folder: Path) -> Predictions:
 
 
 def run_s(folder: Path, function: bytes = F) -> float | None:
-    found = kept(folder).estimate(function, "")
+    found = kept(folder).estimate(function)
     return None if found is None else found.run_s
 
 
@@ -123,11 +123,11 @@ def test_a_head_starts_with_what_was_known_and_leaves_what_it_learned(
         loop.run_until_complete(asyncio.sleep(0.01))
         if len(head.forecasts.predictions):
             break
-    found = head.forecasts.predictions.estimate(F, "f")
+    found = head.forecasts.predictions.estimate(F)
     assert found is not None and found.run_s == 2.0
     file.stop()  # with nothing new
     before = (tmp_path / NAME).stat().st_ino
-    head.forecasts.predictions.observe(G, "g", 1, 3.0, 9.0, 100.0)
+    head.forecasts.predictions.observe(G, 1, 3.0, 9.0, 100.0)
     file.stop()
     assert (tmp_path / NAME).stat().st_ino != before
     assert run_s(tmp_path, F) == 2.0 and run_s(tmp_path, G) == 3.0
