@@ -10,6 +10,7 @@ from rustray.scheduler import terms as rules
 from rustray.scheduler.leases import LeaseBook
 from rustray.scheduler.lines import PATIENCE
 from rustray.scheduler.orders import Orders
+from rustray.scheduler.preemption import give_up_stuck
 from rustray.scheduler.queues import Rank
 from rustray.scheduler.reclaim import Plan
 from rustray.scheduler.records import OWED, Claim, Job, Lease, Shape
@@ -261,6 +262,8 @@ def _bid_for_turn(book: LeaseBook, orders: Orders, bid: Bid) -> bool:
         return False  # it is served when that has come back
     if plan is None and book.now - _has_nothing_since(lease or claim) >= STARVED:
         terms = Terms.STARVING
+        if lease is not None:
+            give_up_stuck(book, lease.node)
         plan = reclaim.find(book, bid, terms)
     elif plan is not None and not plan.in_turn(book.now):
         return False

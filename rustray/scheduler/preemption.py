@@ -178,6 +178,18 @@ def _fits(book: LeaseBook, lease: Lease, promise: Promise) -> bool:
     return memory is None or parked + lease.bytes <= memory
 
 
+def give_up_stuck(book: LeaseBook, node: Node) -> None:
+    """Break promises to newcomers for whom no worker may be suspended, for too many are: only ends of tasks would keep
+    them, and meanwhile nobody who is suspended could go on in the place of one that runs."""
+    leaving = node.leaving.values()
+    if not leaving or any(lease.stopping for lease in leaving):
+        return
+    for promise in list(node.promises):
+        newcomer = promise.lease is None and not promise.urgent
+        if newcomer and not any(_fits(book, lease, promise) for lease in leaving):
+            book.break_promise(promise)
+
+
 def _may_be_killed(book: LeaseBook, lease: Lease, promise: Promise) -> bool:
     """Whether its task may be run anew for the promise: not for a turn or a share, and not all the time."""
     hurried = promise.urgent or promise.ahead

@@ -58,3 +58,17 @@ def test_all_that_was_asked_for_is_done(seed: int) -> None:
     assert not world.scheduler.status.suspended()
     world.run(world.now + 1.0)
     assert world.counts.get("Suspend", 0) >= world.counts.get("Resume", 0)
+
+
+def test_a_slot_that_only_ends_of_tasks_would_bring_newcomers_goes_round_meanwhile() -> None:
+    """Eight users of eight slots: each gets one, though no more workers may be suspended for those who want more."""
+    world = SchedulerWorld(checked=False).node("n1", cpu=8).cls("f0", job=1)
+    world.submit("f0", *[600.0] * 3)
+    world.run(5.0)
+    for number in range(1, 8):
+        world.cls(f"f{number}", job=number + 1).submit(f"f{number}", *[600.0] * 8)
+    world.run(20.0)
+    before = [world.busy_of(f"f{number}") for number in range(8)]
+    world.run(40.0)
+    for number in range(8):
+        assert world.busy_of(f"f{number}") - before[number] == pytest.approx(20.0, rel=0.25)
