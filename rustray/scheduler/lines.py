@@ -28,6 +28,10 @@ PATIENCE = 0.1
 SHARES_LAST = 0.1
 """Seconds after which the fair share of a class that is used is found anew."""
 
+SHARES_LOOKED_AT = 1.0
+"""Seconds after which that is done although nothing happens to a class whose share covers what runs of it: others may
+have come."""
+
 
 class Lines:
     """`now` is the time of the current step, in seconds."""
@@ -272,7 +276,9 @@ class Lines:
         millisecond, or a quarter of what is left."""
         due, now = levels.expiry(cls), self.now
         if due == inf:
-            return
+            if not cls.running or cls.level == LOWEST:
+                return
+            due = now + SHARES_LOOKED_AT  # as long as its share is what it was
         if due <= now:
             due = now + 1e-6
         rank = self.expiries.ranks.get(cls)

@@ -120,6 +120,7 @@ class Roster(Lines):
                 moved.append(cls)
             else:
                 self.expiries.discard(cls)
+                cls.share, cls.share_at = self.fair_share(cls), self.now
                 self._note_expiry(cls)
         return moved
 

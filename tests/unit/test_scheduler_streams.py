@@ -141,3 +141,17 @@ def test_batches_that_take_turns_do_not_become_urgent_to_each_other() -> None:
     assert (
         world.counts["Suspend"] - stops < 220
     )  # slices of two seconds, and of 0.2 for who had nothing for five
+
+
+def test_brief_tasks_that_never_end_sink_when_others_come_and_their_share_becomes_less() -> None:
+    """Nothing happens to the class itself meanwhile."""
+    world = SchedulerWorld(checked=False).node("n1", cpu=8).cls("brief", job=1, predicted=0.01)
+    world.submit("brief", *[LONG] * 3)
+    world.run(5.0)
+    assert world.scheduler._book.classes[b"brief"].level == 0
+    for job in range(2, 9):
+        world.cls(f"f{job}", job=job, predicted=LONG).submit(f"f{job}", *[LONG] * 8)
+    world.run(20.0)
+    before = world.busy_of("brief")
+    world.run(40.0)
+    assert world.busy_of("brief") - before == pytest.approx(20.0, rel=0.25)
