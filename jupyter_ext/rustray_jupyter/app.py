@@ -18,6 +18,7 @@ import rustray.clusters
 from rustray.cli import named, status, stopping
 from rustray.cli.telling import tell
 from rustray.errors import OptionError
+from rustray.model.option_checks import meant
 from rustray_jupyter import lab
 from rustray_jupyter.command import ALIASES, FLAGS, RustRayCommand
 
@@ -228,7 +229,8 @@ class RustRayApp(JupyterApp):
         """Hand over to the command."""
         super().start()
         known = ", ".join(self.subcommands)
-        given = f"There is no command {self.extra_args[0]!r}. " if self.extra_args else ""
+        wanted = str(self.extra_args[0]) if self.extra_args else ""
+        given = f"There is no command {wanted!r}.{meant(wanted, self.subcommands)} " if wanted else ""
         print(f"jupyter rustray: {given}Give one of: {known}. See: jupyter rustray --help", file=sys.stderr)
         self.exit(2)
 

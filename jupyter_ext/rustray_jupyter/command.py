@@ -12,10 +12,13 @@ from traitlets.config.loader import KVArgParseConfigLoader
 
 import rustray
 from rustray.errors import OptionError, RustRayError
+from rustray.model.option_checks import meant
 
 ALIASES: dict[Any, Any] = {name: base_aliases[name] for name in ("log-level", "config")}
 FLAGS: dict[Any, Any] = {name: base_flags[name] for name in ("debug", "generate-config", "y")}
 _OF_TRAIT = re.compile(r"The '(\w+)' trait of an? \w+ instance")
+SHOWN = ("help", "help-all", "version", "show-config", "show-config-json")
+"""What each of Jupyter's commands takes besides."""
 NAME = {"name": "RustRayCommand.cluster_name"}
 
 
@@ -47,6 +50,17 @@ class RustRayCommand(JupyterApp):
 
     def _create_loader(self, argv: Any, aliases: Any, flags: Any, classes: Any) -> KVArgParseConfigLoader:
         return _Arguments(argv, aliases, flags, classes=classes, log=self.log)
+
+    def parse_command_line(self, argv: list[str] | None = None) -> None:
+        """As Jupyter's, which of an option that there is not only says that it lacks a value."""
+        given = list(sys.argv[1:] if argv is None else argv)
+        known = [one for name in (*self.aliases, *self.flags) for one in ([name] if isinstance(name, str) else name)]
+        for word in given[: given.index("--") if "--" in given else None]:
+            name = word.partition("=")[0].removeprefix("--")
+            if word.startswith("--") and "." not in name and not any(one.startswith(name) for one in (*known, *SHOWN)):
+                near = meant(name, [f"--{one}" for one in known])
+                refuse(f"there is no option --{name}{'.' if near else ''}{near}")
+        super().parse_command_line(argv)
 
     def update_config(self, config: Any) -> None:
         try:

@@ -27,6 +27,7 @@ from rustray.cli.telling import tell
 from rustray.clusters.logs import last_lines
 from rustray.clusters.registry import ADDRESS_VARIABLE
 from rustray.errors import ClusterStartError, OptionError
+from rustray.model.option_checks import meant
 
 UP_TIMEOUT_S = 90.0
 """Seconds for JupyterLab to answer: the first start on a slow disk takes long."""
@@ -160,12 +161,16 @@ def dashboard_url(panel: str, cluster: str) -> str:
     """
     from jupyter_server.serverapp import list_running_servers
 
+    from rustray.dashboard.panels import PANELS
+
     servers = sorted(list_running_servers(), key=lambda server: server["pid"], reverse=True)
     page = f"{DASHBOARD}/{urllib.parse.quote(panel)}" if panel else DASHBOARD
     for server in servers:
         if _status(server, DASHBOARD) == 200:
             if panel and _status(server, page) == 404:
-                raise OptionError(f"The dashboard has no panel {panel!r}.")
+                raise OptionError(
+                    f"The dashboard has no panel {panel!r}.{meant(panel, PANELS)} There are: {', '.join(PANELS)}."
+                )
             return _with_token(server, page, {"cluster": cluster})
     which = (
         f"None of the {len(servers)} Jupyter servers here has"

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from rustray.cli import certs, explain, measured, named, starting, status, stopping
 from rustray.errors import RustRayError
-from rustray.model.option_checks import unknown_name
+from rustray.model.option_checks import meant, unknown_name
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +38,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print it, and exit."""
-        self.exit(2, f"rustray: {message}. See: {self.prog} --help\n")
+        self.exit(2, f"rustray: {message}{'' if message.endswith('?') else '.'} See: {self.prog} --help\n")
 
 
 def read(given: list[str]) -> argparse.Namespace | None:
@@ -53,7 +53,21 @@ def read(given: list[str]) -> argparse.Namespace | None:
     if given[0] not in commands.choices and not given[0].startswith("-"):
         told = str(unknown_name("command", given[0], commands.choices))
         whole.exit(2, f"rustray: {told} See: rustray --help\n")
+    if given[0] in commands.choices:
+        _check_flags(commands.choices[given[0]], given[0], given[1:])
     options, rest = whole.parse_known_args(given)
     if rest:
         commands.choices[options.command].error(f"{options.command} takes no {' '.join(rest)}")
     return options
+
+
+def _check_flags(command: Parser, name: str, given: list[str]) -> None:
+    """Exit where an option is none of the command's: argparse would tell of what is missing in its place."""
+    known = [flag for flag in command._option_string_actions if flag.startswith("--")]
+    for word in given:
+        flag = word.partition("=")[0]
+        if flag == "--":
+            return
+        if flag.startswith("--") and not any(one.startswith(flag) for one in known):
+            near = meant(flag, known)
+            command.error(f"{name} takes no {flag}{'.' if near else ''}{near}")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from rustray.clusters.contact import Contact
 from rustray.clusters.registry import ADDRESS_VARIABLE, usual
@@ -25,10 +24,19 @@ REACH_TIMEOUT_S = 1.0
 Query = Callable[..., Any]
 
 
-def add_address(command: argparse.ArgumentParser) -> None:
+class _Options(Protocol):
+    """What options are added to: a command, or a group of them that exclude each other."""
+
+    def add_argument(self, *names: str, **what: Any) -> Any: ...
+
+
+def add_address(command: _Options) -> None:
     """The option that says which cluster."""
     command.add_argument(
         "--address",
+        "--name",
+        dest="address",
+        metavar="NAME",
         default=not usual() and os.environ.get(ADDRESS_VARIABLE) or "auto",  # which prefers a name there
         help="the name of a cluster, or what else rustray.init takes ($RUSTRAY_ADDRESS, else the newest cluster here)",
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from rustray.cli.asking import add_address, connected
 from rustray.explanation import Explanation
 from rustray.model import ids
 from rustray.model.lacking import lacking_text
+from rustray.model.option_checks import meant
 from rustray.model.quantities import amounts, counted
 
 ID_DIGITS = (2 * ids.OBJECT_ID_BYTES - 4, 2 * ids.OBJECT_ID_BYTES)
@@ -45,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
             for row in query("waiting")
             if row["class"] == options.task
         ]
-        known = options.task in query("names")
+        known = query("names")
     for row in found:
         del row["key"]
     if options.json:
@@ -60,10 +62,12 @@ def _is_id(name: str) -> bool:
     return len(name) in ID_DIGITS and all(digit in "0123456789abcdefABCDEF" for digit in name)
 
 
-def _none(name: str, known: bool) -> str:
-    if known:
+def _none(name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    if name in known:
         return f"No task of the name {name!r} waits: those that there are run, or are over."
-    return f"No task of the name {name!r} waits, and no running job has a function or actor of that name."
+    none = f"No task of the name {name!r} waits, and no running job has a function or actor of that name."
+    return none + meant(name, known)
 
 
 def _sentence(row: dict[str, Any]) -> str:

@@ -7,6 +7,8 @@ import sys
 from typing import Any
 
 from rustray.cli.asking import add_address, connected
+from rustray.clusters import registry
+from rustray.clusters.connection_file import is_name
 from rustray.errors import OptionError
 from rustray.metrics import prometheus
 from rustray.metrics.trace import chrome_trace
@@ -42,7 +44,12 @@ def run_metrics(options: argparse.Namespace) -> int:
 
 
 def run_timeline(options: argparse.Namespace) -> int:
-    """Write it, and say what is in it."""
+    """Write it, and say what is in it. OptionError where the file would be called as a cluster that was meant."""
+    if is_name(options.file) and registry.find(options.file) is not None:
+        raise OptionError(
+            f"{options.file!r} is a cluster: 'rustray timeline --name {options.file}' writes its trace to "
+            f"{DEFAULT_FILE}. For a file of that name give ./{options.file}"
+        )
     with connected(options.address) as (query, _facts):
         events = task_events(query)
     try:

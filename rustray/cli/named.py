@@ -28,7 +28,9 @@ def add_commands(commands: Any) -> None:
         help="what the processes of a cluster have logged",
         description="Print what the heads and nodes of a cluster on this machine have logged.",
     )
-    log.add_argument("name", nargs="?", metavar="NAME", help="of the cluster (the newest)")
+    which = log.add_mutually_exclusive_group()
+    which.add_argument("name", nargs="?", metavar="NAME", help="of the cluster (the newest)")
+    which.add_argument("--name", dest="named", metavar="NAME", help="the same")
     log.add_argument("--process", metavar="PROCESS", help="the name or pid of one head or node")
     log.add_argument(
         "-n",
@@ -39,7 +41,7 @@ def add_commands(commands: Any) -> None:
         help=f"the last so many of each log ({LINES})",
     )
     log.add_argument("-f", "--follow", action="store_true", help="go on with what is written from now on")
-    log.set_defaults(run=lambda o: show_logs(o.name, o.process, o.lines, o.follow))
+    log.set_defaults(run=lambda o: show_logs(o.name or o.named, o.process, o.lines, o.follow))
 
     scale: argparse.ArgumentParser = commands.add_parser(
         "scale",

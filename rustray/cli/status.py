@@ -55,10 +55,11 @@ def add_commands(commands: Any) -> None:
         help="nodes, heads, and what is in use",
         description="Print the nodes and heads of a cluster, what is in use, and what waits.",
     )
-    status.add_argument("name", nargs="?", metavar="NAME", help="of a cluster, see 'rustray list'")
+    which = status.add_mutually_exclusive_group()
+    which.add_argument("name", nargs="?", metavar="NAME", help="of a cluster, see 'rustray list'")
+    add_address(which)
     status.add_argument("--json", action="store_true", help="for programs")
     status.set_defaults(run=run)
-    add_address(status)
 
 
 def run(options: argparse.Namespace) -> int:

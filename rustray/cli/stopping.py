@@ -23,6 +23,7 @@ def add_commands(commands: Any) -> None:
     )
     which = stop.add_mutually_exclusive_group()
     which.add_argument("name", nargs="?", metavar="NAME", help="of a cluster, see 'rustray list'")
+    which.add_argument("--name", dest="named", metavar="NAME", help="the same")
     which.add_argument("--address", help="HOST:PORT of a head or node; not needed where there is one cluster")
     which.add_argument(
         "--all", action="store_true", help="all clusters, those too that programs have started for themselves"
@@ -33,8 +34,9 @@ def add_commands(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """End what the options say; status 1 if something had to be killed."""
-    if options.name is not None:
-        return stop_cluster(options.name, options.drain)
+    name = options.name or options.named
+    if name is not None:
+        return stop_cluster(name, options.drain)
     chosen = _processes(_choose(options))
     if not chosen:
         print("Nothing of yours runs on this machine.")

@@ -15,6 +15,7 @@ from rustray.clusters.health import health
 from rustray.clusters.logs import Log, tail
 from rustray.clusters.processes import is_alive
 from rustray.errors import ClusterStartError, OptionError, SessionError
+from rustray.model.option_checks import meant
 from rustray.model.quantities import counted, duration
 from rustray.model.table import html_table
 from rustray.pids import create_time
@@ -248,7 +249,6 @@ def no_cluster(name: str | None) -> ClusterStartError:
             "No cluster runs here. Start one: 'rustray start --head', 'jupyter rustray start', or "
             "rustray.clusters.start()."
         )
-    known = ", ".join(file.name for file in registry.files())
-    return ClusterStartError(
-        f"No cluster named {name!r} runs here{f'. There are: {known}' if known else ', nor any other'}."
-    )
+    known = [file.name for file in registry.files()]
+    others = f".{meant(name, known)} There are: {', '.join(known)}" if known else ", nor any other"
+    return ClusterStartError(f"No cluster named {name!r} runs here{others}.")

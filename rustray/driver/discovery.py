@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rustray.driver import launch
 from rustray.driver.registry import clusters, socket_path
 from rustray.errors import ClusterStartError, OptionError
+from rustray.model.option_checks import meant
 from rustray.wire.security import TOKEN_VARIABLE, host_towards, is_loopback, plain_address, read_token
 from rustray.wire.versions import PYTHON
 
@@ -59,7 +60,8 @@ def find_node(address: str) -> str | None:
             return str(cluster["socket"])
     if not wanted:
         raise ClusterStartError(
-            f"No cluster of yours runs at {address!r} on this machine. Running: {_known(running)}."
+            f"No cluster of yours runs at {address!r} on this machine.{meant(address, _known(running))} "
+            f"Running: {_told(running)}."
         )
     return _node_with(wanted, running)
 
@@ -96,7 +98,7 @@ def start_gateway(address: str) -> launch.StartedProcess:
     token = read_token(_path_in(TOKEN_FILE_VARIABLE)) or (here[-1]["token"] if here else None)
     if token is None:
         raise ClusterStartError(
-            f"No cluster of yours runs at {address!r} on this machine (running: {_known(clusters())}), and "
+            f"No cluster of yours runs at {address!r} on this machine (running: {_told(clusters())}), and "
             f"joining one elsewhere needs its token: set {TOKEN_VARIABLE}, or {TOKEN_FILE_VARIABLE} to a file with it."
         )
     tls_folder = _path_in(TLS_VARIABLE) or (here[-1]["tls_folder"] if here else "")
@@ -132,7 +134,11 @@ def _named(address: str) -> ConnectionFile | None:
     return registry.find(address) if connection_file.is_name(address) else None
 
 
-def _known(running: list[dict[str, Any]]) -> str:
+def _told(running: list[dict[str, Any]]) -> str:
+    return ", ".join(_known(running)) or "none"
+
+
+def _known(running: list[dict[str, Any]]) -> list[str]:
     """The clusters that run here, each once: by its name, else by its heads, or its folder where it has none."""
     from rustray.clusters import registry
 
@@ -144,7 +150,7 @@ def _known(running: list[dict[str, Any]]) -> str:
         for cluster in running
         if cluster["folder"] not in folders and heads.isdisjoint(cluster.get("heads", ()))
     )
-    return ", ".join(dict.fromkeys((*(file.name for file in named), *nameless))) or "none"
+    return list(dict.fromkeys((*(file.name for file in named), *nameless)))
 
 
 def _socket_of(cluster: ConnectionFile) -> str | None:

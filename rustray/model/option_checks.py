@@ -19,12 +19,22 @@ LARGEST_AMOUNT = 10**15  # far from where counting in units of the smallest one 
 
 def unknown_name(what: str, name: object, known: Iterable[str]) -> OptionError:
     """The error of `name`, which is not a `what` (as "option of a task"), naming the nearest that is."""
+    names = sorted(known)
+    return OptionError(
+        f"{name!r} is not {_with_article(what)}.{meant(name, names)} There are: {', '.join(names)}."
+    )
+
+
+def meant(name: object, known: Iterable[str]) -> str:
+    """ " Did you mean 'work'?", with the one of the known names that is nearest; "" where none is near.
+
+    The dashes of options count for nothing, as all options have them.
+    """
     import difflib  # 5 ms, on the way to an error only
 
-    names = sorted(known)
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    meant = f" Did you mean {near[0]!r}?" if near else ""
-    return OptionError(f"{name!r} is not {_with_article(what)}.{meant} There are: {', '.join(names)}.")
+    bare = {one.lstrip("-"): one for one in sorted(known)}
+    near = difflib.get_close_matches(str(name).lstrip("-"), bare, n=1, cutoff=0.5)
+    return f" Did you mean {bare[near[0]]!r}?" if near else ""
 
 
 def kind_of(value: object) -> str:

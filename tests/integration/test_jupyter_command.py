@@ -98,6 +98,8 @@ def test_a_cluster_from_start_to_stop(tmp_path: Path) -> None:
     [
         ([], 2, "Give one of: start, stop, list"),
         (["begin"], 2, "There is no command 'begin'"),
+        (["satrt"], 2, "There is no command 'satrt'. Did you mean 'start'?"),
+        (["start", "--lba"], 1, "there is no option --lba. Did you mean '--lab'?"),
         (["start", "--heads", "2"], 1, "jupyter rustray: heads: expected any of [1, 3], not the int 2."),
         (["start", "--nodez", "2"], 1, "jupyter rustray: there is no option --nodez"),
         (["start", "--name", "Work"], 1, "'Work' is no name for a cluster"),
@@ -219,8 +221,8 @@ class TestDashboard:
 
         assert lab.dashboard_url("", "work") == f"{server['url']}rustray/dashboard?cluster=work&token=secret"
         assert "/rustray/dashboard/tasks?" in lab.dashboard_url("tasks", "work")
-        with pytest.raises(OptionError, match="no panel 'nope'"):
-            lab.dashboard_url("nope", "work")
+        with pytest.raises(OptionError, match="no panel 'taks'. Did you mean 'tasks'"):
+            lab.dashboard_url("taks", "work")
 
     def test_without_one(self, server: dict[str, object]) -> None:
         from rustray_jupyter import lab

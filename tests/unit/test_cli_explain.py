@@ -43,8 +43,9 @@ def test_a_name_that_never_was_is_told_from_one_that_is_over() -> None:
     bench.head.questions.ask("names", (), lambda *answer: answers.append(answer))
     ((_ok, names),) = answers
     assert names == ["Counter", "f"]
-    assert "run, or are over" in _none("f", "f" in names)
-    assert "no running job has a function or actor of that name" in _none("g", "g" in names)
+    assert "run, or are over" in _none("f", names)
+    assert "no running job has a function or actor of that name" in _none("g", names)
+    assert _none("trian", ["train", "test"]).endswith("Did you mean 'train'?")
 
 
 def test_status_counts_tasks_and_names_slots_so() -> None:

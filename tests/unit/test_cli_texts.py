@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from rustray.cli import main, read, status, stopping
+import rustray.clusters
+from rustray.cli import main, measured, named, read, status, stopping
 from rustray.cluster.commands import NODE_LEFT
 from rustray.clusters import registry
 from rustray.clusters.connection_file import ConnectionFile, Process
@@ -66,6 +67,46 @@ def test_stop_names_the_clusters_among_which_it_cannot_choose() -> None:
         stopping.run(read(["stop"]))
 
 
+def test_the_name_that_is_nearest_to_that_of_no_cluster_is_told() -> None:
+    with pytest.raises(ClusterStartError, match=r"this machine\. Did you mean 'work'\? Running: work, notes"):
+        discovery.find_node("wrok")
+    with pytest.raises(ClusterStartError, match=r"'ntoes' runs here\. Did you mean 'notes'\? There are: work, notes"):
+        rustray.clusters.find("ntoes")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["status"], ["explain", "train"], ["metrics"], ["timeline"], ["timeline", "trace.json"]]
+)
+@pytest.mark.parametrize("option", ["--name", "--address"])
+def test_what_asks_a_cluster_takes_its_name(arguments: list[str], option: str) -> None:
+    options = read([*arguments, option, "work"])
+    assert options is not None and options.address == "work"
+
+
+@pytest.mark.parametrize("arguments", [["logs", "work"], ["logs", "--name", "work"]])
+def test_logs_takes_a_name(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(named, "show_logs", lambda name, *_more: asked.append(name))
+    options = read(arguments)
+    options.run(options)
+    assert asked == ["work"]
+
+
+@pytest.mark.parametrize("arguments", [["stop", "work"], ["stop", "--name", "work"]])
+def test_stop_takes_a_name(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(stopping, "stop_cluster", lambda name, _drain: asked.append(name))
+    options = read(arguments)
+    options.run(options)
+    assert asked == ["work"]
+
+
+def test_a_trace_is_not_written_to_a_file_called_as_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "find", lambda name=None: WORK if name == "work" else None)
+    with pytest.raises(OptionError, match=r"'work' is a cluster: 'rustray timeline --name work'.* \./work"):
+        measured.run_timeline(read(["timeline", "work"]))
+
+
 @pytest.mark.parametrize("arguments", [["status", "work"], ["status", "--address", "work"]])
 def test_status_takes_a_name(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
@@ -105,6 +146,7 @@ def test_a_process_can_be_called_something() -> None:
     ("arguments", "said"),
     [
         (["sttaus"], "'sttaus' is not a command. Did you mean 'status'?"),
+        (["start", "--hed"], "start takes no --hed. Did you mean '--head'? See: rustray start --help"),
         (["start", "--head", "--bogus"], "start takes no --bogus. See: rustray start --help"),
         (["start", "--head", "--num-cpus", "two"], "'two' is not a number. See: rustray start --help"),
         (["logs", "work", "more"], "logs takes no more. See: rustray logs --help"),
