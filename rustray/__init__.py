@@ -77,12 +77,21 @@ __all__ = [
     "wait",
 ]
 
+OF_RAY_ONLY = frozenset(
+    "air autoscaler cpp_function cross_language dag data experimental internal java_function job_submission llm "
+    "rllib serve train tune widgets workflow".split()
+)
+"""What `ray` has and `rustray` has not."""
+
 
 def __getattr__(name: str) -> Any:
     # As modules of the package, without an import of their own; loaded when first asked for.
     if name in ("clusters", "dashboard", "testing", "util"):
         return importlib.import_module(f"rustray.{name}")
-    raise AttributeError(f"module 'rustray' has no attribute {name!r}")
+    told = f"module 'rustray' has no attribute {name!r}"
+    if name in OF_RAY_ONLY:
+        told += ": that part of Ray is not there; the table 'If you know Ray' in the README says what is"
+    raise AttributeError(told)
 
 
 def load_ipython_extension(ipython):  # type: ignore[no-untyped-def]

@@ -34,13 +34,14 @@ class Answers:
     name: of the cluster, "" where it has none here.
     nodes, gone: rows of the nodes that belong to it, and of those that did.
     waiting: rows of the classes that ask for slots. tasks: of the tasks, by function and state.
-    heads: {"address": ..., "state": "leads", "answers" or "does not answer"} of each.
+    heads: {"address": ..., "state": "leads", "answers" or "does not answer", "pid": ...} of each; pid is None where it
+        does not run on this machine.
     """
 
     name: str
     nodes: list[Row]
     gone: list[Row]
-    heads: list[dict[str, str]]
+    heads: list[Row]
     epoch: int
     waiting: list[Row]
     tasks: list[Row]
@@ -104,11 +105,13 @@ def _name(facts: Row) -> str:
     return next((one.name for one in rustray.clusters.list() if one.address == facts["folder"]), "")
 
 
-def _heads(addresses: list[str], leader: str) -> list[dict[str, str]]:
+def _heads(addresses: list[str], leader: str) -> list[Row]:
+    pids = {row.get("address"): row["pid"] for row in clusters() if row["role"] == "head"}
     return [
         {
             "address": address,
             "state": "leads" if address == leader else "answers" if answers else "does not answer",
+            "pid": pids.get(address),
         }
         for address, answers in reached(addresses).items()
     ]
@@ -177,7 +180,7 @@ def _print(told: Answers) -> None:
         ago = duration(time.time() - row["removed"])
         print(f"gone {ago} ago: {row['name']}, no. {row['number']}{where}: {row['cause']}")
     if told.heads:  # else head and node are one process
-        heads = ", ".join(f"{head['address']} {head['state']}" for head in told.heads)
+        heads = ", ".join(_head(head) for head in told.heads)
         print(f"heads, epoch {told.epoch}: {heads}")
     if told.whole.memory_total:
         memory = f"{byte_size(told.whole.memory)} of {byte_size(told.whole.memory_total)}"
@@ -212,3 +215,7 @@ def waiting_lines(slots: list[Row], tasks: list[Row]) -> list[str]:
 
 def _labels(row: Row, labelled: bool) -> list[str]:
     return [", ".join(f"{key}={value}" for key, value in row["labels"].items())] if labelled else []
+
+
+def _head(head: Row) -> str:
+    return f"{head['address']} {head['state']}" + (f" (pid {head['pid']})" if head["pid"] else "")

@@ -49,6 +49,14 @@ _is_to_be_left: Callable[[], bool] | None = None
 class Context(dict[str, Any]):
     """What `init` gives: facts of the connection by name, and a context manager that ends it."""
 
+    dashboard_url = ""
+    """As in Ray, where it is a page of its own; here it is one of the Jupyter server: ``jupyter rustray dashboard``."""
+
+    @property
+    def address_info(self) -> dict[str, Any]:
+        """The same facts as a plain dict."""
+        return dict(self)
+
     def disconnect(self) -> None:
         shutdown()
 

@@ -22,6 +22,11 @@ from rustray.head.node_links import NodeLinks
 from rustray.head.task_classes import resources_of
 from rustray.model import ids
 
+CREATOR_ENDED = (
+    "the process that created it has ended, which only a detached actor outlives: "
+    "options(lifetime='detached'), %%actor --detached"
+)
+
 
 class Actors:
     """Actors of one cluster, at the leading head.
@@ -95,7 +100,7 @@ class Actors:
             self.add(actor, job, spec)
             link = self._nodes.get(node)
             if not spec["detached"] and (link is None or client not in link.clients):
-                self.fail(actor, "the process that created it has ended", restart=False)
+                self.fail(actor, CREATOR_ENDED, restart=False)
             elif spec["complete"]:
                 self._starts.demand(actor)
 
@@ -190,7 +195,7 @@ class Actors:
         """The process that created it has ended: so does it, unless it is detached and can be started without. What
         its constructor is given may be known, and on its way."""
         if not record.detached:
-            self.fail(record.id, "the process that created it has ended", restart=False)
+            self.fail(record.id, CREATOR_ENDED, restart=False)
         elif not record.complete:
             self._orphans.setdefault(record.id, self._now())
 

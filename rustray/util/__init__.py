@@ -17,12 +17,14 @@ from rustray.util.placement_group import (
     placement_group_table,
     remove_placement_group,
 )
+from rustray.wire.security import split_address
 
 __all__ = [
     "ActorPool",
     "as_completed",
     "deregister_serializer",
     "get_current_placement_group",
+    "get_node_ip_address",
     "get_placement_group",
     "list_named_actors",
     "map_unordered",
@@ -31,6 +33,14 @@ __all__ = [
     "register_serializer",
     "remove_placement_group",
 ]
+
+
+def get_node_ip_address() -> str:
+    """The address of this process's node, at which others reach it; "127.0.0.1" where they cannot."""
+    session = current()
+    rows = session.requests.query("nodes", False, True)
+    address = next((row.get("address") for row in rows if row["name"] == session.info["node"]), None)
+    return split_address(address)[0] if address else "127.0.0.1"
 
 
 def list_named_actors(all_namespaces: bool = False) -> list[Any]:

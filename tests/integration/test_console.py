@@ -203,7 +203,8 @@ def test_a_named_cluster_is_started_used_and_stopped() -> None:
         )
         assert "console-test" in opened.run("%rustray init").text["stdout"]
         assert [one.name for one in rustray.clusters.list() if one.heads] == ["console-test"]
-        opened.run("%rustray shutdown")
+        told = opened.run("%rustray shutdown").text["stdout"]
+        assert told == "This notebook has left the cluster console-test, which goes on.\n"
         assert "on cluster console-test" in opened.run("%rustray init").text["stdout"]  # the newest that runs
         told = opened.run("%rustray stop").text["stdout"]
         assert told == "Stopped the cluster console-test: 1 head, 1 node.\n"

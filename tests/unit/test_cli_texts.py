@@ -121,6 +121,15 @@ def test_status_names_the_cluster() -> None:
     assert status._name({"heads": ["10.0.0.1:1"], "folder": "/rr/other-node"}) == ""
 
 
+def test_status_has_the_pids_of_the_heads_that_run_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    here_now = [{"role": "head", "address": "127.0.0.1:1", "pid": 7}, {"role": "node", "address": "h:9", "pid": 8}]
+    monkeypatch.setattr(status, "clusters", lambda: here_now)
+    monkeypatch.setattr(status, "reached", lambda addresses: dict.fromkeys(addresses, True))
+    heads = status._heads(["127.0.0.1:1", "h:9"], "127.0.0.1:1")
+    assert [head["pid"] for head in heads] == [7, None]
+    assert [status._head(head) for head in heads] == ["127.0.0.1:1 leads (pid 7)", "h:9 answers"]
+
+
 def test_who_has_left_in_order_is_told_of_for_a_minute_who_died_for_longer() -> None:
     rows = [
         {"name": name, "removed": 1000.0 - age, "cause": cause}

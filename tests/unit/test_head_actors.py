@@ -98,6 +98,7 @@ def test_actors_end_with_their_creator_but_for_detached_ones(bench: Bench) -> No
     bench.say("job_end", 2)
     stopped = [message[1] for message in bench.said() if message[0] == "stop_actor"]
     assert stopped == [mortal]
+    assert "%%actor --detached" in bench.head.state.actors[mortal].cause
     # It goes on to submit tasks and make actors of its own.
     bench.say("class", b"k" * 16, 2, {"name": "f", "resources": {"CPU": 1.0}})
     bench.say("demand", b"k" * 16, 2001, 1)

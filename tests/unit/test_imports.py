@@ -8,6 +8,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+import rustray
+
 PACKAGE = Path(__file__).resolve().parents[2] / "rustray"
 
 # From low to high. A module may import its own entry and lower layers, never a neighbour or a layer above.
@@ -161,3 +165,10 @@ def test_clients_load_nothing_heavy() -> None:
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.split() == []
+
+
+def test_what_only_ray_has_is_said_not_to_be_there() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'data': that part of Ray is not there.* README"):
+        _ = rustray.data
+    with pytest.raises(AttributeError, match="no attribute 'dta'$"):
+        _ = rustray.dta

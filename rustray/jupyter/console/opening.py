@@ -11,7 +11,7 @@ from rustray.clusters import Cluster, registry
 from rustray.driver import discovery
 from rustray.driver import registry as sessions
 from rustray.driver.current import auto_init, current, current_or_none, forbid_auto_init
-from rustray.driver.session import Session
+from rustray.driver.session import Session, no_fate
 from rustray.errors import ClusterStartError, OptionError, RustRayError
 from rustray.jupyter import worked_on
 from rustray.jupyter.console import own_cluster
@@ -176,8 +176,14 @@ def _parts(cluster: Cluster) -> str:
 
 def shutdown() -> None:
     """Leave the cluster; it ends if the notebook has started it. Says so."""
-    if rustray.is_initialized():
-        rustray.shutdown()
+    if not rustray.is_initialized():
+        print("There is no cluster to shut down.")
+        return
+    session = current()
+    is_own = session.fate is not no_fate and not own_cluster.facts_of(session.info["socket"]).get("heads")
+    here = None if is_own else attached()
+    rustray.shutdown()
+    if is_own:
         print("RustRay is shut down.")
     else:
-        print("There is no cluster to shut down.")
+        print(f"This notebook has left the cluster{f' {here.name}' if here else ''}, which goes on.")

@@ -24,6 +24,12 @@ class TestInit:
         assert rustray.init(ignore_reinit_error=True)["session_dir"] == cluster
         assert rustray.is_initialized()
 
+    def test_what_programs_ask_rays_context(self, cluster):
+        context = rustray.init(ignore_reinit_error=True)
+        assert context.address_info == dict(context) and context.address_info["node_id"]
+        assert context.dashboard_url == ""
+        assert rustray.util.get_node_ip_address() == rustray.nodes()[0]["NodeManagerAddress"]
+
     def test_a_task_can_neither_leave_its_cluster_nor_join_another(self, cluster):
         @rustray.remote(max_retries=0)
         def leave():
