@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 from rustray.driver import launch
 from rustray.driver.registry import clusters, socket_path
 from rustray.errors import ClusterStartError, OptionError
 from rustray.model.option_checks import meant
-from rustray.wire.security import TOKEN_VARIABLE, host_towards, is_loopback, plain_address, read_token
+from rustray.wire.security import (
+    TOKEN_VARIABLE,
+    host_towards,
+    is_loopback,
+    plain_address,
+    read_token,
+    split_address,
+)
 from rustray.wire.versions import PYTHON
 
 if TYPE_CHECKING:
@@ -19,6 +28,9 @@ TOKEN_FILE_VARIABLE = "RUSTRAY_TOKEN_FILE"
 TLS_VARIABLE = "RUSTRAY_TLS_DIR"
 INSECURE_VARIABLE = "RUSTRAY_INSECURE"
 GATEWAY_TIMEOUT_S = 10.0
+CONNECT_TIMEOUT_S = 1.0
+REFUSED_FOR_S = 1.0
+"""Seconds after which nothing that listens on this machine is taken to come, unless a head is known to be starting."""
 
 
 def find_node(address: str) -> str | None:
@@ -95,6 +107,8 @@ def start_gateway(address: str) -> launch.StartedProcess:
     else:
         heads = [plain_address(head.strip()) for head in address.split(",") if head.strip()]
     here = [cluster for cluster in running if set(heads) & set(cluster["heads"])]
+    if not here:
+        _check_hosts(address, heads)
     token = read_token(_path_in(TOKEN_FILE_VARIABLE)) or (here[-1]["token"] if here else None)
     if token is None:
         raise ClusterStartError(
@@ -120,6 +134,48 @@ def start_gateway(address: str) -> launch.StartedProcess:
         join_timeout=GATEWAY_TIMEOUT_S,
     )
     return launch.start(settings)
+
+
+def _check_hosts(address: str, heads: list[str]) -> None:
+    """ClusterStartError where none of these heads, not known here, can be there: neither token nor time helps."""
+    unknown = {host for host, _port in map(split_address, heads) if not _is_host(host)}
+    if all(split_address(head)[0] in unknown for head in heads):
+        hosts = " nor ".join(map(repr, sorted(unknown)))
+        raise ClusterStartError(
+            f"There is no host {hosts}, as far as this machine knows: check {address!r}. "
+            f"Clusters that run here: {_told(clusters())}."
+        )
+    if not all(is_loopback(split_address(head)[0]) for head in heads):
+        return  # elsewhere a head may be starting, which cannot be seen from here
+    deadline = time.monotonic() + REFUSED_FOR_S
+    while all(map(_is_refused, heads)):
+        if any(cluster["role"] == "head" and set(heads) & set(cluster["heads"]) for cluster in clusters()):
+            return  # one is starting
+        if time.monotonic() > deadline:
+            raise ClusterStartError(
+                f"No program listens at {', '.join(heads)}, and no head of yours is being started there. "
+                f"No cluster of yours runs at {address!r} on this machine (running: {_told(clusters())})."
+            )
+        time.sleep(0.1)
+
+
+def _is_host(name: str) -> bool:
+    """Whether it has an address; so it has, as far as is known, while no name server answers."""
+    try:
+        socket.getaddrinfo(name, 0, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        return error.errno == socket.EAI_AGAIN
+    return True
+
+
+def _is_refused(head: str) -> bool:
+    try:
+        socket.create_connection(split_address(head), CONNECT_TIMEOUT_S).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False  # the gateway will tell what it is
+    return False
 
 
 def _named(address: str) -> ConnectionFile | None:

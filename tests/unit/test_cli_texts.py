@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from typing import Any
@@ -55,6 +56,37 @@ def test_an_unknown_cluster_is_answered_with_each_that_runs_once() -> None:
     with pytest.raises(ClusterStartError) as error:
         discovery.find_node("nosuch")
     assert str(error.value).endswith("Running: work, notes, 10.0.0.1:1, /rr/script.")
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@pytest.mark.parametrize("token", ["", "a" * 64])
+def test_a_head_that_cannot_be_there_is_said_so_at_once(
+    token: str, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUSTRAY_TOKEN", token)
+    monkeypatch.setattr(discovery, "REFUSED_FOR_S", 0.0)
+    with pytest.raises(ClusterStartError, match=f"No program listens at 127.0.0.1:{free_port}"):
+        discovery.start_gateway(f"127.0.0.1:{free_port}")
+
+    def unknown(*_where: object, **_kind: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(ClusterStartError, match="There is no host 'nosuchhost'.*Clusters that run here: work, notes"):
+        discovery.start_gateway("nosuchhost:6380")
+
+
+def test_where_a_head_is_starting_it_is_waited_for(free_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = f"127.0.0.1:{free_port}"
+    monkeypatch.setattr(discovery, "REFUSED_FOR_S", 0.0)
+    monkeypatch.setattr(discovery, "clusters", lambda: [running("head", "/rr/head-3", address)])
+    discovery._check_hosts(address, [address])
 
 
 def test_an_address_of_rays_kind_is_told_what_to_give() -> None:

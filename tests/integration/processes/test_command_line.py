@@ -54,7 +54,9 @@ class TestCommandLine:
         assert "1 CPU, 2 disk" in joined
 
         status = json.loads(rustray_command("status", "--json"))
-        assert status["heads"] == [{"address": address, "state": "leads"}] and status["epoch"] == 1
+        (head,) = status["heads"]
+        assert (head["address"], head["state"], status["epoch"]) == (address, "leads", 1)
+        assert head["pid"] in [process["pid"] for process in registry.clusters() if process["role"] == "head"]
         assert status["token_file"] == str(path)
         assert [node["resources"]["CPU"] for node in status["nodes"]] == [2, 1]
         assert [node["number"] for node in status["nodes"]] == [1, 2]
