@@ -261,7 +261,7 @@ def test_connecting_leaves_the_code_of_the_user(lab: Lab, page: Page, cluster: C
     page.keyboard.press("ControlOrMeta+a")
     page.keyboard.type("%rustray shutdown")
     run_cell(cells.nth(2))
-    expect(output_of(cells.nth(2))).to_contain_text("shut down")
+    expect(output_of(cells.nth(2))).to_contain_text("has left the cluster shown, which goes on")
     connect.click()
     expect(own.locator(".jp-InputPrompt")).to_contain_text("[4]")
     expect(output_of(own)).to_have_count(1)
