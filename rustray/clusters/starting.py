@@ -52,6 +52,32 @@ def check_counts(heads: int = 1, nodes: int = 1) -> None:
         raise OptionError(f"nodes={nodes!r}: give a number from 0 to {MAX_NODES}.")
 
 
+class Started:
+    """Processes that are started for one cluster, from several threads. `up` has those that have come up."""
+
+    def __init__(self) -> None:
+        self.up: list[launch.StartedProcess] = []
+        self._given_up = False
+        self._lock = threading.Lock()
+
+    def start(self, settings: launch.Settings) -> None:
+        """Start one and wait until it is up; it ends again where all have been given up meanwhile."""
+        process = launch.start(settings)
+        with self._lock:
+            if not self._given_up:
+                self.up.append(process)
+                return
+        process.stop()
+
+    def give_up(self) -> None:
+        """End all of them. An interrupt may leave a thread of which the pool that started it does not know: what that
+        one still brings up ends by itself."""
+        with self._lock:
+            self._given_up = True
+        for process in reversed(self.up):
+            process.stop()
+
+
 def start(name: str, node: dict[str, Any], heads: int, nodes: int) -> None:
     """Start a cluster and enter it into the registry; what was started is ended again if not all of it comes up."""
     check_counts(heads, nodes)
@@ -68,7 +94,7 @@ def start(name: str, node: dict[str, Any], heads: int, nodes: int) -> None:
             token_file = sessions.keep_token(storage, token)
             file = replace(file, heads=addresses, token=token, token_file=token_file, busy=None)
             _start_nodes(file, nodes, started)
-            file = replace(file, processes=processes_of(started))
+            file = replace(file, processes=processes_of(started.up))
             registry.change(name, lambda _file: file)
     except BaseException:
         registry.remove(name)
@@ -79,13 +105,11 @@ def add_nodes(file: ConnectionFile, count: int) -> None:
     """Start more nodes of a cluster, all or none, and enter them. The caller is `registry.alone` with it."""
     with _undone_on_failure() as started:
         _start_nodes(file, count, started)
-        more = processes_of(started)
+        more = processes_of(started.up)
         registry.change(file.name, lambda now: replace(now, processes=now.processes + more))
 
 
-def _start_heads(
-    storage: str, token: str, count: int, started: list[launch.StartedProcess]
-) -> tuple[str, ...]:
+def _start_heads(storage: str, token: str, count: int, started: Started) -> tuple[str, ...]:
     """Their addresses."""
     ports = free_ports(count) if count > 1 else [0]  # several must know each other beforehand
     addresses = [f"127.0.0.1:{port}" for port in ports] if count > 1 else []
@@ -98,10 +122,10 @@ def _start_heads(
         ],
         started,
     )
-    return tuple(sessions.read_connection_file(started[0].settings.folder)["heads"])
+    return tuple(sessions.read_connection_file(started.up[0].settings.folder)["heads"])
 
 
-def _start_nodes(file: ConnectionFile, count: int, started: list[launch.StartedProcess]) -> None:
+def _start_nodes(file: ConnectionFile, count: int, started: Started) -> None:
     _launch_all(
         [
             launch.NodeSettings(list(file.heads), file.token, tls_folder=file.tls_dir, **file.node)
@@ -111,11 +135,11 @@ def _start_nodes(file: ConnectionFile, count: int, started: list[launch.StartedP
     )
 
 
-def _launch_all(settings: Sequence[launch.Settings], started: list[launch.StartedProcess]) -> None:
+def _launch_all(settings: Sequence[launch.Settings], started: Started) -> None:
     """Start these beside each other; those that are up are in `started`, also where others have failed."""
     interrupt: KeyboardInterrupt | None = None
     with ThreadPoolExecutor(PARALLEL_STARTS) as pool:
-        starting = [pool.submit(lambda one: started.append(launch.start(one)), one) for one in settings]
+        starting = [pool.submit(started.start, one) for one in settings]
         while not all(future.done() for future in starting):
             try:
                 wait(starting)
@@ -131,16 +155,15 @@ def _launch_all(settings: Sequence[launch.Settings], started: list[launch.Starte
 
 
 @contextmanager
-def _undone_on_failure() -> Iterator[list[launch.StartedProcess]]:
-    """For processes that are to go on; where the block fails those in the list end again."""
-    started: list[launch.StartedProcess] = []
+def _undone_on_failure() -> Iterator[Started]:
+    """For processes that are to go on; where the block fails all of them end again."""
+    started = Started()
     try:
         yield started
     except BaseException:
-        for process in reversed(started):
-            process.stop()
+        started.give_up()
         raise
-    for process in started:
+    for process in started.up:
         _let_go(process)
 
 
